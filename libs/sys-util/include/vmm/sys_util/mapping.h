@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "vmm/base/result.h"
+
+namespace vmm::sys_util {
+
+/// A mapping in our address space, unmapped once by its owner; see mmap(2).
+class Mapping {
+ public:
+  struct Options {
+    int protection;            ///< PROT_*
+    int flags;                 ///< MAP_*; MAP_FIXED is refused
+    int fd = -1;               ///< borrowed for the call; -1 for anonymous memory
+    std::uint64_t offset = 0;  ///< into the file, a multiple of the page size
+  };
+
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  /// Errors: EINVAL for a size of 0, MAP_FIXED or a misaligned offset; the errno of mmap(2).
+  static Result<Mapping> create(std::size_t bytes, const Options& options);
+
+  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  Mapping(std::byte* data, std::size_t size) : data_(data), size_(size) {}
+
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace vmm::sys_util
