@@ -41,7 +41,7 @@ type_traits typeindex typeinfo unordered_map unordered_set utility valarray vari
 """.split())
 
 # Files that carry the licence line: suffix or name.
-LICENSED = {".h", ".cc", ".py", ".sh", ".build", ".in", ".S", ".s", ".asm", ".ld", ".c", ".txt", ".tsv"}
+LICENSED = {".wrap", ".h", ".cc", ".py", ".sh", ".build", ".in", ".S", ".s", ".asm", ".ld", ".c", ".txt", ".tsv"}
 LICENSED_NAMES = {"meson.build", "meson_options.txt", "CMakeLists.txt", "Makefile", "dev", "run"}
 
 
@@ -180,7 +180,7 @@ class Check:
             self.complain(path, 1, f"no licence line: {SPDX}")
 
     def check_markers(self, path, full):
-        if "corpus" in path.parts or path.parts[0] == "subprojects" or path.name.startswith("LICENSE"):
+        if "corpus" in path.parts or path.name.startswith("LICENSE"):
             return
         try:
             text = full.read_text()
