@@ -131,9 +131,13 @@ run_on_host() {
   write_script "$work/run.sh"
   place "$work/files"
   export LAB=host OUT=$work/out PATH=$work/files:$PATH
-  local status=0
+  local status=0 command=(sh "$work/run.sh")
+  if $run_interactive && [[ -t 0 ]]; then
+    saved_tty=$(stty -g)
+    command=("$lab_dir/lib/console.py" "${command[@]}")
+  fi
   cd "$work/files"
-  wait_for sh "$work/run.sh" || status=$?
+  wait_for "${command[@]}" || status=$?
   cd "$OLDPWD"
   if [[ -n $run_out ]]; then
     mkdir -p "$run_out"
