@@ -19,13 +19,6 @@ namespace x86 = arch::x86_64;
 // The keyboard controller's ports; 0x61 among them is the system control port.
 constexpr std::uint16_t kI8042Port = 0x60;
 
-// An in-kernel interrupt controller, and where Intel's virtualization keeps its real-mode pages.
-Result<void> prepare_vm(const kvm_ioctls::Vm& vm) {
-  VMM_TRY_DO(vm.set_tss_address(x86::kTss.base));
-  VMM_TRY_DO(vm.set_identity_map_address(x86::kIdentityMap.base));
-  return vm.create_irqchip();
-}
-
 x86::CpuidConfig cpuid_config(const CpusConfig& config, const kvm_ioctls::Vm& vm) {
   return {.tsc_deadline_timer = vm.has(kvm_ioctls::Cap::kTscDeadlineTimer),
           .x2apic = true,
@@ -44,10 +37,10 @@ Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const 
   }
   VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory));
   VMM_STEP("VM", kvm_ioctls::Vm vm, host.system.create_vm());
-  VMM_STEP_DO("VM", prepare_vm(vm));
   VMM_STEP("VM", kvm_ioctls::MemorySlots slots, vm.memory_slots());
   std::unique_ptr<Machine> machine(
       new Machine(config, host, std::move(memory), std::move(vm), std::move(slots)));
+  VMM_TRY_DO(machine->add_irqchip());
   VMM_TRY_DO(machine->map_memory());
   VMM_TRY_DO(machine->add_devices());
   VMM_TRY_DO(machine->add_vcpus());
@@ -70,6 +63,16 @@ Machine::~Machine() {
 
 void Machine::start() {
   for (const auto& vcpu : vcpus_) vcpu->start();
+}
+
+Outcome<void> Machine::add_irqchip() {
+  // Where Intel's virtualization keeps its pages for real mode: in the hole below 4 GiB.
+  VMM_STEP_DO("VM", vm_.set_tss_address(x86::kTss.base));
+  VMM_STEP_DO("VM", vm_.set_identity_map_address(x86::kIdentityMap.base));
+  VMM_TRY(irqchip_, SplitIrqchip::create(vm_));
+  VMM_STEP_DO("I/O APIC",
+              mmio_.add(x86::kIoApic.base, vm_superio::Ioapic::kSize, irqchip_->ioapic()));
+  return {};
 }
 
 Outcome<void> Machine::map_memory() {
@@ -115,11 +118,10 @@ Outcome<void> Machine::add_devices() {
 
 Outcome<void> Machine::add_serial() {
   VmEvents& events = host_.events;
-  VMM_TRY(serial_irq_, IrqFd::create(vm_, kvm_ioctls::Gsi{x86::kSerialIrq}));
-  serial_line_ = std::make_unique<vm_device::EdgeLine>(*serial_irq_);
   serial_input_ = std::make_unique<SerialInput>(host_.serial, host_.loop,
                                                 [&events] { events.report(VmEnd::kStopped); });
-  serial_ = std::make_shared<vm_superio::Serial>(*serial_line_, host_.serial, serial_input_.get());
+  serial_ = std::make_shared<vm_superio::Serial>(irqchip_->ioapic()->line(x86::kSerialIrq),
+                                                 host_.serial, serial_input_.get());
   VMM_STEP_DO("--serial",
               ports_.add(PioAddress(x86::kSerialPort), vm_superio::Serial::kSize, serial_));
   return serial_input_->start(*serial_);
@@ -162,9 +164,12 @@ Outcome<void> Machine::add_vcpu(std::uint32_t index, std::uint32_t apic_id,
   for (const auto& affinity : config_.cpus.affinity) {
     if (affinity.vcpu == index) options.host_cpus = affinity.host_cpus;
   }
-  VMM_TRY(auto thread, VcpuThread::create(std::move(vcpu),
-                                          {.ports = ports_, .mmio = mmio_, .events = host_.events},
-                                          std::move(options)));
+  VMM_TRY(
+      auto thread,
+      VcpuThread::create(
+          std::move(vcpu),
+          {.ports = ports_, .mmio = mmio_, .ioapic = *irqchip_->ioapic(), .events = host_.events},
+          std::move(options)));
   vcpus_.push_back(std::move(thread));
   return {};
 }

@@ -7,7 +7,7 @@
 #include "config.h"
 #include "console.h"
 #include "failure.h"
-#include "irq.h"
+#include "irqchip.h"
 #include "serial_input.h"
 #include "vcpu_thread.h"
 #include "vm_events.h"
@@ -44,6 +44,7 @@ class Machine {
   Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
           kvm_ioctls::Vm vm, kvm_ioctls::MemorySlots slots);
 
+  Outcome<void> add_irqchip();
   Outcome<void> map_memory();
   Outcome<void> add_devices();
   Outcome<void> add_serial();
@@ -59,10 +60,9 @@ class Machine {
   kvm_ioctls::Vm vm_;
   kvm_ioctls::MemorySlots slots_;
   std::vector<kvm_ioctls::MemorySlot> slots_in_use_;
+  std::unique_ptr<SplitIrqchip> irqchip_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
-  std::unique_ptr<IrqFd> serial_irq_;
-  std::unique_ptr<vm_device::EdgeLine> serial_line_;
   std::unique_ptr<SerialInput> serial_input_;
   std::shared_ptr<vm_superio::Serial> serial_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
