@@ -67,8 +67,20 @@ Outcome<void> Console::open_pty(std::string_view option) {
   VMM_STEP(std::string(option) + ": " + pty_path_, const auto settings,
            sys_util::TerminalSettings::read(pty_peer_.get()));
   VMM_STEP_DO(std::string(option) + ": " + pty_path_, settings.enter_raw_mode());
+  UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!output) return fail(failure(option, pty_path_, "fcntl F_DUPFD_CLOEXEC"));
+  pty_output_.emplace(std::move(output));
   input_ = output_.get();
   return {};
+}
+
+Outcome<event_manager::Registration> Console::watch_output(event_manager::EventLoop& loop) {
+  if (!pty_output_) return event_manager::Registration();
+  // On changes only: a pty without a backlog is writable all the time.
+  VMM_STEP("pty", auto registration,
+           loop.add(pty_output_->poll_fd(), event_manager::kWritable | sys_util::kOnChange,
+                    [this](event_manager::EventSet) { pty_output_->process(); }));
+  return registration;
 }
 
 Outcome<void> Console::open_file(std::string_view option, const std::string& path) {
@@ -78,16 +90,17 @@ Outcome<void> Console::open_file(std::string_view option, const std::string& pat
 }
 
 std::size_t Console::write(std::span<const std::byte> bytes) {
+  if (pty_output_) return pty_output_->write(bytes);
   if (!output_) return bytes.size();
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = ::write(output_.get(), bytes.data() + done, bytes.size() - done);
     if (n > 0) {
       done += static_cast<std::size_t>(n);
-    } else if (n < 0 && errno == EINTR) {
-      continue;
     } else {
-      break;  // nobody reads, or the disk is full: the device counts the rest as lost
+      // The reader is gone or the disk is full; or (EINTR) the vCPU is to stop while the reader
+      // makes it wait. The device counts the rest as lost.
+      break;
     }
   }
   return done;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "config.h"
 #include "failure.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/event_manager/event_loop.h"
 #include "vmm/sys_util/terminal.h"
 #include "vmm/vm_superio/byte_sink.h"
+#include "vmm/vm_superio/fd_sink.h"
 
 namespace vmm::reference {
 
@@ -26,7 +28,8 @@ class Console final : public vm_superio::ByteSink {
   /// Whether the guest is to have the device at all.
   [[nodiscard]] bool present() const { return mode_ != ConsoleConfig::Mode::kOff; }
 
-  /// Output from the guest; called from vCPU threads.
+  /// Output from the guest; called from vCPU threads. Waits for a slow reader of the terminal, pipe
+  /// or file; a pty that nobody reads keeps a bounded backlog instead.
   std::size_t write(std::span<const std::byte> bytes) override;
 
   /// Where input comes from; -1 when there is none.
@@ -37,6 +40,8 @@ class Console final : public vm_superio::ByteSink {
   [[nodiscard]] bool at_end() const { return at_end_; }
   /// Whether the user typed the escape that ends the VMM (with escape=on).
   [[nodiscard]] bool quit_requested() const { return quit_; }
+  /// Lets `loop` write a pty's backlog as its reader takes it; empty for other modes.
+  Outcome<event_manager::Registration> watch_output(event_manager::EventLoop& loop);
   /// The settings to restore when the program is ended by force.
   [[nodiscard]] const sys_util::TerminalSettings& terminal_before() const { return raw_.before(); }
   /// The path of the pty that was made, or "".
@@ -55,6 +60,7 @@ class Console final : public vm_superio::ByteSink {
   bool quit_ = false;
   bool at_end_ = false;
   UniqueFd output_;
+  std::optional<vm_superio::FdSink> pty_output_;
   int input_ = -1;
   sys_util::RawTerminal raw_;
   UniqueFd pty_peer_;  // keeps the pty alive while nobody else has it open

@@ -39,4 +39,19 @@ class SplitIrqchip final : private vm_device::MsiSender, private vm_superio::Ioa
   std::shared_ptr<vm_superio::Ioapic> ioapic_;
 };
 
+/// An edge-sensitive pin of the I/O APIC: each event is one rising edge.
+class PulsedPin final : public vm_device::IrqTrigger {
+ public:
+  /// Borrows `line`, which must outlive this object.
+  explicit PulsedPin(vm_device::IrqLine& line) : line_(line) {}
+
+  void trigger() override {
+    line_.set(true);
+    line_.set(false);
+  }
+
+ private:
+  vm_device::IrqLine& line_;
+};
+
 }  // namespace vmm::reference

@@ -17,7 +17,9 @@
 #include "vmm/kvm_ioctls/system.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_memory/guest_memory.h"
+#include "vmm/vm_superio/acpi.h"
 #include "vmm/vm_superio/serial.h"
+#include "vmm/vm_superio/wall_clock.h"
 
 namespace vmm::reference {
 
@@ -39,6 +41,8 @@ class Machine {
   ~Machine();
 
   void start();
+  /// Tells the guest that its power button was pressed.
+  void press_power_button();
 
  private:
   Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
@@ -48,6 +52,7 @@ class Machine {
   Outcome<void> map_memory();
   Outcome<void> add_devices();
   Outcome<void> add_serial();
+  Outcome<void> add_ged(GuestAddress at);
   Outcome<void> add_vcpus();
   Outcome<void> add_vcpu(std::uint32_t index, std::uint32_t apic_id,
                          std::span<const arch::x86_64::CpuidEntry> cpuid,
@@ -63,6 +68,9 @@ class Machine {
   std::unique_ptr<SplitIrqchip> irqchip_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
+  vm_superio::HostClock clock_;
+  std::unique_ptr<PulsedPin> ged_irq_;
+  std::shared_ptr<vm_superio::GedStatus> ged_;
   std::unique_ptr<SerialInput> serial_input_;
   std::shared_ptr<vm_superio::Serial> serial_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;

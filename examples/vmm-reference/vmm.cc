@@ -60,6 +60,7 @@ class Vmm {
  private:
   Outcome<void> open_everything();
   Outcome<VmEnd> run_machine();
+  void take_signal();
 
   const VmConfig& config_;
   std::optional<kvm_ioctls::System> system_;
@@ -68,22 +69,28 @@ class Vmm {
   std::optional<EventLoop> loop_;
   std::unique_ptr<Console> serial_;
   std::unique_ptr<Console> debug_console_;
+  event_manager::Registration serial_output_;
+  event_manager::Registration debug_output_;
   std::unique_ptr<Machine> machine_;
 };
 
 Outcome<void> Vmm::open_everything() {
   VMM_TRY_DO(prepare_process());
-  constexpr std::array kStopSignals{SIGTERM, SIGINT, SIGHUP};
-  VMM_STEP("signals", signals_, sys_util::SignalFd::create(kStopSignals));
+  constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+  VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
   VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   VMM_STEP("events", auto events, VmEvents::create());
   events_.emplace(std::move(events));
   VMM_STEP("event loop", loop_, EventLoop::create());
   VMM_TRY(debug_console_, Console::open("--debug-console", config_.debug_console));
   VMM_TRY(serial_, Console::open("--serial", config_.serial));
-  if (!serial_->pty_path().empty()) {
-    std::fprintf(stderr, "serial port: %s\n", serial_->pty_path().c_str());
+  for (const Console* console : {debug_console_.get(), serial_.get()}) {
+    if (console->pty_path().empty()) continue;
+    std::fprintf(stderr, "%s: %s\n", console == serial_.get() ? "--serial" : "--debug-console",
+                 console->pty_path().c_str());
   }
+  VMM_TRY(serial_output_, serial_->watch_output(*loop_));
+  VMM_TRY(debug_output_, debug_console_->watch_output(*loop_));
   return restore_terminal_on_crash(*serial_);
 }
 
@@ -115,6 +122,17 @@ Outcome<VmEnd> Vmm::run_machine() {
   machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
   return events_->end();
+}
+
+// SIGUSR1 presses the power button; the others end the VM.
+void Vmm::take_signal() {
+  const auto signal = signals_->take();
+  if (!signal || !*signal) return;
+  if ((*signal)->number == SIGUSR1) {
+    machine_->press_power_button();
+  } else {
+    events_->report(VmEnd::kStopped);
+  }
 }
 
 }  // namespace
