@@ -2,11 +2,11 @@
 #include "console.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
+
+#include "vmm/sys_util/pseudo_terminal.h"
 
 namespace vmm::reference {
 namespace {
@@ -52,21 +52,14 @@ Outcome<void> Console::open_tty(std::string_view option) {
 }
 
 Outcome<void> Console::open_pty(std::string_view option) {
-  output_.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
-  if (!output_) return fail(failure(option, "pty", "open /dev/ptmx"));
-  if (::grantpt(output_.get()) != 0 || ::unlockpt(output_.get()) != 0) {
-    return fail(failure(option, "pty", "unlock"));
+  const std::string context = std::string(option) + ": pty";
+  VMM_STEP(context, auto pty, sys_util::PseudoTerminal::open());
+  pty_path_ = std::move(pty.path);
+  pty_peer_ = std::move(pty.terminal);
+  output_ = std::move(pty.controller);
+  if (::fcntl(output_.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return fail(failure(option, pty_path_, "fcntl F_SETFL"));
   }
-  char path[64];
-  if (::ptsname_r(output_.get(), path, sizeof(path)) != 0) {
-    return fail(failure(option, "pty", "ptsname"));
-  }
-  pty_path_ = path;
-  pty_peer_.reset(::ioctl(output_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!pty_peer_) return fail(failure(option, pty_path_, "open"));
-  VMM_STEP(std::string(option) + ": " + pty_path_, const auto settings,
-           sys_util::TerminalSettings::read(pty_peer_.get()));
-  VMM_STEP_DO(std::string(option) + ": " + pty_path_, settings.enter_raw_mode());
   UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
   if (!output) return fail(failure(option, pty_path_, "fcntl F_DUPFD_CLOEXEC"));
   pty_output_.emplace(std::move(output));

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "machine.h"
 
+#include <algorithm>
+
 #include "boot.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/log.h"
 #include "vmm/vm_superio/acpi.h"
+#include "vmm/vm_superio/cmos_rtc.h"
 #include "vmm/vm_superio/debug_port.h"
 #include "vmm/vm_superio/i8042.h"
 
@@ -26,6 +29,13 @@ x86::CpuidConfig cpuid_config(const CpusConfig& config, const kvm_ioctls::Vm& vm
           .pmu = true,
           .max_physical_bits = static_cast<std::uint8_t>(config.max_phys_bits),
           .extended_msi_destination = false};
+}
+
+// In the platform's strip at the top of the physical addresses that the guest is told it has.
+GuestAddress ged_address(std::span<x86::CpuidEntry> cpuid) {
+  const x86::CpuidEntry* sizes = x86::find_cpuid(cpuid, 0x8000'0008);
+  const unsigned bits = sizes == nullptr ? 36 : std::clamp(sizes->eax & 0xff, 36u, 52u);
+  return GuestAddress((std::uint64_t{1} << bits) - x86::kPlatformMmioBytes);
 }
 
 }  // namespace
@@ -107,6 +117,14 @@ Outcome<void> Machine::add_devices() {
       {PioAddress(x86::kDebugPort), vm_superio::DebugPort::kSize,
        std::make_shared<vm_superio::DebugPort>(log_code)},
   };
+  std::uint64_t low = 0;
+  for (const auto& region : memory_.snapshot()->regions()) {
+    if (region->base() < x86::kHighRamAbove4G) low = region->bytes();
+  }
+  ranges.push_back({PioAddress(x86::kCmosPort), vm_superio::CmosRtc::kSize,
+                    std::make_shared<vm_superio::CmosRtc>(
+                        clock_, vm_superio::CmosRtc::Ram{.below_4g = low,
+                                                         .above_4g = config_.memory.size - low})});
   if (host_.debug.present()) {
     ranges.push_back({PioAddress(config_.debug_console_port), vm_superio::DebugConsole::kSize,
                       std::make_shared<vm_superio::DebugConsole>(host_.debug)});
@@ -127,19 +145,32 @@ Outcome<void> Machine::add_serial() {
   return serial_input_->start(*serial_);
 }
 
+// The register of the generic event device is on a platform page of its own at the end of the
+// guest's address space.
+Outcome<void> Machine::add_ged(GuestAddress at) {
+  ged_irq_ = std::make_unique<PulsedPin>(irqchip_->ioapic()->line(x86::kGedIrq));
+  ged_ = std::make_shared<vm_superio::GedStatus>(*ged_irq_);
+  VMM_STEP_DO("ACPI event device", mmio_.add(at, vm_superio::GedStatus::kSize, ged_));
+  return {};
+}
+
+void Machine::press_power_button() { ged_->notify(vm_superio::GedEvent::kPowerButton); }
+
 Outcome<void> Machine::add_vcpus() {
   VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
+  VMM_STEP("CPUID", const auto supported, host_.system.supported_cpuid());
+  std::vector<x86::CpuidEntry> cpuid = x86::kvm::from_kvm(supported);
+  x86::configure_cpuid(cpuid, ids, cpuid_config(config_.cpus, vm_));
+  const GuestAddress ged = ged_address(cpuid);
+  VMM_TRY_DO(add_ged(ged));
   VMM_TRY(const x86::BootRegisters registers, load_guest(config_, memory_,
                                                          {.ids = &ids,
                                                           .serial = host_.serial.present(),
                                                           .cmos_rtc = false,
                                                           .i8042 = false,
-                                                          .ged = std::nullopt,
+                                                          .ged = x86::GedConfig{.status = ged},
                                                           .virtio_mmio = {},
                                                           .devices = {}}));
-  VMM_STEP("CPUID", const auto supported, host_.system.supported_cpuid());
-  std::vector<x86::CpuidEntry> cpuid = x86::kvm::from_kvm(supported);
-  x86::configure_cpuid(cpuid, ids, cpuid_config(config_.cpus, vm_));
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
     x86::set_cpuid_apic_id(cpuid, ids, index);
     VMM_TRY_DO(add_vcpu(index, ids.id(index), cpuid, registers));

@@ -115,10 +115,8 @@ Outcome<VmEnd> Vmm::run_machine() {
            loop_->add(events_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { loop_->stop(); }));
   VMM_STEP("signals", const auto signal_watch,
-           loop_->add(signals_->fd(), event_manager::kReadable, [this](event_manager::EventSet) {
-             (void)signals_->take().has_value();
-             events_->report(VmEnd::kStopped);
-           }));
+           loop_->add(signals_->fd(), event_manager::kReadable,
+                      [this](event_manager::EventSet) { take_signal(); }));
   machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
   return events_->end();
