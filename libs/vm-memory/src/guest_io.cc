@@ -47,78 +47,100 @@ std::size_t total_of(Slices slices) {
   return total;
 }
 
-/// Repeats an interrupted call, and marks what it wrote.
-template <Direction kDirection, class Call>
-Result<std::size_t> transfer(Slices slices, Call&& call) {
-  ssize_t done = 0;
-  do {
+/// Repeats an interrupted call.
+template <class Call>
+inline ssize_t retry(Call&& call) {
+  ssize_t done = call();
+  while (done < 0 && errno == EINTR) [[unlikely]]
     done = call();
-  } while (done < 0 && errno == EINTR);
-  const int error = done < 0 ? errno : 0;
-  if constexpr (kDirection == Direction::kToGuest) {
-    // A failed read may have written anywhere in the list.
-    mark_dirty(slices, done < 0 ? ~std::size_t{0} : static_cast<std::size_t>(done));
-  }
-  if (done < 0) return fail(Error::os(error, name_of(kDirection)));
-  return static_cast<std::size_t>(done);
+  return done;
 }
 
 /// The list in the form that the kernel wants. Only the part in use is ever touched.
+template <std::size_t kCapacity>
 struct IoVecs {
-  explicit IoVecs(Slices slices) : count(slices.size()) {
-    for (std::size_t i = 0; i < count; ++i) {
-      const IoVec piece = slices[i].unsafe_iovec();
-      list[i] = {piece.base, piece.bytes};
-    }
+  std::size_t count = 0;
+  std::array<iovec, kCapacity> list;
+
+  IoVecs() {}  // NOLINT: leaves the list as it is
+  void append(const GuestSlice& slice) {
+    const IoVec piece = slice.unsafe_iovec();
+    list[count++] = {piece.base, piece.bytes};
   }
-  std::size_t count;
-  std::array<iovec, kMaxSlicesPerCall> list;
 };
 
-template <class One, class Many>
-ssize_t call_for(Slices slices, One&& one, Many&& many) {
-  if (slices.size() == 1) return one(slices.front().unsafe_iovec());
-  const IoVecs vecs(slices);
-  return many(vecs.list.data(), static_cast<int>(vecs.count));
-}
-
-/// One system call for at most kMaxSlicesPerCall slices. `offset`: nullopt for the own position.
+/// One system call for one piece. `offset`: negative for the descriptor's own position.
 template <Direction kDirection>
-Result<std::size_t> move_batch(int fd, std::optional<off_t> offset, Slices slices) {
-  return transfer<kDirection>(slices, [&] {
+inline ssize_t call_one(int fd, off_t offset, IoVec piece) {
+  return retry([&] {
     if constexpr (kDirection == Direction::kToGuest) {
-      if (!offset) {
-        return call_for(
-            slices, [&](IoVec to) { return ::read(fd, to.base, to.bytes); },
-            [&](const iovec* list, int count) { return ::readv(fd, list, count); });
-      }
-      return call_for(
-          slices, [&](IoVec to) { return ::pread(fd, to.base, to.bytes, *offset); },
-          [&](const iovec* list, int count) { return ::preadv(fd, list, count, *offset); });
+      return offset < 0 ? ::read(fd, piece.base, piece.bytes)
+                        : ::pread(fd, piece.base, piece.bytes, offset);
     } else {
-      if (!offset) {
-        return call_for(
-            slices, [&](IoVec from) { return ::write(fd, from.base, from.bytes); },
-            [&](const iovec* list, int count) { return ::writev(fd, list, count); });
-      }
-      return call_for(
-          slices, [&](IoVec from) { return ::pwrite(fd, from.base, from.bytes, *offset); },
-          [&](const iovec* list, int count) { return ::pwritev(fd, list, count, *offset); });
+      return offset < 0 ? ::write(fd, piece.base, piece.bytes)
+                        : ::pwrite(fd, piece.base, piece.bytes, offset);
     }
   });
+}
+
+/// One system call for a list.
+template <Direction kDirection>
+inline ssize_t call_many(int fd, off_t offset, const iovec* list, std::size_t size) {
+  const int count = static_cast<int>(size);
+  return retry([&] {
+    if constexpr (kDirection == Direction::kToGuest) {
+      return offset < 0 ? ::readv(fd, list, count) : ::preadv(fd, list, count, offset);
+    } else {
+      return offset < 0 ? ::writev(fd, list, count) : ::pwritev(fd, list, count, offset);
+    }
+  });
+}
+
+Result<std::size_t> result_of(ssize_t done, Direction direction) {
+  if (done < 0) [[unlikely]]
+    return fail(Error::from_errno(name_of(direction)));
+  return static_cast<std::size_t>(done);
+}
+
+/// What a call wrote; after a failed one that may be anything in the list.
+std::size_t written_by(ssize_t done) {
+  return done < 0 ? ~std::size_t{0} : static_cast<std::size_t>(done);
+}
+
+constexpr off_t kOwnPosition = -1;
+
+Result<off_t> position(std::uint64_t offset, std::uint64_t moved, Direction direction) {
+  const std::optional<std::uint64_t> sum = checked_add(offset, moved);
+  const std::optional<off_t> at = sum ? checked_cast<off_t>(*sum) : std::nullopt;
+  if (!at) return fail(Error::os(EINVAL, name_of(direction)));
+  return *at;
+}
+
+/// One system call for at most kMaxSlicesPerCall slices.
+template <Direction kDirection>
+Result<std::size_t> move_batch(int fd, off_t offset, Slices slices) {
+  ssize_t done = 0;
+  if (slices.size() == 1) {
+    done = call_one<kDirection>(fd, offset, slices.front().unsafe_iovec());
+  } else {
+    IoVecs<kMaxSlicesPerCall> vecs;
+    for (const GuestSlice& slice : slices) vecs.append(slice);
+    done = call_many<kDirection>(fd, offset, vecs.list.data(), vecs.count);
+  }
+  const Result<std::size_t> result = result_of(done, kDirection);
+  if constexpr (kDirection == Direction::kToGuest) mark_dirty(slices, written_by(done));
+  return result;
 }
 
 template <Direction kDirection>
 Result<std::size_t> move(int fd, std::optional<std::uint64_t> offset, Slices slices) {
   std::size_t moved = 0;
-  do {
+  while (true) {
     const Slices batch = slices.first(std::min(slices.size(), kMaxSlicesPerCall));
     slices = slices.subspan(batch.size());
-    std::optional<off_t> at;
+    off_t at = kOwnPosition;
     if (offset) {
-      const std::optional<std::uint64_t> sum = checked_add(*offset, moved);
-      at = sum ? checked_cast<off_t>(*sum) : std::nullopt;
-      if (!at) return fail(Error::os(EINVAL, name_of(kDirection)));
+      VMM_TRY(at, position(*offset, moved, kDirection));
     }
     const Result<std::size_t> done = move_batch<kDirection>(fd, at, batch);
     if (!done) {
@@ -127,47 +149,80 @@ Result<std::size_t> move(int fd, std::optional<std::uint64_t> offset, Slices sli
     }
     moved += *done;
     if (slices.empty() || *done < total_of(batch)) return moved;
-  } while (true);
-}
-
-/// Moves the first regions of a range, up to the first hole, in one system call.
-template <Direction kDirection>
-Result<std::size_t> move_some(int fd, std::optional<std::uint64_t> offset, MemoryView memory,
-                              GuestAddress address, std::uint64_t bytes) {
-  if (bytes == 0) return std::size_t{0};
-  const Result<GuestSlice, MemoryError> whole = memory.slice(address, bytes);
-  if (whole) return move<kDirection>(fd, offset, {&*whole, 1});
-  std::array<GuestSlice, kRegionsPerCall> list;
-  std::size_t count = 0;
-  for (SliceWalk walk = memory.slices(address, bytes); !walk.done() && count < list.size();) {
-    const Result<GuestSlice, MemoryError> piece = walk.next();
-    if (piece) {
-      list[count++] = *piece;
-    } else if (count == 0) {
-      return fail(piece.error());
-    }
   }
-  return move<kDirection>(fd, offset, Slices(list).first(count));
+}
+
+/// Moves a range that begins in `region` and goes on in others, up to the first hole, in one
+/// system call.
+template <Direction kDirection>
+Result<std::size_t> move_pieces(int fd, off_t position, const MemoryView& memory,
+                                const RegionSpan* region, std::uint64_t offset,
+                                std::uint64_t bytes) {
+  const GuestAddress address(region->base.raw() + offset);
+  IoVecs<kRegionsPerCall> vecs;
+  bool tracked = false;
+  for (std::uint64_t left = bytes; vecs.count < kRegionsPerCall;) {
+    const std::uint64_t n = std::min<std::uint64_t>(left, region->host.size() - offset);
+    vecs.list[vecs.count++] = {region->host.data() + offset, n};
+    tracked |= region->dirty != nullptr;
+    left -= n;
+    offset = 0;
+    const std::uint64_t end = region->base.raw() + region->host.size();
+    ++region;
+    if (left == 0 || region == memory.end_region() || region->base.raw() != end) break;
+  }
+  const ssize_t done = call_many<kDirection>(fd, position, vecs.list.data(), vecs.count);
+  const Result<std::size_t> result = result_of(done, kDirection);
+  if (kDirection == Direction::kToGuest && tracked) {
+    memory.mark_dirty(address, std::min<std::uint64_t>(bytes, written_by(done)));
+  }
+  return result;
 }
 
 template <Direction kDirection>
-Result<void> move_all(int fd, std::optional<std::uint64_t> offset, MemoryView memory,
+inline Result<std::size_t> move_some(int fd, off_t position, const MemoryView& memory,
+                                     GuestAddress address, std::uint64_t bytes) {
+  if (bytes == 0) [[unlikely]]
+    return std::size_t{0};
+  const RegionSpan* const region = memory.find_region(address);
+  if (region == nullptr) [[unlikely]]
+    return fail(MemoryError::kUnmapped);
+  const std::uint64_t offset = address.raw() - region->base.raw();
+  if (bytes > region->host.size() - offset) [[unlikely]] {
+    return move_pieces<kDirection>(fd, position, memory, region, offset, bytes);
+  }
+  const ssize_t done = call_one<kDirection>(fd, position, {region->host.data() + offset, bytes});
+  const Result<std::size_t> result = result_of(done, kDirection);
+  if constexpr (kDirection == Direction::kToGuest) {
+    DirtyWindow{region->dirty, offset}.mark(0, std::min<std::uint64_t>(bytes, written_by(done)));
+  }
+  return result;
+}
+
+template <Direction kDirection>
+Result<void> move_all(int fd, std::optional<std::uint64_t> offset, const MemoryView& memory,
                       GuestAddress address, std::uint64_t bytes) {
   VMM_TRY_DO(memory.check(address, bytes));
-  while (bytes != 0) {
-    VMM_TRY(const std::size_t n, move_some<kDirection>(fd, offset, memory, address, bytes));
+  std::uint64_t moved = 0;
+  while (moved < bytes) {
+    off_t at = kOwnPosition;
+    if (offset) {
+      VMM_TRY(at, position(*offset, moved, kDirection));
+    }
+    VMM_TRY(
+        const std::size_t n,
+        move_some<kDirection>(fd, at, memory, GuestAddress(address.raw() + moved), bytes - moved));
     if (n == 0) {
       const int error = kDirection == Direction::kToGuest ? ENODATA : EIO;
       return fail(Error::os(error, name_of(kDirection)));
     }
-    bytes -= n;
-    address = GuestAddress(address.raw() + n);
-    if (offset) offset = *offset + n;
+    moved += n;
   }
   return {};
 }
 
-msghdr message_of(IoVecs& vecs) {
+msghdr message_of(IoVecs<kMaxSlicesPerCall>& vecs, Slices slices) {
+  for (const GuestSlice& slice : slices) vecs.append(slice);
   msghdr message = {};
   message.msg_iov = vecs.list.data();
   message.msg_iovlen = vecs.count;
@@ -194,28 +249,30 @@ Result<std::size_t> write_to(int fd, Slices from) {
 
 Result<std::size_t> receive_from(int socket, Slices to, int flags) {
   if (to.size() > kMaxSlicesPerCall) return fail(Error::os(EMSGSIZE, "recvmsg"));
-  IoVecs vecs(to);
-  msghdr message = message_of(vecs);
-  return transfer<Direction::kToGuest>(
-      to, [&] { return ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC); });
+  IoVecs<kMaxSlicesPerCall> vecs;
+  msghdr message = message_of(vecs, to);
+  const ssize_t done = retry([&] { return ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC); });
+  const Result<std::size_t> result = result_of(done, Direction::kToGuest);
+  mark_dirty(to, written_by(done));
+  return result;
 }
 
 Result<std::size_t> send_to(int socket, Slices from, int flags) {
   if (from.size() > kMaxSlicesPerCall) return fail(Error::os(EMSGSIZE, "sendmsg"));
-  IoVecs vecs(from);
-  const msghdr message = message_of(vecs);
-  return transfer<Direction::kFromGuest>(
-      from, [&] { return ::sendmsg(socket, &message, flags | MSG_NOSIGNAL); });
+  IoVecs<kMaxSlicesPerCall> vecs;
+  const msghdr message = message_of(vecs, from);
+  const ssize_t done = retry([&] { return ::sendmsg(socket, &message, flags | MSG_NOSIGNAL); });
+  return result_of(done, Direction::kFromGuest);
 }
 
 Result<std::size_t> read_some_from(int fd, MemoryView memory, GuestAddress address,
                                    std::uint64_t bytes) {
-  return move_some<Direction::kToGuest>(fd, std::nullopt, memory, address, bytes);
+  return move_some<Direction::kToGuest>(fd, kOwnPosition, memory, address, bytes);
 }
 
 Result<std::size_t> write_some_to(int fd, MemoryView memory, GuestAddress address,
                                   std::uint64_t bytes) {
-  return move_some<Direction::kFromGuest>(fd, std::nullopt, memory, address, bytes);
+  return move_some<Direction::kFromGuest>(fd, kOwnPosition, memory, address, bytes);
 }
 
 Result<void> read_exactly_from(int fd, MemoryView memory, GuestAddress address,
