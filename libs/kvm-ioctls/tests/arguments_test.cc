@@ -127,7 +127,7 @@ TEST_CASE("routes carry their destination in the kernel's layout") {
   CHECK((msi.type == 2 && msi.flags == 1));
   CHECK((msi.target[0] == 0xfee00000 && msi.target[1] == 1 && msi.target[2] == 0x4021 &&
          msi.target[3] == 8));
-  CHECK(IrqRoute::to_msi(Gsi{24}, {.address = 0, .data = 0, .device_id = {}}).flags == 0);
+  CHECK(IrqRoute::to_msi(Gsi{24}, {.address = 0, .data = 0}).flags == 0);
   CHECK(IrqRoute::to_hyperv_sint(Gsi{5}, {.vcpu = 1, .sint = 2}).type == 4);
   CHECK(IrqRoute::to_xen(Gsi{5}, {.port = 1, .vcpu = 2, .priority = 3}).type == 5);
   const Vm vm = Vm::adopt(UniqueFd(), 12288);
