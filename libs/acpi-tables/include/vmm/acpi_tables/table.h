@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "vmm/acpi_tables/table_buffer.h"
+
+namespace vmm::acpi_tables {
+
+/// The byte that makes the sum of `bytes` and itself 0 modulo 256. Spec: ACPI 6.5, 5.2.3.
+[[nodiscard]] std::uint8_t checksum(std::span<const std::byte> bytes);
+
+/// Who made a table: the fields of its header that the maker chooses. Spec: ACPI 6.5, 5.2.6.
+struct Oem {
+  std::array<char, 6> id{};
+  std::array<char, 8> table_id{};
+  std::uint32_t revision = 1;
+  std::array<char, 4> creator_id{};
+  std::uint32_t creator_revision = 1;
+};
+
+/// A generic address. Spec: ACPI 6.5, 5.2.3.2.
+struct GenericAddress {
+  enum Space : std::uint8_t { kSystemMemory = 0, kSystemIo = 1, kPciConfig = 2, kFixed = 0x7f };
+  enum Access : std::uint8_t { kUndefined = 0, kByte = 1, kWord = 2, kDword = 3, kQword = 4 };
+
+  std::uint8_t space = kSystemMemory;
+  std::uint8_t bit_width = 0;
+  std::uint8_t bit_offset = 0;
+  std::uint8_t access = kUndefined;
+  std::uint64_t address = 0;
+
+  /// A one-byte register at I/O port `port`.
+  static constexpr GenericAddress io_byte(std::uint16_t port) {
+    return {.space = kSystemIo, .bit_width = 8, .bit_offset = 0, .access = kByte, .address = port};
+  }
+};
+
+void put(TableBuffer& out, const GenericAddress& address);
+
+/// One table while it is being written: the header comes first; closing (or the end of the
+/// object's life) sets the length and the checksum. Tables do not nest.
+class Table {
+ public:
+  static constexpr std::size_t kHeaderBytes = 36;
+
+  /// Errors (in `out`): kBadSignature unless `signature` is four ASCII characters.
+  Table(TableBuffer& out, std::string_view signature, std::uint8_t revision, const Oem& oem);
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+  ~Table() { close(); }
+
+  /// Sets length and checksum; further calls do nothing.
+  void close();
+  /// Where the table starts in its buffer.
+  [[nodiscard]] std::size_t offset() const { return start_; }
+  [[nodiscard]] TableBuffer& out() const { return out_; }
+
+ private:
+  TableBuffer& out_;
+  std::size_t start_;
+  std::uint32_t level_;
+  bool closed_ = false;
+};
+
+/// A root pointer of revision 2 for an XSDT at guest-physical `xsdt`. Spec: ACPI 6.5, 5.2.5.3.
+inline constexpr std::size_t kRsdpBytes = 36;
+[[nodiscard]] std::array<std::byte, kRsdpBytes> rsdp(const std::array<char, 6>& oem_id,
+                                                     std::uint64_t xsdt);
+
+/// Writes an XSDT that points to `tables`, given as guest-physical addresses. Spec: 5.2.8.
+void write_xsdt(TableBuffer& out, const Oem& oem, std::span<const std::uint64_t> tables);
+
+}  // namespace vmm::acpi_tables

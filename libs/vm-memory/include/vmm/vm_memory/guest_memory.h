@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "vmm/base/guest_address.h"
+#include "vmm/base/mutex.h"
+#include "vmm/base/result.h"
+#include "vmm/vm_memory/memory_view.h"
+#include "vmm/vm_memory/region.h"
+
+namespace vmm::vm_memory {
+
+/// A set of regions at one moment. Immutable: a change makes a new map, and whoever holds the old
+/// one keeps its memory mapped.
+class RegionMap {
+ public:
+  using Regions = std::vector<std::shared_ptr<const Region>>;
+
+  /// Errors: kNoRegions, kUnsorted, kOverlap. Regions may touch.
+  static Result<std::shared_ptr<const RegionMap>> create(Regions regions);
+
+  /// The memory to access. Valid as long as this map.
+  [[nodiscard]] MemoryView view() const { return MemoryView(std::span(spans_)); }
+  /// Ascending.
+  [[nodiscard]] std::span<const std::shared_ptr<const Region>> regions() const { return regions_; }
+  /// The region that holds `address`, or nullptr.
+  [[nodiscard]] const Region* find(GuestAddress address) const;
+  [[nodiscard]] std::uint64_t total_bytes() const;
+
+  /// This map and one region more. Errors: kOverlap.
+  [[nodiscard]] Result<std::shared_ptr<const RegionMap>> with(
+      std::shared_ptr<const Region> region) const;
+  /// This map without one region, which may leave it empty. Errors: kNotFound unless a region has
+  /// exactly this base and size.
+  [[nodiscard]] Result<std::shared_ptr<const RegionMap>> without(GuestAddress base,
+                                                                 std::uint64_t bytes) const;
+
+ private:
+  explicit RegionMap(Regions regions);
+
+  Regions regions_;
+  std::vector<RegionSpan> spans_;  // parallel to regions_
+};
+
+/// Owns the RAM of a VM. A move-only handle; memory goes when the last snapshot does.
+///
+///   const RegionConfig ram{.base = GuestAddress(0), .bytes = 512 << 20};
+///   VMM_TRY(GuestMemory memory, GuestMemory::create({&ram, 1}));
+///   VMM_TRY_DO(memory.view().write(GuestAddress(0x1000), Le32(42)));
+///
+/// Thread-safety: snapshot() may be called from any thread at any time; plug(), unplug() and
+/// replace() from any thread, one after the other. Moving the handle itself is not thread-safe.
+class GuestMemory {
+ public:
+  /// `configs` ascend by base. Errors: as Region::create() and RegionMap::create().
+  static Result<GuestMemory> create(std::span<const RegionConfig> configs);
+  static GuestMemory adopt(std::shared_ptr<const RegionMap> map);
+
+  /// The current regions; they stay mapped as long as the snapshot is held.
+  [[nodiscard]] std::shared_ptr<const RegionMap> snapshot() const;
+  /// A view of the current regions, valid until one of them is unplugged or replaced. For setup
+  /// code and machines without memory hotplug; others access memory through a snapshot.
+  [[nodiscard]] MemoryView view() const;
+
+  /// Adds a region. Errors: as Region::create(); kOverlap.
+  Result<void> plug(const RegionConfig& config);
+  /// Removes a region for those who look from now on. Errors: kNotFound.
+  Result<void> unplug(GuestAddress base, std::uint64_t bytes);
+  /// Replaces all regions at once.
+  void replace(std::shared_ptr<const RegionMap> map);
+
+ private:
+  struct Shared {
+    mutable Mutex mutex;
+    std::shared_ptr<const RegionMap> map VMM_GUARDED_BY(mutex);
+    Mutex change;  // held by plug(), unplug() and replace(), before `mutex`
+    std::atomic<std::uint64_t> generation{0};
+  };
+
+  explicit GuestMemory(std::shared_ptr<const RegionMap> map);
+  void replace_locked(std::shared_ptr<const RegionMap> map);
+
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace vmm::vm_memory
