@@ -132,16 +132,16 @@ Result<StatsFd> Vcpu::stats() const {
 }
 
 Result<CoalescedRing> Vcpu::map_coalesced_ring() const {
-  // The capability's answer is the ring's page inside of the vCPU's mapping.
-  VMM_TRY(const int page, sys_util::ioctl(fd_.get(), VMM_IOCTL(KVM_CHECK_EXTENSION),
-                                          std::uintptr_t{KVM_CAP_COALESCED_MMIO}));
-  if (page <= 0) return fail(Error::os(EOPNOTSUPP, "map the coalesced ring"));
+  // KVM counts the ring's page into the size of the vCPU's mapping when there is a ring.
+  const std::size_t offset = std::size_t{KVM_COALESCED_MMIO_PAGE_OFFSET} * page_bytes();
+  if (page_.size() < offset + page_bytes()) {
+    return fail(Error::os(EOPNOTSUPP, "map the coalesced ring"));
+  }
   VMM_TRY(auto mapping,
-          sys_util::Mapping::create(page_bytes(),
-                                    {.protection = PROT_READ | PROT_WRITE,
-                                     .flags = MAP_SHARED,
-                                     .fd = fd_.get(),
-                                     .offset = static_cast<std::uint64_t>(page) * page_bytes()}));
+          sys_util::Mapping::create(page_bytes(), {.protection = PROT_READ | PROT_WRITE,
+                                                   .flags = MAP_SHARED,
+                                                   .fd = fd_.get(),
+                                                   .offset = offset}));
   return CoalescedRing(std::move(mapping));
 }
 

@@ -34,7 +34,7 @@ struct ArmIrq {
 struct MsiMessage {
   std::uint64_t address = 0;
   std::uint32_t data = 0;
-  std::optional<std::uint32_t> device_id;  ///< aarch64 and riscv64: who writes (ITS, IMSIC)
+  std::optional<std::uint32_t> device_id{};  ///< aarch64 and riscv64: who writes (ITS, IMSIC)
 };
 
 /// One row of the table from interrupts to their destination, made by the functions below

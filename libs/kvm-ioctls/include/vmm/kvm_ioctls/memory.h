@@ -20,8 +20,8 @@ enum class SlotId : std::uint32_t {};
 /// Where a memory slot puts host memory into the guest (KVM_SET_USER_MEMORY_REGION).
 struct MemoryRegion {
   SlotId slot{};
-  GuestAddress address;          ///< a multiple of the page size
-  std::span<std::byte> host;     ///< page-aligned; empty removes the slot
+  GuestAddress address{};        ///< a multiple of the page size
+  std::span<std::byte> host{};   ///< page-aligned; empty removes the slot
   bool log_dirty_pages = false;  ///< also what fills the dirty ring
   bool read_only = false;        ///< guest writes become MMIO exits
 };
@@ -54,7 +54,7 @@ struct GuestMemfdRange {
 struct MemoryAttributes {
   static constexpr std::uint64_t kPrivate = 1u << 3;
 
-  GuestAddress address;
+  GuestAddress address{};
   std::uint64_t bytes = 0;
   std::uint64_t attributes = 0;
 };
@@ -119,12 +119,12 @@ class MemorySlot {
 class MemorySlots {
  public:
   struct Add {
-    GuestAddress address;       ///< a multiple of the page size
-    std::span<std::byte> host;  ///< page-aligned, not empty
+    GuestAddress address{};       ///< a multiple of the page size
+    std::span<std::byte> host{};  ///< page-aligned, not empty
     bool log_dirty_pages = false;
     bool read_only = false;
     /// Private memory behind the same addresses; `host` is then the shared half.
-    std::optional<GuestMemfdRange> private_memory;
+    std::optional<GuestMemfdRange> private_memory{};
   };
 
   /// Errors: KvmError::kBadSlot for an empty, misaligned or wrapping range; kNoFreeSlot; the

@@ -80,7 +80,7 @@ struct MsrFilterRange {
   std::uint32_t flags = 0;  ///< to which accesses the bitmap applies
   std::uint32_t base = 0;
   std::uint32_t count = 0;
-  std::span<const std::uint8_t> allowed;  ///< one bit an MSR, the lowest first; 0 denies
+  std::span<const std::uint8_t> allowed{};  ///< one bit an MSR, the lowest first; 0 denies
 };
 
 /// Which MSR accesses reach KVM (KVM_X86_SET_MSR_FILTER): at most 16 ranges.
@@ -88,7 +88,7 @@ struct MsrFilter {
   static constexpr std::size_t kMaxRanges = 16;
 
   bool default_deny = false;
-  std::span<const MsrFilterRange> ranges;
+  std::span<const MsrFilterRange> ranges{};
 };
 
 /// Which performance events a guest may count (struct kvm_pmu_event_filter).
@@ -96,7 +96,7 @@ struct PmuEventFilter {
   bool deny = false;  ///< the events are those denied, instead of those allowed
   std::uint32_t fixed_counter_bitmap = 0;
   std::uint32_t flags = 0;
-  std::span<const std::uint64_t> events;  ///< at most 300
+  std::span<const std::uint64_t> events{};  ///< at most 300
 };
 
 /// struct kvm_xen_hvm_config: how Xen's hypercalls are offered.

@@ -23,7 +23,7 @@ struct GedConfig {
   static constexpr std::uint8_t kPci = 1 << 2;
   static constexpr std::uint8_t kPowerButton = 1 << 3;
 
-  GuestAddress status;  ///< guest-physical address of the register
+  GuestAddress status{};  ///< guest-physical address of the register
   std::uint32_t gsi = kGedIrq;
 };
 
@@ -38,10 +38,10 @@ struct AcpiConfig {
   bool serial = true;            ///< COM1 at kSerialPort
   bool cmos_rtc = false;         ///< there is an RTC at kCmosPort
   bool i8042 = false;            ///< there is a keyboard controller
-  std::optional<GedConfig> ged;  ///< and with it the power button
-  std::span<const AcpiVirtioMmio> virtio_mmio;
+  std::optional<GedConfig> ged{};  ///< and with it the power button
+  std::span<const AcpiVirtioMmio> virtio_mmio{};
   /// Writes further objects into \_SB_, for example PCI root bridges.
-  std::function<void(acpi_tables::Aml&)> devices;
+  std::function<void(acpi_tables::Aml&)> devices{};
 };
 
 struct AcpiPlacement {

@@ -18,11 +18,11 @@ inline constexpr std::size_t kMaxE820Entries = 128;
 struct BootParams {
   /// The setup header as the kernel file has it, from offset 0x1f1 on; untrusted. Empty for a
   /// kernel that is no bzImage: then a minimal header is made up.
-  std::span<const std::byte> setup_header;
-  GuestAddress cmdline;  ///< NUL-terminated; 0: none
-  AddressRange initrd;   ///< size 0: none
-  GuestAddress rsdp;     ///< 0: none
-  std::span<const MapEntry> map;
+  std::span<const std::byte> setup_header{};
+  GuestAddress cmdline{};  ///< NUL-terminated; 0: none
+  AddressRange initrd{};   ///< size 0: none
+  GuestAddress rsdp{};     ///< 0: none
+  std::span<const MapEntry> map{};
 };
 
 using ZeroPage = std::array<std::byte, kPageSize>;

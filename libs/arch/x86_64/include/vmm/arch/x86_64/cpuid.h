@@ -32,7 +32,7 @@ struct CpuidConfig {
   bool x2apic = true;
   bool nested = true;  ///< leave VMX and SVM visible
   bool pmu = true;     ///< leave performance counters visible
-  std::optional<std::uint8_t> max_physical_bits;
+  std::optional<std::uint8_t> max_physical_bits{};
   /// The guest may be sent interrupts for APIC ids above 255 in the form KVM defines.
   bool extended_msi_destination = false;
 };

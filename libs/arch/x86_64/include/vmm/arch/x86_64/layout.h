@@ -16,7 +16,7 @@ namespace vmm::arch::x86_64 {
 
 /// A range of guest-physical addresses.
 struct AddressRange {
-  GuestAddress base;
+  GuestAddress base{};
   std::uint64_t size = 0;  ///< bytes
 
   friend constexpr bool operator==(const AddressRange&, const AddressRange&) = default;

@@ -14,7 +14,7 @@ namespace vmm::arch::x86_64 {
 enum class MapType : std::uint32_t { kRam = 1, kReserved = 2, kAcpi = 3, kNvs = 4, kUnusable = 5 };
 
 struct MapEntry {
-  AddressRange range;
+  AddressRange range{};
   MapType type = MapType::kRam;
 };
 

@@ -12,15 +12,15 @@ namespace vmm::arch::x86_64 {
 
 /// A file that was loaded for the guest, for example an initrd.
 struct PvhModule {
-  AddressRange range;
-  GuestAddress cmdline;  ///< NUL-terminated; 0: none
+  AddressRange range{};
+  GuestAddress cmdline{};  ///< NUL-terminated; 0: none
 };
 
 struct PvhConfig {
-  GuestAddress cmdline;  ///< NUL-terminated; 0: none
-  GuestAddress rsdp;     ///< 0: none
-  std::span<const MapEntry> map;
-  std::span<const PvhModule> modules;
+  GuestAddress cmdline{};  ///< NUL-terminated; 0: none
+  GuestAddress rsdp{};     ///< 0: none
+  std::span<const MapEntry> map{};
+  std::span<const PvhModule> modules{};
 };
 
 inline constexpr std::size_t kMaxPvhMapEntries = 128;
