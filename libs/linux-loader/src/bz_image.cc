@@ -64,9 +64,11 @@ Result<Header> parse(const Input& in) {
   header.code32_start = load_le<std::uint32_t>(at + kCode32Start);
   if (version >= 0x203) header.initrd_addr_max = load_le<std::uint32_t>(at + kInitrdAddrMax);
   if (version >= 0x204) {
-    // In units of 16 bytes, rounded up by some builds.
+    // In units of 16 bytes, rounded up by some builds. What follows is no part of the kernel (a
+    // signature, for example).
     const std::uint64_t promised = std::uint64_t{load_le<std::uint32_t>(at + kSysSize)} * 16;
     if (promised >= header.payload_bytes + 16) return fail(LoadError::kTruncated);
+    if (promised != 0) header.payload_bytes = std::min(header.payload_bytes, promised);
   }
   if (version >= 0x205) {
     header.alignment = std::max(load_le<std::uint32_t>(at + kKernelAlignment), 1u);

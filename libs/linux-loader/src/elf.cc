@@ -31,14 +31,20 @@ struct ProgramHeader {
   std::uint64_t memsz;
 };
 
+// Of plain integers, so that an array of them costs nothing until it is filled.
 struct Segment {
   std::uint64_t offset;
   std::uint64_t filesz;
   std::uint64_t memsz;
   std::uint64_t vaddr;
   std::uint64_t paddr;
-  GuestAddress start;  // paddr plus the base
-  GuestAddress end;
+  std::uint64_t start;  // guest address: paddr plus the base
+  std::uint64_t end;
+};
+
+struct NoteRange {
+  std::uint64_t offset;
+  std::uint64_t filesz;
 };
 
 struct Elf {
@@ -46,8 +52,8 @@ struct Elf {
   std::uint64_t base;
   std::size_t segments = 0;
   std::size_t notes = 0;
-  std::array<Segment, kMaxPhdrs> segment;     // the first `segments`
-  std::array<ProgramHeader, kMaxPhdrs> note;  // the first `notes`
+  std::array<Segment, kMaxPhdrs> segment;  // the first `segments`
+  std::array<NoteRange, kMaxPhdrs> note;   // the first `notes`
 };
 
 ProgramHeader parse_phdr(const std::byte* at) {
@@ -101,14 +107,14 @@ Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header)
   if (header.filesz > header.memsz) return fail(LoadError::kElfSegment);
   if (header.memsz == 0) return {};
   if (!fits(header.offset, header.filesz, in.source.size())) return fail(LoadError::kTruncated);
-  const auto start = GuestAddress(header.paddr).checked_add(elf.base);
-  const auto end = start ? start->checked_add(header.memsz) : std::nullopt;
+  const auto start = checked_add(header.paddr, elf.base);
+  const auto end = start ? checked_add(*start, header.memsz) : std::nullopt;
   if (!end || !checked_add(header.vaddr, header.memsz - 1)) return fail(LoadError::kOverflow);
   for (std::size_t i = 0; i < elf.segments; ++i) {
     const Segment& other = elf.segment[i];
     if (*start < other.end && other.start < *end) return fail(LoadError::kElfOverlap);
   }
-  VMM_TRY_DO(require_ram(in.memory, *start, header.memsz));
+  VMM_TRY_DO(require_ram(in.memory, GuestAddress(*start), header.memsz));
   elf.segment[elf.segments++] = {.offset = header.offset,
                                  .filesz = header.filesz,
                                  .memsz = header.memsz,
@@ -131,7 +137,7 @@ Result<void> parse(const Input& in, Elf& elf) {
     if (header.type == kPtLoad) {
       VMM_TRY_DO(add_segment(in, elf, header));
     } else if (header.type == kPtNote) {
-      elf.note[elf.notes++] = header;
+      elf.note[elf.notes++] = {header.offset, header.filesz};
     }
   }
   if (elf.segments == 0) return fail(LoadError::kElfNothingToLoad);
@@ -146,7 +152,7 @@ Result<GuestAddress> entry_address(const Input& in, const Elf& elf) {
       for (std::size_t i = 0; i < elf.segments; ++i) {
         const std::uint64_t from = elf.segment[i].*field;
         if (elf.entry >= from && elf.entry - from < elf.segment[i].memsz) {
-          return elf.segment[i].start.checked_add(elf.entry - from);
+          return GuestAddress(elf.segment[i].start).checked_add(elf.entry - from);
         }
       }
     }
@@ -162,7 +168,7 @@ Result<GuestAddress> entry_address(const Input& in, const Elf& elf) {
 constexpr std::uint64_t padded(std::uint32_t value) { return (std::uint64_t{value} + 3) & ~3ull; }
 
 /// Looks for the PVH note in one note segment.
-Result<std::optional<GuestAddress>> pvh_in(const Input& in, const ProgramHeader& notes,
+Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& notes,
                                            std::size_t* budget) {
   if (!fits(notes.offset, notes.filesz, in.source.size())) return fail(LoadError::kTruncated);
   std::uint64_t at = 0;  // within the segment
@@ -202,11 +208,12 @@ Result<std::optional<GuestAddress>> pvh_entry(const Input& in, const Elf& elf) {
 }
 
 Result<void> load_segment(const Input& in, const Segment& segment) {
-  VMM_TRY_DO(in.source.load(segment.offset, segment.filesz, in.memory, segment.start));
+  VMM_TRY_DO(
+      in.source.load(segment.offset, segment.filesz, in.memory, GuestAddress(segment.start)));
   if (in.options.memory_is_zero || segment.memsz == segment.filesz) return {};
-  const auto bss = segment.start.checked_add(segment.filesz);
-  if (!bss) return fail(LoadError::kOverflow);
-  return fill_zero(in.memory, *bss, segment.memsz - segment.filesz);
+  // No overflow: start + memsz was checked.
+  const GuestAddress bss(segment.start + segment.filesz);
+  return fill_zero(in.memory, bss, segment.memsz - segment.filesz);
 }
 
 }  // namespace
@@ -216,16 +223,16 @@ Result<LoadedKernel> load_elf(const Input& in) {
   VMM_TRY_DO(parse(in, elf));
   VMM_TRY(const GuestAddress entry, entry_address(in, elf));
   VMM_TRY(const auto pvh, pvh_entry(in, elf));
-  GuestAddress load = elf.segment[0].start;
-  GuestAddress end = elf.segment[0].end;
+  std::uint64_t load = elf.segment[0].start;
+  std::uint64_t end = elf.segment[0].end;
   for (std::size_t i = 0; i < elf.segments; ++i) {
     load = std::min(load, elf.segment[i].start);
     end = std::max(end, elf.segment[i].end);
     VMM_TRY_DO(load_segment(in, elf.segment[i]));
   }
   LoadedKernel kernel{.format = KernelFormat::kElf,
-                      .load = load,
-                      .end = end,
+                      .load = GuestAddress(load),
+                      .end = GuestAddress(end),
                       .entry = entry,
                       .pvh_entry = pvh,
                       .setup_header = {},

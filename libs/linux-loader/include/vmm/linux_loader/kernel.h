@@ -26,8 +26,10 @@ struct SetupHeader {
   static constexpr std::size_t kOffset = 0x1f1;  ///< in the file and in the zero page
   static constexpr std::size_t kMaxSize = 0x290 - kOffset;
 
-  std::array<std::byte, kMaxSize> storage{};
-  std::size_t size = 0;  ///< 0 when the kernel is no bzImage
+  SetupHeader() : size(0) {}  // leaves the storage as it is
+
+  std::array<std::byte, kMaxSize> storage;  ///< the first `size` bytes mean something
+  std::size_t size;                         ///< 0 when the kernel is no bzImage
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {storage.data(), size}; }
 };
