@@ -61,6 +61,10 @@ Result<std::uint64_t, BusError> last_of(std::uint64_t base, std::uint64_t size,
   return base + (size - 1);
 }
 
+[[gnu::cold]] void fill_with_ones(std::span<std::byte> data) {
+  std::ranges::fill(data, std::byte{0xff});
+}
+
 }  // namespace
 
 BusCore::BusCore(std::uint64_t last_address) : last_address_(last_address) {
@@ -226,21 +230,33 @@ Result<void, AccessError> CallerCore::access(std::uint64_t address, std::size_t 
 
 Result<void, AccessError> CallerCore::read(std::uint64_t address, std::span<std::byte> data) {
   if (is_inside_access()) [[unlikely]]
-    return CallerCore(bus_).read(address, data);
+    return read_nested(address, data);
   const auto done = access(address, data.size(), [data](BusDevice& device, std::uint64_t offset) {
     device.read(offset, data);
   });
   if (!done.has_value()) [[unlikely]]
-    std::ranges::fill(data, std::byte{0xff});
+    fill_with_ones(data);
   return done;
 }
 
 Result<void, AccessError> CallerCore::write(std::uint64_t address,
                                             std::span<const std::byte> data) {
   if (is_inside_access()) [[unlikely]]
-    return CallerCore(bus_).write(address, data);
+    return write_nested(address, data);
   return access(address, data.size(),
                 [data](BusDevice& device, std::uint64_t offset) { device.write(offset, data); });
+}
+
+// The slot still serves the outer access, so these bring another one.
+
+Result<void, AccessError> CallerCore::read_nested(std::uint64_t address,
+                                                  std::span<std::byte> data) {
+  return CallerCore(bus_).read(address, data);
+}
+
+Result<void, AccessError> CallerCore::write_nested(std::uint64_t address,
+                                                   std::span<const std::byte> data) {
+  return CallerCore(bus_).write(address, data);
 }
 
 }  // namespace vmm::vm_device::detail

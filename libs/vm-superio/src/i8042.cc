@@ -11,6 +11,10 @@ constexpr std::uint8_t kTimer2Output = 1 << 5;
 
 }  // namespace
 
+void I8042::read(std::uint64_t offset, std::span<std::byte> data) {
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = std::byte{read_byte(offset + i)};
+}
+
 void I8042::write(std::uint64_t offset, std::span<const std::byte> data) {
   for (std::size_t i = 0; i < data.size(); ++i) {
     if (offset + i == kControlB) {
@@ -21,10 +25,10 @@ void I8042::write(std::uint64_t offset, std::span<const std::byte> data) {
   }
 }
 
-std::byte I8042::read_control_b() {
+std::uint8_t I8042::read_control_b() {
   const std::uint8_t refresh = refresh_.fetch_xor(kRefresh, std::memory_order_relaxed);
   const std::uint8_t gates = gates_.load(std::memory_order_relaxed);
-  return std::byte{static_cast<std::uint8_t>(refresh | gates | kTimer2Output)};
+  return static_cast<std::uint8_t>(refresh | gates | kTimer2Output);
 }
 
 }  // namespace vmm::vm_superio

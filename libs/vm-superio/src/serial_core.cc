@@ -89,7 +89,7 @@ std::uint8_t SerialCore::read_rbr() {
   if (count_ == 0) return 0;
   const std::uint8_t value = input_[head_];
   head_ = (head_ + 1) % kFifoSize;
-  if (--count_ == 0) clear(kIerData);
+  if (--count_ == 0) clear_input();
   return value;
 }
 
@@ -148,7 +148,8 @@ void SerialCore::loop_back(std::uint8_t value) {
   if (count_ < kFifoSize) {
     push(value);
   } else {
-    pending_ |= kIerLine;  // overrun: the byte is lost, as in hardware
+    pending_ |= kIerLine;  // the byte is lost, as in hardware
+    lsr_ |= kLsrOverrun;
   }
   update_irq();
 }
@@ -165,12 +166,19 @@ void SerialCore::push(std::uint8_t value) {
   input_[(head_ + count_) % kFifoSize] = value;
   ++count_;
   pending_ |= kIerData;
+  lsr_ |= kLsrData;
 }
 
 void SerialCore::clear_input() {
   head_ = 0;
   count_ = 0;
+  lsr_ &= static_cast<std::uint8_t>(~kLsrData);
   clear(kIerData);
+}
+
+void SerialCore::clear_overrun() {
+  lsr_ &= static_cast<std::uint8_t>(~kLsrOverrun);
+  clear(kIerLine);
 }
 
 /// Bits 7:4 of MSR: the cable, or in loopback the modem control outputs.
@@ -226,6 +234,9 @@ Result<void, StateError> SerialCore::restore(const SerialState& state) {
       (count_ != 0 ? kIerData : 0u) | (state.thre_pending != 0 ? kIerThre : 0u) |
       (state.overrun != 0 ? kIerLine : 0u) | (msr_delta_ != 0 ? kIerModem : 0u);
   pending_ = static_cast<std::uint8_t>(pending);
+  const unsigned lsr =
+      kLsrSent | (count_ != 0 ? kLsrData : 0u) | (state.overrun != 0 ? kLsrOverrun : 0u);
+  lsr_ = static_cast<std::uint8_t>(lsr);
   update_plain_thr();
   asserted_ = (pending_ & ier_) != 0;
   irq_.set(asserted_);  // always: the line itself may not have been restored

@@ -26,18 +26,19 @@ class I8042 final : public vm_device::BusDevice {
   /// `on_reset` runs on the vCPU thread and must not block.
   explicit I8042(std::function<void()> on_reset) : on_reset_(std::move(on_reset)) {}
 
-  void read(std::uint64_t offset, std::span<std::byte> data) override {
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      data[i] = offset + i == kControlB ? read_control_b() : std::byte{0};
-    }
-  }
+  void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
+
+  /// Reads the byte at `offset`.
+  [[nodiscard]] std::uint8_t read_byte(std::uint64_t offset) {
+    return offset == kControlB ? read_control_b() : 0;
+  }
 
  private:
   static constexpr std::uint64_t kControlB = 1;  // port 0x61
   static constexpr std::uint64_t kCommand = 4;   // port 0x64
 
-  std::byte read_control_b();
+  std::uint8_t read_control_b();
 
   std::function<void()> on_reset_;
   std::atomic<std::uint8_t> gates_{0};    // bits 1:0 of port 0x61

@@ -65,11 +65,11 @@ class SerialCore {
 
   /// Writes register `offset`; ignored for offsets from 8 up and for LSR and MSR.
   void write(std::uint64_t offset, std::uint8_t value) {
-    if (offset == 0 && plain_thr_) [[likely]] {
+    if (offset == kData && plain_thr_) [[likely]] {
       out_.put(value);
-      quiet_polls_ = 0;
-      pending_ |= kIerThre;
-      update_irq();
+      polls_left_ = kQuietPolls;
+      pending_ |= kIerThre;  // sent at once
+      if ((ier_ & kIerThre) != 0) assert_irq();
       return;
     }
     write_other(offset, value);
@@ -109,16 +109,23 @@ class SerialCore {
   static constexpr std::uint8_t kIerModem = 1 << 3;
   static constexpr std::uint8_t kMcrLoop = 1 << 4;
   static constexpr std::uint8_t kLcrDlab = 1 << 7;
+  static constexpr std::uint8_t kLsrData = 1 << 0;
+  static constexpr std::uint8_t kLsrOverrun = 1 << 1;
+  static constexpr std::uint8_t kLsrSent = 3 << 5;  // THRE and TEMT: the transmitter is idle
   static constexpr std::uint8_t kQuietPolls = 8;
 
   [[nodiscard]] std::uint8_t read_lsr() {
-    if (++quiet_polls_ == kQuietPolls) [[unlikely]]
+    if (--polls_left_ == 0) [[unlikely]]
       out_.flush();
-    const auto lsr =
-        static_cast<std::uint8_t>(0x60 | (pending_ & kIerData) | ((pending_ & kIerLine) >> 1));
-    if ((pending_ & kIerLine) != 0) [[unlikely]]
-      clear(kIerLine);
+    const std::uint8_t lsr = lsr_;
+    if ((lsr & kLsrOverrun) != 0) [[unlikely]]
+      clear_overrun();
     return lsr;
+  }
+  void assert_irq() {
+    if (asserted_) return;
+    asserted_ = true;
+    irq_.set(true);
   }
   void update_irq() {
     const bool level = (pending_ & ier_) != 0;
@@ -142,13 +149,15 @@ class SerialCore {
   void loop_back(std::uint8_t value);
   void push(std::uint8_t value);
   void clear_input();
+  void clear_overrun();
   void update_plain_thr() { plain_thr_ = (lcr_ & kLcrDlab) == 0 && (mcr_ & kMcrLoop) == 0; }
   [[nodiscard]] std::uint8_t modem_inputs() const;
   [[nodiscard]] std::size_t trigger_level() const;
 
   vm_device::IrqLine& irq_;
-  bool plain_thr_ = true;         // offset 0 is THR and THR leaves the chip
-  std::uint8_t quiet_polls_ = 0;  // LSR reads since the last output; may wrap
+  bool plain_thr_ = true;                  // offset 0 is THR and THR leaves the chip
+  std::uint8_t polls_left_ = kQuietPolls;  // LSR reads until the output is flushed; may wrap
+  std::uint8_t lsr_ = kLsrSent;
   bool asserted_ = false;
   std::uint8_t pending_ = 0;  // conditions that hold, laid out like IER
   std::uint8_t ier_ = 0;

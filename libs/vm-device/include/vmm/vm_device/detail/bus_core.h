@@ -97,6 +97,10 @@ class CallerCore {
   template <class Call>
   Result<void, AccessError> access(std::uint64_t address, std::size_t size, Call&& call);
   [[nodiscard]] bool is_inside_access() const;
+  [[gnu::cold]] Result<void, AccessError> read_nested(std::uint64_t address,
+                                                      std::span<std::byte> data);
+  [[gnu::cold]] Result<void, AccessError> write_nested(std::uint64_t address,
+                                                       std::span<const std::byte> data);
 
   BusCore& bus_;
   Slot slot_;
