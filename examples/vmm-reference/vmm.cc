@@ -2,11 +2,11 @@
 #include "vmm.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cstdio>
+#include <optional>
 
 #include "console.h"
 #include "machine.h"
@@ -60,8 +60,6 @@ class Vmm {
  private:
   Outcome<void> open_everything();
   Outcome<VmEnd> run_machine();
-  Outcome<void> watch_input();
-  void read_input();
 
   const VmConfig& config_;
   std::optional<kvm_ioctls::System> system_;
@@ -71,7 +69,6 @@ class Vmm {
   std::unique_ptr<Console> serial_;
   std::unique_ptr<Console> debug_console_;
   std::unique_ptr<Machine> machine_;
-  event_manager::Registration input_;
 };
 
 Outcome<void> Vmm::open_everything() {
@@ -102,29 +99,22 @@ Outcome<void> Vmm::run() {
 }
 
 Outcome<VmEnd> Vmm::run_machine() {
-  VMM_TRY(machine_,
-          Machine::create(
-              config_, *system_,
-              {.serial = *serial_, .debug = *debug_console_, .events = *events_, .loop = *loop_}));
+  VMM_TRY(machine_, Machine::create(config_, {.system = *system_,
+                                              .serial = *serial_,
+                                              .debug = *debug_console_,
+                                              .events = *events_,
+                                              .loop = *loop_}));
   VMM_STEP("events", const auto end_watch,
-           loop_->add(events_->fd(), event_manager::EventSet::kReadable,
+           loop_->add(events_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { loop_->stop(); }));
   VMM_STEP("signals", const auto signal_watch,
-           loop_->add(signals_->fd(), event_manager::EventSet::kReadable,
-                      [this](event_manager::EventSet) { events_->report(VmEnd::kStopped); }));
-  VMM_TRY_DO(watch_input());
+           loop_->add(signals_->fd(), event_manager::kReadable, [this](event_manager::EventSet) {
+             (void)signals_->take().has_value();
+             events_->report(VmEnd::kStopped);
+           }));
   machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
-  input_ = {};
   return events_->end();
-}
-
-Outcome<void> Vmm::watch_input() {
-  if (serial_->input_fd() < 0 || serial_->at_end()) return {};
-  VMM_STEP("--serial: input", input_,
-           loop_->add(serial_->input_fd(), event_manager::EventSet::kReadable,
-                      [this](event_manager::EventSet) { read_input(); }));
-  return {};
 }
 
 }  // namespace

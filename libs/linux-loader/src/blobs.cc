@@ -18,7 +18,7 @@ constexpr std::uint32_t kDeviceTreeMagic = 0xd00dfeed;
 constexpr std::size_t kDeviceTreeHeader = 40;
 
 bool overlap(const GuestRange& a, const GuestRange& b) {
-  return a.start < b.end && b.start < a.end;
+  return std::max(a.start, b.start) < std::min(a.end, b.end);  // never, when one is empty
 }
 
 /// The highest place in [low, high) for `bytes` bytes that is clear of `taken`.

@@ -23,6 +23,7 @@ class Chunks {
  public:
   explicit Chunks(const ImageSource& source) : source_(source) {}
 
+  [[nodiscard]] bool at_end() const { return at_ == source_.size(); }
   /// The next chunk. Errors: kTruncated at the end; those of peek().
   Result<std::span<const std::byte>> next() {
     const std::uint64_t left = source_.size() - at_;
@@ -76,11 +77,11 @@ Result<std::size_t> gunzip(const ImageSource& source, std::span<std::byte> out) 
     status = inflate(&z, Z_NO_FLUSH);
     done += room - z.avail_out;
     if (status == Z_MEM_ERROR) return fail(Error::os(ENOMEM, "inflate"));
+    if (status == Z_BUF_ERROR && z.avail_in != 0) {  // no progress with input at hand
+      return fail(room == 0 ? LoadError::kTooLarge : LoadError::kCorrupt);
+    }
     if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
       return fail(LoadError::kCorrupt);
-    }
-    if (status != Z_STREAM_END && done == out.size() && z.avail_in != 0) {
-      return fail(LoadError::kTooLarge);
     }
   }
   return done;
@@ -99,6 +100,8 @@ Result<std::size_t> unzstd(const ImageSource& source, std::span<std::byte> to) {
   ZSTD_inBuffer in{nullptr, 0, 0};
   for (;;) {
     if (in.pos == in.size) {
+      const bool full = out.pos == out.size && chunks.at_end();
+      if (full) return fail(LoadError::kTooLarge);  // more is waiting to come out
       VMM_TRY(const auto chunk, chunks.next());
       in = {chunk.data(), chunk.size(), 0};
     }
@@ -107,9 +110,9 @@ Result<std::size_t> unzstd(const ImageSource& source, std::span<std::byte> to) {
     const std::size_t status = ZSTD_decompressStream(context.get(), &out, &in);
     if (ZSTD_isError(status) != 0) return fail(LoadError::kCorrupt);
     if (status == 0) return out.pos;
-    const bool stuck = in.pos == in_before && out.pos == out_before;
-    if (out.pos == out.size && (stuck || in.pos != in.size)) return fail(LoadError::kTooLarge);
-    if (stuck && in.pos != in.size) return fail(LoadError::kCorrupt);
+    if (in.pos == in_before && out.pos == out_before) {
+      return fail(out.pos == out.size ? LoadError::kTooLarge : LoadError::kCorrupt);
+    }
   }
 }
 

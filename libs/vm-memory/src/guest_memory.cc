@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "vmm/vm_memory/snapshot_reader.h"
+
 namespace vmm::vm_memory {
 
 RegionMap::RegionMap(Regions regions) : regions_(std::move(regions)) {
@@ -82,6 +84,16 @@ std::shared_ptr<const RegionMap> GuestMemory::snapshot() const {
   return shared_->map;
 }
 
+void SnapshotReader::refresh() {
+  std::shared_ptr<const RegionMap> map;
+  {
+    const MutexLock lock(shared_->mutex);
+    map = shared_->map;
+    seen_ = shared_->generation.load(std::memory_order_relaxed);
+  }
+  map_ = std::move(map);  // the old one goes outside of the lock
+}
+
 MemoryView GuestMemory::view() const { return snapshot()->view(); }
 
 Result<void> GuestMemory::plug(const RegionConfig& config) {
@@ -108,6 +120,8 @@ void GuestMemory::replace_locked(std::shared_ptr<const RegionMap> map) {
   {
     const MutexLock lock(shared_->mutex);
     shared_->map.swap(map);
+    // Release pairs with the acquire in SnapshotReader::current().
+    shared_->generation.fetch_add(1, std::memory_order_release);
   }
   // The old map, and with it perhaps the memory, goes here, outside of the lock.
 }

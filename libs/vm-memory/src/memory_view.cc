@@ -30,15 +30,12 @@ Result<GuestSlice, MemoryError> SliceWalk::next() {
   return GuestSlice(region->host.subspan(offset, n), {region->dirty, offset});
 }
 
-Result<void, MemoryError> MemoryView::check(GuestAddress address, std::uint64_t bytes) const {
+Result<void, MemoryError> MemoryView::check_slowly(GuestAddress address,
+                                                   std::uint64_t bytes) const {
   if (bytes == 0) return {};
   if (!address.checked_add(bytes - 1)) return fail(MemoryError::kOverflow);
   for (SliceWalk walk = slices(address, bytes); !walk.done();) VMM_TRY_DO(walk.next());
   return {};
-}
-
-bool MemoryView::check_range_slowly(GuestAddress address, std::uint64_t bytes) const {
-  return check(address, bytes).has_value();
 }
 
 Result<GuestSlice, MemoryError> MemoryView::slice_slowly(GuestAddress address,
@@ -53,7 +50,9 @@ Result<void, MemoryError> MemoryView::read_slowly(GuestAddress address,
   VMM_TRY_DO(check(address, to.size()));
   for (SliceWalk walk = slices(address, to.size()); !walk.done();) {
     VMM_TRY(const GuestSlice from, walk.next());
-    to = to.subspan(from.copy_to(to));
+    const IoVec piece = from.unsafe_iovec();
+    detail::copy_out_fields(to.data(), static_cast<const std::byte*>(piece.base), piece.bytes);
+    to = to.subspan(piece.bytes);
   }
   return {};
 }
@@ -63,7 +62,10 @@ Result<void, MemoryError> MemoryView::write_slowly(GuestAddress address,
   VMM_TRY_DO(check(address, from.size()));
   for (SliceWalk walk = slices(address, from.size()); !walk.done();) {
     VMM_TRY(const GuestSlice to, walk.next());
-    from = from.subspan(to.copy_from(from));
+    const IoVec piece = to.unsafe_iovec();
+    detail::copy_in_fields(static_cast<std::byte*>(piece.base), from.data(), piece.bytes);
+    to.mark_dirty(0, piece.bytes);
+    from = from.subspan(piece.bytes);
   }
   return {};
 }

@@ -35,7 +35,7 @@ struct VirtioMmioDevice {
   std::uint64_t size;  ///< of the register window, in bytes
   GuestAddress base;
   std::uint32_t irq;
-  std::optional<std::uint32_t> id;  ///< the platform device id; the kernel counts without it
+  std::optional<std::uint32_t> id{};  ///< the platform device id; the kernel counts without it
 };
 
 /// Builds a kernel command line: boot parameters, and behind " -- " arguments for init.

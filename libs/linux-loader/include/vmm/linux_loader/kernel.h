@@ -37,7 +37,7 @@ struct LoadOptions {
   /// Where to load. ELF: added to every physical address in the file. bzImage: instead of the
   /// start address in its header. Image: the 2 MiB aligned base to which its text offset is
   /// added. Default: as the file says; for an Image, the first 2 MiB boundary in RAM.
-  std::optional<GuestAddress> base;
+  std::optional<GuestAddress> base{};
   /// Entry points below it are refused (x86_64: 1 MiB keeps a kernel off the boot tables).
   GuestAddress high_memory{0};
   /// What a compressed kernel may grow to, in bytes; the size of guest RAM bounds it as well.
@@ -53,11 +53,11 @@ struct LoadedKernel {
   /// contents, BSS, and the decompression buffer (init_size) or image_size. Initrd, device tree
   /// and command line belong outside [load, end).
   GuestAddress end;
-  GuestAddress entry;                     ///< the native entry: 64-bit mode on x86_64
-  bool entry_is_32bit = false;            ///< a bzImage without a 64-bit entry point
-  std::optional<GuestAddress> pvh_entry;  ///< 32-bit PVH entry of an x86_64 ELF with its note
-  SetupHeader setup_header;               ///< of a bzImage, with code32_start as loaded
-  std::size_t cmdline_capacity;           ///< bytes of command line it takes, with the NUL
+  GuestAddress entry;                       ///< the native entry: 64-bit mode on x86_64
+  bool entry_is_32bit = false;              ///< a bzImage without a 64-bit entry point
+  std::optional<GuestAddress> pvh_entry{};  ///< 32-bit PVH entry of an x86_64 ELF with its note
+  SetupHeader setup_header{};               ///< of a bzImage, with code32_start as loaded
+  std::size_t cmdline_capacity;             ///< bytes of command line it takes, with the NUL
   /// An initrd must lie below it (initrd_addr_max of a bzImage).
   GuestAddress initrd_limit{~std::uint64_t{0}};
 };

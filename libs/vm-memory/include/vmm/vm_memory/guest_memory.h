@@ -75,11 +75,15 @@ class GuestMemory {
   void replace(std::shared_ptr<const RegionMap> map);
 
  private:
+  friend class SnapshotReader;
+
+  static constexpr std::uint64_t kNoGeneration = 0;
+
   struct Shared {
     mutable Mutex mutex;
     std::shared_ptr<const RegionMap> map VMM_GUARDED_BY(mutex);
     Mutex change;  // held by plug(), unplug() and replace(), before `mutex`
-    std::atomic<std::uint64_t> generation{0};
+    std::atomic<std::uint64_t> generation{kNoGeneration + 1};  // of `map`
   };
 
   explicit GuestMemory(std::shared_ptr<const RegionMap> map);

@@ -50,7 +50,7 @@ class GuestSlice {
   }
 
   /// One atomic load. Precondition: inside the slice and aligned (it traps otherwise); where the
-  /// offset comes from the guest, use array() or MemoryView::load(), which answer with an error.
+  /// offset comes from the guest, use GuestArray or MemoryView::load(), which answer with an error.
   template <GuestScalar T, std::memory_order kOrder = std::memory_order_relaxed>
   [[nodiscard]] T load(std::size_t offset = 0) const {
     VMM_ASSERT_ALWAYS(fits(offset, sizeof(T), size_) && is_aligned(sizeof(T), offset));

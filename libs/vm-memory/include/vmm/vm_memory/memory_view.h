@@ -24,7 +24,8 @@ class SliceWalk;
 /// Guest RAM as a value of two words, borrowed: sorted, disjoint regions that outlive the view.
 ///
 /// Ranges are checked before anything is touched: when an exact function fails, no byte moved. An
-/// empty range is fine at any address. What a guest may see of partial writes is in GuestSlice.
+/// empty range is fine at any address. What is never torn: see GuestSlice; objects of read() and
+/// write() are like that at any size, also across regions.
 /// In a test it stands on a vector:
 ///
 ///   std::vector<std::byte> ram(0x10000);
@@ -53,7 +54,13 @@ class MemoryView {
   [[nodiscard]] GuestAddress last_address() const;
   /// Whether all of the range is RAM, in as many regions as it takes.
   [[nodiscard]] bool check_range(GuestAddress address, std::uint64_t bytes) const {
-    return at(address, bytes).host != nullptr || check_range_slowly(address, bytes);
+    return check(address, bytes).has_value();
+  }
+  /// The same with the reason. Errors: kUnmapped, kPartial, kOverflow.
+  [[nodiscard]] Result<void, MemoryError> check(GuestAddress address, std::uint64_t bytes) const {
+    if (at(address, bytes).host != nullptr) [[likely]]
+      return {};
+    return check_slowly(address, bytes);
   }
   [[nodiscard]] bool contains(GuestAddress address) const {
     return find_region(address) != nullptr;
@@ -188,10 +195,10 @@ class MemoryView {
     const bool inside = offset < region->host.size() && bytes <= region->host.size() - offset;
     return {region, offset, inside ? region->host.data() + offset : nullptr};
   }
-  [[nodiscard]] bool check_range_slowly(GuestAddress address, std::uint64_t bytes) const;
+  [[nodiscard]] Result<void, MemoryError> check_slowly(GuestAddress address,
+                                                       std::uint64_t bytes) const;
   [[nodiscard]] Result<GuestSlice, MemoryError> slice_slowly(GuestAddress address,
                                                              std::uint64_t bytes) const;
-  [[nodiscard]] Result<void, MemoryError> check(GuestAddress address, std::uint64_t bytes) const;
   Result<void, MemoryError> read_slowly(GuestAddress address, std::span<std::byte> to) const;
   Result<void, MemoryError> write_slowly(GuestAddress address,
                                          std::span<const std::byte> from) const;

@@ -44,8 +44,8 @@ struct SerialState {
 /// since four character times pass at once); THR empty; modem status.
 ///
 /// Output is collected and written a line at a time; besides a newline, these end a burst: any IER
-/// or MCR write (Linux writes IER at the end of each burst, console or tty), and a second LSR read
-/// with no output in between (a polling guest that waits).
+/// or MCR write (Linux writes IER at the end of each burst, console or tty), and eight LSR reads
+/// with no output in between (a polling guest that waits for input).
 ///
 /// Threads: one at a time.
 class SerialCore {
@@ -67,7 +67,7 @@ class SerialCore {
   void write(std::uint64_t offset, std::uint8_t value) {
     if (offset == 0 && plain_thr_) [[likely]] {
       out_.put(value);
-      transmitted_ = true;
+      quiet_polls_ = 0;
       pending_ |= kIerThre;
       update_irq();
       return;
@@ -109,11 +109,11 @@ class SerialCore {
   static constexpr std::uint8_t kIerModem = 1 << 3;
   static constexpr std::uint8_t kMcrLoop = 1 << 4;
   static constexpr std::uint8_t kLcrDlab = 1 << 7;
+  static constexpr std::uint8_t kQuietPolls = 8;
 
   [[nodiscard]] std::uint8_t read_lsr() {
-    if (!transmitted_ && !out_.empty()) [[unlikely]]
+    if (++quiet_polls_ == kQuietPolls) [[unlikely]]
       out_.flush();
-    transmitted_ = false;
     const auto lsr =
         static_cast<std::uint8_t>(0x60 | (pending_ & kIerData) | ((pending_ & kIerLine) >> 1));
     if ((pending_ & kIerLine) != 0) [[unlikely]]
@@ -147,8 +147,8 @@ class SerialCore {
   [[nodiscard]] std::size_t trigger_level() const;
 
   vm_device::IrqLine& irq_;
-  bool plain_thr_ = true;     // offset 0 is THR and THR leaves the chip
-  bool transmitted_ = false;  // since the last LSR read
+  bool plain_thr_ = true;         // offset 0 is THR and THR leaves the chip
+  std::uint8_t quiet_polls_ = 0;  // LSR reads since the last output; may wrap
   bool asserted_ = false;
   std::uint8_t pending_ = 0;  // conditions that hold, laid out like IER
   std::uint8_t ier_ = 0;
