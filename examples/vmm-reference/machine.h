@@ -11,6 +11,8 @@
 #include "serial_input.h"
 #include "vcpu_thread.h"
 #include "vm_events.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/registers.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/kvm_ioctls/system.h"
 #include "vmm/vm_device/bus.h"
@@ -46,6 +48,9 @@ class Machine {
   Outcome<void> add_devices();
   Outcome<void> add_serial();
   Outcome<void> add_vcpus();
+  Outcome<void> add_vcpu(std::uint32_t index, std::uint32_t apic_id,
+                         std::span<const arch::x86_64::CpuidEntry> cpuid,
+                         const arch::x86_64::BootRegisters& registers);
 
   const VmConfig& config_;
   Host host_;

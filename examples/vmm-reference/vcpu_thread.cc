@@ -67,7 +67,7 @@ VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, kvm_ioctls::VcpuKick kick, const E
 Outcome<std::unique_ptr<VcpuThread>> VcpuThread::create(kvm_ioctls::Vcpu vcpu,
                                                         const ExitTargets& targets,
                                                         Options options) {
-  VMM_STEP("vCPU", kvm_ioctls::VcpuKick kick, vcpu.kick_handle());
+  kvm_ioctls::VcpuKick kick = vcpu.kick_handle();
   return std::unique_ptr<VcpuThread>(
       new VcpuThread(std::move(vcpu), std::move(kick), targets, std::move(options)));
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # used by those who source this
 # Shared by the lab's commands: where things are kept, and how they speak.
 
 lab_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,7 +24,7 @@ need() {
 # pack FOLDER: the folder as a cpio archive on stdout, owned by root, the same bytes every time.
 pack() {
   (
-    cd "$1"
+    cd "$1" || exit
     find . -exec touch -h -d @0 {} +
     find . -mindepth 1 -print0 | LC_ALL=C sort -z |
       cpio --null --create --format=newc --owner 0:0 --reproducible --quiet

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
 # Debian's kernel and busybox into the cache: downloaded and unpacked, never installed.
 #
 # Afterwards the cache holds linux/ (vmlinuz, vmlinux, release, modules/) and busybox.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
 l1_modules=(kvm-amd kvm-intel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
 # lab run: one script in L1 (or, with --direct, in a temporary folder of this machine).
 
 run_timeout=120 run_cpu=EPYC run_smp=1 run_memory=2G run_out='' run_script=''
@@ -77,7 +77,7 @@ qemu_options() {
 
 # stop: ends what this run has started, and nothing else; gives the terminal back as it was.
 stop() {
-  if [[ -n ${child:-} ]]; then kill "$child" 2>/dev/null && wait "$child" || true; fi
+  if [[ -n ${child:-} ]] && kill "$child" 2>/dev/null; then wait "$child" || true; fi
   if [[ -n ${saved_tty:-} ]]; then stty "$saved_tty" 2>/dev/null || true; fi
   rm -rf "$work"
 }
@@ -136,9 +136,9 @@ run_on_host() {
     saved_tty=$(stty -g)
     command=("$lab_dir/lib/console.py" "${command[@]}")
   fi
-  cd "$work/files"
+  cd "$work/files" || return
   wait_for "${command[@]}" || status=$?
-  cd "$OLDPWD"
+  cd "$OLDPWD" || return
   if [[ -n $run_out ]]; then
     mkdir -p "$run_out"
     cp -r "$work/out/." "$run_out"
