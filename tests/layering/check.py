@@ -135,7 +135,7 @@ class Check:
         if include.startswith("vmm/"):
             self.check_edge(path, number, name, public, include)
         elif public and quote == '"':
-            self.complain(path, number, f'a public header includes "{include}": write <vmm/...>')
+            self.complain(path, number, f'a public header includes "{include}": write "vmm/..."')
         elif public and include not in STANDARD:
             self.complain(path, number, f"a public header includes <{include}>, which is neither "
                           "ours nor the C++ standard library's")
