@@ -7,10 +7,12 @@
 #include "config.h"
 #include "console.h"
 #include "failure.h"
-#include "irq.h"
+#include "irqchip.h"
 #include "serial_input.h"
 #include "vcpu_thread.h"
 #include "vm_events.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/registers.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/kvm_ioctls/system.h"
 #include "vmm/vm_device/bus.h"
@@ -42,10 +44,14 @@ class Machine {
   Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
           kvm_ioctls::Vm vm, kvm_ioctls::MemorySlots slots);
 
+  Outcome<void> add_irqchip();
   Outcome<void> map_memory();
   Outcome<void> add_devices();
   Outcome<void> add_serial();
   Outcome<void> add_vcpus();
+  Outcome<void> add_vcpu(std::uint32_t index, std::uint32_t apic_id,
+                         std::span<const arch::x86_64::CpuidEntry> cpuid,
+                         const arch::x86_64::BootRegisters& registers);
 
   const VmConfig& config_;
   Host host_;
@@ -54,10 +60,9 @@ class Machine {
   kvm_ioctls::Vm vm_;
   kvm_ioctls::MemorySlots slots_;
   std::vector<kvm_ioctls::MemorySlot> slots_in_use_;
+  std::unique_ptr<SplitIrqchip> irqchip_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
-  std::unique_ptr<IrqFd> serial_irq_;
-  std::unique_ptr<vm_device::EdgeLine> serial_line_;
   std::unique_ptr<SerialInput> serial_input_;
   std::shared_ptr<vm_superio::Serial> serial_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "options.h"
 #include "vmm.h"
 #include "vmm/base/log.h"
+#include "vmm/base/unique_fd.h"
 
 namespace {
 

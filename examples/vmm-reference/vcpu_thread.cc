@@ -61,13 +61,14 @@ VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, kvm_ioctls::VcpuKick kick, const E
       kick_(std::move(kick)),
       ports_(targets.ports),
       mmio_(targets.mmio),
+      ioapic_(targets.ioapic),
       events_(targets.events),
       options_(std::move(options)) {}
 
 Outcome<std::unique_ptr<VcpuThread>> VcpuThread::create(kvm_ioctls::Vcpu vcpu,
                                                         const ExitTargets& targets,
                                                         Options options) {
-  VMM_STEP("vCPU", kvm_ioctls::VcpuKick kick, vcpu.kick_handle());
+  kvm_ioctls::VcpuKick kick = vcpu.kick_handle();
   return std::unique_ptr<VcpuThread>(
       new VcpuThread(std::move(vcpu), std::move(kick), targets, std::move(options)));
 }
@@ -160,6 +161,10 @@ bool VcpuThread::handle(const kvm_ioctls::VcpuExit& exit) {
 
 bool VcpuThread::handle_other(const kvm_ioctls::VcpuExit& exit) {
   if (std::holds_alternative<exits::Interrupted>(exit)) return true;
+  if (const auto* eoi = std::get_if<exits::IoapicEoi>(&exit)) {
+    ioapic_.end_of_interrupt(eoi->vector);
+    return true;
+  }
   if (std::holds_alternative<exits::Shutdown>(exit)) {  // a triple fault
     events_.report(VmEnd::kReset);
     return false;

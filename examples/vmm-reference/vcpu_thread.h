@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "vm_events.h"
 #include "vmm/kvm_ioctls/vcpu.h"
 #include "vmm/vm_device/bus.h"
+#include "vmm/vm_superio/ioapic.h"
 
 namespace vmm::reference {
 
@@ -17,6 +19,7 @@ namespace vmm::reference {
 struct ExitTargets {
   vm_device::PioBus& ports;
   vm_device::MmioBus& mmio;
+  vm_superio::Ioapic& ioapic;
   VmEvents& events;
 };
 
@@ -55,6 +58,7 @@ class VcpuThread {
   kvm_ioctls::VcpuKick kick_;
   vm_device::PioCaller ports_;
   vm_device::MmioCaller mmio_;
+  vm_superio::Ioapic& ioapic_;
   VmEvents& events_;
   Options options_;
   std::atomic<bool> stop_{false};

@@ -78,6 +78,11 @@ class TableBuffer {
     const Le<T> wire(value);
     std::memcpy(begin_ + offset, &wire, sizeof wire);
   }
+  void patch_bytes(std::size_t offset, std::span<const std::byte> from) {
+    if (offset > size() || from.size() > size() - offset || from.empty()) [[unlikely]]
+      return;
+    std::memcpy(begin_ + offset, from.data(), from.size());
+  }
   /// Makes `old_count` bytes at `offset` into `new_count` (their content is unspecified) and moves
   /// what follows.
   void resize_gap(std::size_t offset, std::size_t old_count, std::size_t new_count);

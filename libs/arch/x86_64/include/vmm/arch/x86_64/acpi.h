@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+// The hardware-reduced ACPI tables of a guest. Spec: ACPI 6.5.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "vmm/acpi_tables/aml.h"
+#include "vmm/acpi_tables/table_buffer.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/topology.h"
+#include "vmm/vm_memory/memory_view.h"
+
+namespace vmm::arch::x86_64 {
+
+/// The generic event device: a one-byte register that reads as the pending events and clears them.
+struct GedConfig {
+  static constexpr std::uint8_t kCpu = 1 << 0;
+  static constexpr std::uint8_t kMemory = 1 << 1;
+  static constexpr std::uint8_t kPci = 1 << 2;
+  static constexpr std::uint8_t kPowerButton = 1 << 3;
+
+  GuestAddress status;  ///< guest-physical address of the register
+  std::uint32_t gsi = kGedIrq;
+};
+
+/// A virtio-mmio device for the DSDT (LNRO0005).
+struct AcpiVirtioMmio {
+  AddressRange registers;  ///< below 4 GiB
+  std::uint32_t gsi;
+};
+
+struct AcpiConfig {
+  const ApicIds* ids = nullptr;  ///< required; one CPU each
+  bool serial = true;            ///< COM1 at kSerialPort
+  bool cmos_rtc = false;         ///< there is an RTC at kCmosPort
+  bool i8042 = false;            ///< there is a keyboard controller
+  std::optional<GedConfig> ged;  ///< and with it the power button
+  std::span<const AcpiVirtioMmio> virtio_mmio;
+  /// Writes further objects into \_SB_, for example PCI root bridges.
+  std::function<void(acpi_tables::Aml&)> devices;
+};
+
+struct AcpiPlacement {
+  GuestAddress rsdp;
+  GuestAddress end;  ///< the first address behind the tables
+};
+
+/// Builds the tables as they stand from kRsdp on: RSDP, DSDT, FACP, APIC, XSDT.
+/// Errors (as vmm::Error): kNoCpus without `ids`; an AcpiError, kTooLarge when they would reach
+/// kSmbios.
+Result<acpi_tables::TableBuffer> make_acpi(const AcpiConfig& config);
+
+/// Writes them, and the EBDA pointer that leads old guests to them. Errors: as make_acpi(), or a
+/// MemoryError.
+Result<AcpiPlacement> write_acpi(vm_memory::MemoryView memory, const AcpiConfig& config);
+
+}  // namespace vmm::arch::x86_64
