@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What summary.py counts."""
 import json
+import sys
 import tempfile
 import unittest
 
-import summary
+sys.dont_write_bytecode = True
+import summary  # noqa: E402
 
 PASSED = "All tests passed (55 assertions in 7 test cases)\n"
 FAILED = "test cases: 9 | 7 passed | 2 failed\nassertions: 20 | 18 passed | 2 failed\n"
