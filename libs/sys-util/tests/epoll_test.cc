@@ -74,7 +74,7 @@ TEST_CASE("a wait that a signal interrupts says so") {
   const ThreadId waiter = ThreadId::current();
   std::jthread kicker([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      REQUIRE(signal_thread(waiter, signal).has_value());
+      static_cast<void>(signal_thread(waiter, signal));
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   });
