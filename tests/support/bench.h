@@ -5,14 +5,16 @@
 //
 //   VMM_BENCH(bench) {
 //     GuestMemory memory = ...;                    // setup, not measured
-//     bench.run("x_read_obj_u64", [&] { keep(memory.read<std::uint64_t>(kAt)); });
-//     bench.run("walk", 128, [&] { ... });         // one call does 128 operations
-//     bench.floor("x_read_obj_u64", [&] { ... });  // the least work that is still correct, in C
+//     bench.run("vm-memory/x_read_obj_u64", [&] { keep(memory.read<std::uint64_t>(kAt)); });
+//     bench.run("vm-memory/walk", 128, [&] { ... });         // one call does 128 operations
+//     bench.floor("vm-memory/x_read_obj_u64", [&] { ... });  // the least correct work, in C
 //   }
 //
 // Without arguments the program prints "name<TAB>ns per operation" for each row, the best of
 // several rounds. With --count OPS, under callgrind, it brackets OPS operations of each row with
-// client requests, from which the report takes exact instruction counts. --filter REGEX selects.
+// client requests, from which tests/bench/bench.py takes exact instruction counts. Rows that are
+// slow under callgrind run fewer operations than asked for, at least one call. --filter REGEX
+// selects rows, --list only names them.
 
 #include <cstddef>
 #include <functional>

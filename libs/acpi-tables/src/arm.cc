@@ -50,7 +50,9 @@ std::uint32_t Iort::its_group(std::span<const std::uint32_t> its_ids) {
 std::uint32_t Iort::root_complex(std::uint32_t segment, std::span<const Mapping> mappings) {
   TableBuffer& out = table_.out();
   const auto node = static_cast<std::uint32_t>(out.size() - table_.offset());
-  constexpr std::uint32_t kFixedBytes = 32;
+  constexpr std::uint32_t kFixedBytes = 36;
+  constexpr std::uint8_t kNodeRevision = 1;
+  constexpr std::uint8_t kAddressBits = 64;
   constexpr std::size_t kMappingBytes = 20;
   if (mappings.size() > (kMaxNodeBytes - kFixedBytes) / kMappingBytes) {
     out.fail(AcpiError::kTooManyElements);
@@ -61,10 +63,11 @@ std::uint32_t Iort::root_complex(std::uint32_t segment, std::span<const Mapping>
   constexpr std::uint8_t kCpm = 1;   // the path to memory is coherent
   constexpr std::uint8_t kDacs = 2;  // and so are device attributes
   out.put(std::uint8_t{2},
-          static_cast<std::uint16_t>(kFixedBytes + kMappingBytes * mappings.size()),
-          std::uint8_t{0}, std::uint32_t{0}, static_cast<std::uint32_t>(mappings.size()),
-          kFixedBytes, kCoherent, std::uint8_t{0}, std::uint16_t{0},
-          static_cast<std::uint8_t>(kCpm | kDacs), std::uint32_t{0}, segment);
+          static_cast<std::uint16_t>(kFixedBytes + kMappingBytes * mappings.size()), kNodeRevision,
+          std::uint32_t{0}, static_cast<std::uint32_t>(mappings.size()),
+          mappings.empty() ? 0u : kFixedBytes, kCoherent, std::uint8_t{0}, std::uint16_t{0},
+          static_cast<std::uint8_t>(kCpm | kDacs), std::uint32_t{0}, segment, kAddressBits);
+  out.zeros(3);
   for (const Mapping& mapping : mappings) {
     if (mapping.count == 0) return out.fail(AcpiError::kBadRange), node;
     // The table holds the number of ids minus one.

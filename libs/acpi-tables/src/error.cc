@@ -8,8 +8,6 @@ std::string_view message(std::int32_t code) {
   switch (static_cast<AcpiError>(code)) {
     case AcpiError::kTooLarge:
       return "the tables are larger than their buffer may become";
-    case AcpiError::kBadSignature:
-      return "a table signature is not four ASCII characters";
     case AcpiError::kBadName:
       return "a name is not made of four-character segments of A-Z, 0-9 and _";
     case AcpiError::kBadEisaId:

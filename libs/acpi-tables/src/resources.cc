@@ -116,10 +116,6 @@ void Resources::io_window32(AddressWindow<std::uint32_t> range) {
 void Resources::io_window64(AddressWindow<std::uint64_t> range) {
   window(kIo, kEntireRange, range);
 }
-void Resources::memory_window16(Caching caching, bool writable,
-                                AddressWindow<std::uint16_t> range) {
-  window(kMemory, memory_flags(caching, writable), range);
-}
 void Resources::memory_window32(Caching caching, bool writable,
                                 AddressWindow<std::uint32_t> range) {
   window(kMemory, memory_flags(caching, writable), range);

@@ -2,6 +2,7 @@
 #include "vmm/acpi_tables/table.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace vmm::acpi_tables {
@@ -13,7 +14,7 @@ constexpr std::size_t kChecksumAt = 9;
 // Sixteen sums side by side: bytes wrap modulo 256, which is what a checksum wants.
 using Lanes = std::uint8_t __attribute__((vector_size(16)));
 
-std::uint8_t sum_of(std::uint64_t word) {
+constexpr std::uint8_t sum_of(std::uint64_t word) {
   constexpr std::uint64_t kEven = 0x00ff'00ff'00ff'00ff;
   const std::uint64_t pairs = (word & kEven) + ((word >> 8) & kEven);
   return static_cast<std::uint8_t>((pairs * 0x0001'0001'0001'0001) >> 48);
@@ -39,13 +40,6 @@ std::uint8_t sum_of(std::span<const std::byte> bytes) {
   return static_cast<std::uint8_t>(sum);
 }
 
-template <std::size_t kSize>
-std::array<std::byte, kSize> as_byte_array(const std::array<char, kSize>& text) {
-  std::array<std::byte, kSize> bytes;
-  std::memcpy(bytes.data(), text.data(), kSize);
-  return bytes;
-}
-
 }  // namespace
 
 std::uint8_t checksum(std::span<const std::byte> bytes) {
@@ -56,25 +50,15 @@ void put(TableBuffer& out, const GenericAddress& address) {
   out.put(address.space, address.bit_width, address.bit_offset, address.access, address.address);
 }
 
-Table::Table(TableBuffer& out, std::string_view signature, std::uint8_t revision, const Oem& oem)
+Table::Table(TableBuffer& out, Signature signature, std::uint8_t revision, const Oem& oem)
     : out_(out), start_(out.size()), level_(out.open_block()) {
   if (level_ != 1) out.fail(AcpiError::kUnbalanced);
-  const auto is_ascii = [](char c) { return c > ' ' && c < '\x7f'; };
-  if (signature.size() != 4 || !std::all_of(signature.begin(), signature.end(), is_ascii)) {
-    out.fail(AcpiError::kBadSignature);
-    signature = "????";
-  }
-  std::array<std::byte, kHeaderBytes> header{};
-  std::memcpy(header.data(), signature.data(), 4);
-  header[8] = std::byte{revision};
-  std::memcpy(&header[10], oem.id.data(), oem.id.size());
-  std::memcpy(&header[16], oem.table_id.data(), oem.table_id.size());
-  const Le32 oem_revision(oem.revision);
-  std::memcpy(&header[24], &oem_revision, sizeof oem_revision);
-  std::memcpy(&header[28], oem.creator_id.data(), oem.creator_id.size());
-  const Le32 creator_revision(oem.creator_revision);
-  std::memcpy(&header[32], &creator_revision, sizeof creator_revision);
-  out.bytes(header);
+  const auto id_low = std::bit_cast<Le32>(std::array{oem.id[0], oem.id[1], oem.id[2], oem.id[3]});
+  const auto id_high = std::bit_cast<Le16>(std::array{oem.id[4], oem.id[5]});
+  // Length and checksum are set by close().
+  out.put(signature.value(), std::uint32_t{0}, revision, std::uint8_t{0}, id_low.get(),
+          id_high.get(), std::bit_cast<Le64>(oem.table_id).get(), oem.revision,
+          std::bit_cast<Le32>(oem.creator_id).get(), oem.creator_revision);
 }
 
 void Table::close() {
@@ -88,19 +72,31 @@ void Table::close() {
 }
 
 std::array<std::byte, kRsdpBytes> rsdp(const std::array<char, 6>& oem_id, std::uint64_t xsdt) {
-  constexpr std::size_t kV1Bytes = 20;  // what the first checksum covers
-  std::array<std::byte, kRsdpBytes> out{};
-  std::memcpy(out.data(), "RSD PTR ", 8);
-  const auto oem = as_byte_array(oem_id);
-  std::memcpy(&out[9], oem.data(), oem.size());
-  out[15] = std::byte{2};
-  const Le32 length(kRsdpBytes);
-  std::memcpy(&out[20], &length, sizeof length);
-  const Le64 address(xsdt);
-  std::memcpy(&out[24], &address, sizeof address);
-  out[8] = std::byte{checksum(std::span(out).first(kV1Bytes))};
-  out[32] = std::byte{checksum(out)};
-  return out;
+  static constexpr std::uint64_t kSignature = 0x2052'5450'2044'5352;  // "RSD PTR "
+  struct Wire {
+    Le32 signature_low{static_cast<std::uint32_t>(kSignature)};
+    Le32 signature_high{static_cast<std::uint32_t>(kSignature >> 32)};
+    std::uint8_t sum = 0;  // over all up to and with `rsdt`
+    std::array<char, 6> oem_id;
+    std::uint8_t revision = 2;
+    Le32 rsdt{};
+    Le32 length{kRsdpBytes};
+    Le32 xsdt_low{};
+    Le32 xsdt_high{};
+    std::uint8_t extended_sum = 0;  // over everything
+    std::array<std::uint8_t, 3> reserved{};
+  };
+  static_assert(sizeof(Wire) == kRsdpBytes);
+  std::array<char, 8> padded_id{};
+  std::copy(oem_id.begin(), oem_id.end(), padded_id.begin());
+  Wire wire{.oem_id = oem_id};
+  wire.xsdt_low.set(static_cast<std::uint32_t>(xsdt));
+  wire.xsdt_high.set(static_cast<std::uint32_t>(xsdt >> 32));
+  wire.sum = static_cast<std::uint8_t>(
+      0u - sum_of(kSignature) - sum_of(std::bit_cast<std::uint64_t>(padded_id)) - wire.revision);
+  // What the first sum covers adds up to 0 by now.
+  wire.extended_sum = static_cast<std::uint8_t>(0u - kRsdpBytes - sum_of(xsdt));
+  return std::bit_cast<std::array<std::byte, kRsdpBytes>>(wire);
 }
 
 void write_xsdt(TableBuffer& out, const Oem& oem, std::span<const std::uint64_t> tables) {

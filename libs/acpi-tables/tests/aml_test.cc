@@ -43,7 +43,7 @@ TEST_CASE("a package length counts itself and is as short as it can be", "[aml]"
     Bytes length;
   };
   const Row rows[] = {
-      {4, {0x05}},
+      {5, {0x06}},
       {62, {0x3f}},
       {63, {0x41, 0x04}},
       {64, {0x42, 0x04}},

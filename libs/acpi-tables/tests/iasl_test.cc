@@ -246,7 +246,6 @@ void write_big_dsdt(TableBuffer& out) {
     resources.io_window({0, 0xcf7});
     resources.io_window32({0xd00, 0xffff});
     resources.io_window64({0x1'0000, 0x1'ffff});
-    resources.memory_window16(Caching::kNone, true, {0xa000, 0xbfff});
     resources.memory_window32(Caching::kNone, true, {0xc000'0000, 0xe7ff'ffff});
     resources.memory_window64(Caching::kCacheable, true, {0x1'0000'0000, 0xf'ffff'ffff});
     resources.irq({4}, {.edge = true});

@@ -89,20 +89,6 @@ TEST_CASE("tables follow each other in one buffer", "[table]") {
   check_header(all->subspan(second));
 }
 
-TEST_CASE("a table's signature is four ASCII characters", "[table][hostile]") {
-  for (const char* signature : {"", "ABC", "ABCDE",
-                                "AB\x80"
-                                "D",
-                                "AB D"}) {
-    TableBuffer out;
-    {
-      const Table table(out, signature, 1, kOem);
-    }
-    REQUIRE_FALSE(out.finish().has_value());
-    CHECK(out.finish().error() == AcpiError::kBadSignature);
-  }
-}
-
 TEST_CASE("an open table, and tables inside each other, are refused", "[table][hostile]") {
   TableBuffer out;
   {

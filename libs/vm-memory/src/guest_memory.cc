@@ -4,7 +4,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "vmm/vm_memory/snapshot_reader.h"
+
 namespace vmm::vm_memory {
+
+void detail::SnapshotLock::lock_slowly() {
+  while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) state_.wait(kAwaited);
+}
 
 RegionMap::RegionMap(Regions regions) : regions_(std::move(regions)) {
   spans_.reserve(regions_.size());
@@ -58,7 +64,7 @@ Result<std::shared_ptr<const RegionMap>> RegionMap::without(GuestAddress base,
 
 GuestMemory::GuestMemory(std::shared_ptr<const RegionMap> map)
     : shared_(std::make_shared<Shared>()) {
-  const MutexLock lock(shared_->mutex);
+  const detail::SnapshotGuard guard(shared_->lock);
   shared_->map = std::move(map);
 }
 
@@ -77,9 +83,14 @@ GuestMemory GuestMemory::adopt(std::shared_ptr<const RegionMap> map) {
   return GuestMemory(std::move(map));
 }
 
-std::shared_ptr<const RegionMap> GuestMemory::snapshot() const {
-  const MutexLock lock(shared_->mutex);
-  return shared_->map;
+void SnapshotReader::refresh() {
+  std::shared_ptr<const RegionMap> map;
+  {
+    const detail::SnapshotGuard guard(shared_->lock);
+    map = shared_->map;
+    seen_ = shared_->generation.load(std::memory_order_relaxed);
+  }
+  map_ = std::move(map);  // the old one goes outside of the lock
 }
 
 MemoryView GuestMemory::view() const { return snapshot()->view(); }
@@ -106,8 +117,10 @@ void GuestMemory::replace(std::shared_ptr<const RegionMap> map) {
 
 void GuestMemory::replace_locked(std::shared_ptr<const RegionMap> map) {
   {
-    const MutexLock lock(shared_->mutex);
+    const detail::SnapshotGuard guard(shared_->lock);
     shared_->map.swap(map);
+    // Release pairs with the acquire in SnapshotReader::current().
+    shared_->generation.fetch_add(1, std::memory_order_release);
   }
   // The old map, and with it perhaps the memory, goes here, outside of the lock.
 }

@@ -20,6 +20,10 @@ std::string_view memory_message(std::int32_t code) {
       return "the address is not aligned for this access";
     case MemoryError::kOutOfBounds:
       return "the range passes the end of the slice";
+    case MemoryError::kNotTranslated:
+      return "the I/O address is not mapped";
+    case MemoryError::kNoPermission:
+      return "the I/O address is not mapped for this access";
   }
   return "unknown guest memory error";
 }

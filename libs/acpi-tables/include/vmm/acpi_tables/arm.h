@@ -24,7 +24,7 @@ struct Gtdt {
 /// The Arm generic timer without memory-mapped parts, revision 3. Spec: ACPI 6.5, 5.2.25.
 void write_gtdt(TableBuffer& out, const Oem& oem, const Gtdt& gtdt);
 
-/// How device ids become interrupt controller ids. Spec: Arm DEN 0049 (revision 0 nodes).
+/// How device ids become interrupt controller ids. Spec: Arm DEN 0049, issue C.
 class Iort {
  public:
   /// `count` ids from `input` on become those from `output` on, at node `to`.

@@ -10,7 +10,6 @@ namespace vmm::acpi_tables {
 /// Why a table or a piece of AML could not be written. Spec: ACPI 6.5.
 enum class AcpiError : std::uint8_t {
   kTooLarge,          ///< the buffer's storage or limit is used up
-  kBadSignature,      ///< a table signature is not four ASCII characters
   kBadName,           ///< a name or path is not made of four-character segments (20.2.2)
   kBadEisaId,         ///< not three capital letters and four hexadecimal digits (19.3.4)
   kBadUuid,           ///< not of the form aabbccdd-eeff-gghh-iijj-kkllmmnnoopp (19.6.142)

@@ -55,7 +55,6 @@ class [[nodiscard]] Resources {
   void io_window(AddressWindow<std::uint16_t> window);
   void io_window32(AddressWindow<std::uint32_t> window);
   void io_window64(AddressWindow<std::uint64_t> window);
-  void memory_window16(Caching caching, bool writable, AddressWindow<std::uint16_t> window);
   void memory_window32(Caching caching, bool writable, AddressWindow<std::uint32_t> window);
   void memory_window64(Caching caching, bool writable, AddressWindow<std::uint64_t> window);
 

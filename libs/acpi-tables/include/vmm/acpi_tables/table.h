@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "vmm/acpi_tables/table_buffer.h"
 
@@ -13,6 +12,23 @@ namespace vmm::acpi_tables {
 
 /// The byte that makes the sum of `bytes` and itself 0 modulo 256. Spec: ACPI 6.5, 5.2.3.
 [[nodiscard]] std::uint8_t checksum(std::span<const std::byte> bytes);
+
+/// The four characters that name a table; checked when the program is compiled.
+class Signature {
+ public:
+  consteval Signature(const char (&text)[5]) {  // NOLINT(google-explicit-constructor)
+    for (unsigned i = 0; i < 4; ++i) {
+      if (text[i] <= ' ' || text[i] > '~') not_ascii();
+      value_ |= static_cast<std::uint32_t>(text[i]) << (8 * i);
+    }
+  }
+  /// As it stands in the table, in little-endian order.
+  [[nodiscard]] constexpr std::uint32_t value() const { return value_; }
+
+ private:
+  static void not_ascii() {}  // not constexpr: calling it does not compile
+  std::uint32_t value_ = 0;
+};
 
 /// Who made a table: the fields of its header that the maker chooses. Spec: ACPI 6.5, 5.2.6.
 struct Oem {
@@ -48,8 +64,7 @@ class Table {
  public:
   static constexpr std::size_t kHeaderBytes = 36;
 
-  /// Errors (in `out`): kBadSignature unless `signature` is four ASCII characters.
-  Table(TableBuffer& out, std::string_view signature, std::uint8_t revision, const Oem& oem);
+  Table(TableBuffer& out, Signature signature, std::uint8_t revision, const Oem& oem);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
   ~Table() { close(); }

@@ -6,8 +6,8 @@
 
 #include "vmm/arch/x86_64/kvm/cpuid.h"
 #include "vmm/arch/x86_64/kvm/error.h"
-#include "vmm/arch/x86_64/kvm/vcpu_setup.h"
-#include "vmm/arch/x86_64/kvm/vm_setup.h"
+#include "vmm/arch/x86_64/kvm/vcpu.h"
+#include "vmm/arch/x86_64/kvm/vm.h"
 
 namespace vmm::arch::x86_64::kvm {
 namespace {

@@ -5,6 +5,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 namespace vmm {
 
@@ -68,6 +70,10 @@ using Be64 = Be<std::uint64_t>;
 template <std::unsigned_integral T>
 [[nodiscard]] constexpr T load_le(const std::byte* bytes) {
   T value = 0;
+  if (!std::is_constant_evaluated()) {  // one load; GCC 12 does not make one of the loop
+    std::memcpy(&value, bytes, sizeof(T));
+    return std::endian::native == std::endian::little ? value : detail::byte_swap(value);
+  }
   for (std::size_t i = 0; i < sizeof(T); ++i) {
     value = static_cast<T>(value | static_cast<T>(std::to_integer<T>(bytes[i]) << (8 * i)));
   }
@@ -77,6 +83,11 @@ template <std::unsigned_integral T>
 /// Writes `value` to `bytes` in little-endian order; any alignment.
 template <std::unsigned_integral T>
 constexpr void store_le(std::byte* bytes, T value) {
+  if (!std::is_constant_evaluated()) {
+    value = std::endian::native == std::endian::little ? value : detail::byte_swap(value);
+    std::memcpy(bytes, &value, sizeof(T));
+    return;
+  }
   for (std::size_t i = 0; i < sizeof(T); ++i) {
     bytes[i] = static_cast<std::byte>((value >> (8 * i)) & 0xff);
   }

@@ -15,6 +15,43 @@
 
 namespace vmm::vm_memory {
 
+namespace detail {
+
+/// Guards the pointer to the current map: held for a few instructions, so that what matters is the
+/// cost of the uncontended case. Waiters sleep.
+class VMM_CAPABILITY("mutex") SnapshotLock {
+ public:
+  void lock() VMM_ACQUIRE() {
+    std::uint32_t expected = kFree;
+    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)) lock_slowly();
+  }
+  void unlock() VMM_RELEASE() {
+    if (state_.exchange(kFree, std::memory_order_release) == kAwaited) state_.notify_one();
+  }
+
+ private:
+  static constexpr std::uint32_t kFree = 0;
+  static constexpr std::uint32_t kHeld = 1;
+  static constexpr std::uint32_t kAwaited = 2;  ///< held, and somebody may be sleeping
+
+  void lock_slowly();
+
+  std::atomic<std::uint32_t> state_{kFree};
+};
+
+class VMM_SCOPED_CAPABILITY SnapshotGuard {
+ public:
+  explicit SnapshotGuard(SnapshotLock& lock) VMM_ACQUIRE(lock) : lock_(lock) { lock_.lock(); }
+  ~SnapshotGuard() VMM_RELEASE() { lock_.unlock(); }
+  SnapshotGuard(const SnapshotGuard&) = delete;
+  SnapshotGuard& operator=(const SnapshotGuard&) = delete;
+
+ private:
+  SnapshotLock& lock_;
+};
+
+}  // namespace detail
+
 /// A set of regions at one moment. Immutable: a change makes a new map, and whoever holds the old
 /// one keeps its memory mapped.
 class RegionMap {
@@ -62,7 +99,10 @@ class GuestMemory {
   static GuestMemory adopt(std::shared_ptr<const RegionMap> map);
 
   /// The current regions; they stay mapped as long as the snapshot is held.
-  [[nodiscard]] std::shared_ptr<const RegionMap> snapshot() const;
+  [[nodiscard]] std::shared_ptr<const RegionMap> snapshot() const {
+    const detail::SnapshotGuard guard(shared_->lock);
+    return shared_->map;
+  }
   /// A view of the current regions, valid until one of them is unplugged or replaced. For setup
   /// code and machines without memory hotplug; others access memory through a snapshot.
   [[nodiscard]] MemoryView view() const;
@@ -75,11 +115,15 @@ class GuestMemory {
   void replace(std::shared_ptr<const RegionMap> map);
 
  private:
+  friend class SnapshotReader;
+
+  static constexpr std::uint64_t kNoGeneration = 0;
+
   struct Shared {
-    mutable Mutex mutex;
-    std::shared_ptr<const RegionMap> map VMM_GUARDED_BY(mutex);
-    Mutex change;  // held by plug(), unplug() and replace(), before `mutex`
-    std::atomic<std::uint64_t> generation{0};
+    mutable detail::SnapshotLock lock;
+    std::shared_ptr<const RegionMap> map VMM_GUARDED_BY(lock);
+    Mutex change;  // held by plug(), unplug() and replace(), before `lock`
+    std::atomic<std::uint64_t> generation{kNoGeneration + 1};  // of `map`
   };
 
   explicit GuestMemory(std::shared_ptr<const RegionMap> map);

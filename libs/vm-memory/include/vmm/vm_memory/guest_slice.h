@@ -50,7 +50,7 @@ class GuestSlice {
   }
 
   /// One atomic load. Precondition: inside the slice and aligned (it traps otherwise); where the
-  /// offset comes from the guest, use array() or MemoryView::load(), which answer with an error.
+  /// offset comes from the guest, use GuestArray or MemoryView::load(), which answer with an error.
   template <GuestScalar T, std::memory_order kOrder = std::memory_order_relaxed>
   [[nodiscard]] T load(std::size_t offset = 0) const {
     VMM_ASSERT_ALWAYS(fits(offset, sizeof(T), size_) && is_aligned(sizeof(T), offset));
@@ -88,16 +88,14 @@ class GuestSlice {
   /// Copies min(size(), to.size()) bytes out, and says how many.
   std::size_t copy_to(std::span<std::byte> to) const {
     const std::size_t n = std::min(size_, to.size());
-    if (n != 0) detail::copy_out(to.data(), host_, n);
+    detail::copy_out(to.data(), host_, n);
     return n;
   }
   /// Copies min(size(), from.size()) bytes in, and says how many.
   std::size_t copy_from(std::span<const std::byte> from) const {
     const std::size_t n = std::min(size_, from.size());
-    if (n != 0) {
-      detail::copy_in(host_, from.data(), n);
-      dirty_.mark(0, n);
-    }
+    detail::copy_in(host_, from.data(), n);
+    dirty_.mark(0, n);
     return n;
   }
   /// Copies as many whole elements as fit on both sides, and says how many. Elements are not torn
@@ -106,17 +104,15 @@ class GuestSlice {
     requires(sizeof(T) > 1)
   std::size_t copy_to(std::span<T> to) const {
     const std::size_t n = std::min(size_ / sizeof(T), to.size());
-    if (n != 0) detail::copy_out_fields(std::as_writable_bytes(to).data(), host_, n * sizeof(T));
+    detail::copy_out_fields(std::as_writable_bytes(to).data(), host_, n * sizeof(T));
     return n;
   }
   template <GuestValue T>
     requires(sizeof(T) > 1)
   std::size_t copy_from(std::span<const T> from) const {
     const std::size_t n = std::min(size_ / sizeof(T), from.size());
-    if (n != 0) {
-      detail::copy_in_fields(host_, std::as_bytes(from).data(), n * sizeof(T));
-      dirty_.mark(0, n * sizeof(T));
-    }
+    detail::copy_in_fields(host_, std::as_bytes(from).data(), n * sizeof(T));
+    dirty_.mark(0, n * sizeof(T));
     return n;
   }
   /// Copies min(size(), to.size()) bytes to another slice, which may overlap this one.

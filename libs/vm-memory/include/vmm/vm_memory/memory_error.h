@@ -15,6 +15,8 @@ enum class MemoryError : std::uint8_t {
   kOverflow,       ///< address (or offset) plus size passes 2^64
   kMisaligned,     ///< not a multiple of the size of an atomic access
   kOutOfBounds,    ///< outside of the slice
+  kNotTranslated,  ///< an IOVA without a mapping (behind an IOMMU only)
+  kNoPermission,   ///< an IOVA whose mapping forbids this access (behind an IOMMU only)
 };
 
 [[nodiscard]] Error make_error(MemoryError error);

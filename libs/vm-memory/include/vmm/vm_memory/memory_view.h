@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -24,7 +25,8 @@ class SliceWalk;
 /// Guest RAM as a value of two words, borrowed: sorted, disjoint regions that outlive the view.
 ///
 /// Ranges are checked before anything is touched: when an exact function fails, no byte moved. An
-/// empty range is fine at any address. What a guest may see of partial writes is in GuestSlice.
+/// empty range is fine at any address. What is never torn: see GuestSlice; objects of read() and
+/// write() are like that at any size, also across regions.
 /// In a test it stands on a vector:
 ///
 ///   std::vector<std::byte> ram(0x10000);
@@ -49,11 +51,20 @@ class MemoryView {
     const RegionSpan* region = candidate(address);
     return address.raw() - region->base.raw() < region->host.size() ? region : nullptr;
   }
+  /// One past the last region.
+  [[nodiscard]] const RegionSpan* end_region() const { return regions_ + count_; }
   /// The last address of the highest region. Precondition: there is a region.
   [[nodiscard]] GuestAddress last_address() const;
   /// Whether all of the range is RAM, in as many regions as it takes.
   [[nodiscard]] bool check_range(GuestAddress address, std::uint64_t bytes) const {
-    return at(address, bytes).host != nullptr || check_range_slowly(address, bytes);
+    return check(address, bytes).has_value();
+  }
+  /// The same with the reason. Errors: kUnmapped, kPartial, kOverflow.
+  [[nodiscard]] Result<void, MemoryError> check(GuestAddress address, std::uint64_t bytes) const {
+    const At found = at(address, bytes);
+    if (found.host == nullptr) [[unlikely]]
+      return check_slowly(found.place, bytes);
+    return {};
   }
   [[nodiscard]] bool contains(GuestAddress address) const {
     return find_region(address) != nullptr;
@@ -63,10 +74,10 @@ class MemoryView {
   /// Errors: kUnmapped, kPartial, kOverflow; kNotContiguous when it is RAM but of two regions.
   [[nodiscard]] Result<GuestSlice, MemoryError> slice(GuestAddress address,
                                                       std::uint64_t bytes) const {
-    const At place = at(address, bytes);
-    if (place.host == nullptr) [[unlikely]]
-      return slice_slowly(address, bytes);
-    return GuestSlice({place.host, bytes}, {place.region->dirty, place.offset});
+    const At found = at(address, bytes);
+    if (found.host == nullptr) [[unlikely]]
+      return slice_slowly(found.place, bytes);
+    return GuestSlice({found.host, bytes}, found.dirty());
   }
   /// The pieces of a range, one per region, without allocation; see SliceWalk.
   [[nodiscard]] SliceWalk slices(GuestAddress address, std::uint64_t bytes) const;
@@ -75,24 +86,24 @@ class MemoryView {
   /// Errors: kUnmapped, kPartial, kOverflow.
   template <GuestValue T>
   [[nodiscard]] Result<T, MemoryError> read(GuestAddress address) const {
-    const At place = at(address, sizeof(T));
+    const At found = at(address, sizeof(T));
     T value;
-    if (place.host != nullptr) [[likely]] {
-      detail::read_object(value, place.host);
+    if (found.host != nullptr) [[likely]] {
+      detail::read_object(value, found.host);
       return value;
     }
-    VMM_TRY_DO(read_slowly(address, {reinterpret_cast<std::byte*>(&value), sizeof(T)}));
+    VMM_TRY_DO(read_slowly(found.place, {reinterpret_cast<std::byte*>(&value), sizeof(T)}));
     return value;
   }
   /// Errors: as read(); then nothing is written.
   template <GuestValue T>
   Result<void, MemoryError> write(GuestAddress address, const T& value) const {
-    const At place = at(address, sizeof(T));
-    if (place.host == nullptr) [[unlikely]] {
-      return write_slowly(address, std::as_bytes(std::span(&value, 1)));
+    const At found = at(address, sizeof(T));
+    if (found.host == nullptr) [[unlikely]] {
+      return write_slowly(found.place, std::as_bytes(std::span(&value, 1)));
     }
-    detail::write_object(place.host, value);
-    DirtyWindow{place.region->dirty, place.offset}.mark(0, sizeof(T));
+    detail::write_object(found.host, value);
+    found.dirty().mark(0, sizeof(T));
     return {};
   }
   /// One atomic load. Errors: kMisaligned; else as slice().
@@ -115,43 +126,47 @@ class MemoryView {
 
   /// Copies all of `to` from guest memory. Errors: as read().
   Result<void, MemoryError> read_bytes(GuestAddress address, std::span<std::byte> to) const {
-    const At place = at(address, to.size());
-    if (place.host == nullptr) [[unlikely]]
-      return read_slowly(address, to);
-    if (!to.empty()) detail::copy_out(to.data(), place.host, to.size());
+    const At found = at(address, to.size());
+    if (found.host == nullptr) [[unlikely]]
+      return read_slowly(found.place, to);
+    if (!to.empty()) detail::copy_out(to.data(), found.host, to.size());
     return {};
   }
   /// Copies all of `from` to guest memory. Errors: as read(); then nothing is written.
   Result<void, MemoryError> write_bytes(GuestAddress address,
                                         std::span<const std::byte> from) const {
-    const At place = at(address, from.size());
-    if (place.host == nullptr) [[unlikely]]
-      return write_slowly(address, from);
+    const At found = at(address, from.size());
+    if (found.host == nullptr) [[unlikely]]
+      return write_slowly(found.place, from);
     if (from.empty()) return {};
-    detail::copy_in(place.host, from.data(), from.size());
-    DirtyWindow{place.region->dirty, place.offset}.mark(0, from.size());
+    detail::copy_in(found.host, from.data(), from.size());
+    found.dirty().mark(0, from.size());
     return {};
   }
   /// Copies up to the first hole and returns how much that was, at least 1 unless `to` is empty.
   /// Errors: kUnmapped when `address` is not RAM.
   Result<std::size_t, MemoryError> read_some(GuestAddress address, std::span<std::byte> to) const {
-    const At place = at(address, to.size());
-    if (place.host == nullptr || to.empty()) [[unlikely]]
-      return read_some_slowly(address, to);
-    detail::copy_out(to.data(), place.host, to.size());
+    const At found = at(address, to.size());
+    if (found.host == nullptr || to.empty()) [[unlikely]]
+      return read_some_slowly(found.place, to);
+    detail::copy_out(to.data(), found.host, to.size());
     return to.size();
   }
   Result<std::size_t, MemoryError> write_some(GuestAddress address,
                                               std::span<const std::byte> from) const {
-    const At place = at(address, from.size());
-    if (place.host == nullptr || from.empty()) [[unlikely]]
-      return write_some_slowly(address, from);
-    detail::copy_in(place.host, from.data(), from.size());
-    DirtyWindow{place.region->dirty, place.offset}.mark(0, from.size());
+    const At found = at(address, from.size());
+    if (found.host == nullptr || from.empty()) [[unlikely]]
+      return write_some_slowly(found.place, from);
+    detail::copy_in(found.host, from.data(), from.size());
+    found.dirty().mark(0, from.size());
     return from.size();
   }
   /// Sets `bytes` bytes to `value`. Errors: as write().
   Result<void, MemoryError> fill(GuestAddress address, std::uint64_t bytes, std::byte value) const;
+
+  /// Marks what is RAM in the range, up to the first hole, as written: after a system call wrote
+  /// through unsafe_iovec().
+  void mark_dirty(GuestAddress address, std::uint64_t bytes) const;
 
   /// Reads `bytes` bytes at `file_offset` straight into guest memory, with preadv(2).
   /// Errors: a MemoryError before anything is read; ENODATA when the file ends early; the errno of
@@ -163,12 +178,19 @@ class MemoryView {
                              std::uint64_t bytes) const;
 
  private:
+  friend class SliceWalk;
+
   static const RegionSpan kNone;
 
-  struct At {
+  /// A region and an offset, perhaps outside of it.
+  struct Place {
     const RegionSpan* region;
     std::uint64_t offset;
+  };
+  struct At {
+    Place place;
     std::byte* host;  ///< nullptr: not within one region
+    [[nodiscard]] DirtyWindow dirty() const { return {place.region->dirty, place.offset}; }
   };
 
   /// The last region that starts at or below `address`, or else the first one. The search has no
@@ -186,18 +208,17 @@ class MemoryView {
     const RegionSpan* region = candidate(address);
     const std::uint64_t offset = address.raw() - region->base.raw();
     const bool inside = offset < region->host.size() && bytes <= region->host.size() - offset;
-    return {region, offset, inside ? region->host.data() + offset : nullptr};
+    return {{region, offset}, inside ? region->host.data() + offset : nullptr};
   }
-  [[nodiscard]] bool check_range_slowly(GuestAddress address, std::uint64_t bytes) const;
-  [[nodiscard]] Result<GuestSlice, MemoryError> slice_slowly(GuestAddress address,
+  [[nodiscard]] bool is_ram(Place place, std::uint64_t bytes) const;
+  [[nodiscard]] static MemoryError reason(Place place, std::uint64_t bytes);
+  [[nodiscard]] Result<void, MemoryError> check_slowly(Place place, std::uint64_t bytes) const;
+  [[nodiscard]] Result<GuestSlice, MemoryError> slice_slowly(Place place,
                                                              std::uint64_t bytes) const;
-  [[nodiscard]] Result<void, MemoryError> check(GuestAddress address, std::uint64_t bytes) const;
-  Result<void, MemoryError> read_slowly(GuestAddress address, std::span<std::byte> to) const;
-  Result<void, MemoryError> write_slowly(GuestAddress address,
-                                         std::span<const std::byte> from) const;
-  Result<std::size_t, MemoryError> read_some_slowly(GuestAddress address,
-                                                    std::span<std::byte> to) const;
-  Result<std::size_t, MemoryError> write_some_slowly(GuestAddress address,
+  Result<void, MemoryError> read_slowly(Place place, std::span<std::byte> to) const;
+  Result<void, MemoryError> write_slowly(Place place, std::span<const std::byte> from) const;
+  Result<std::size_t, MemoryError> read_some_slowly(Place place, std::span<std::byte> to) const;
+  Result<std::size_t, MemoryError> write_some_slowly(Place place,
                                                      std::span<const std::byte> from) const;
 
   const RegionSpan* regions_ = &kNone;
@@ -211,23 +232,39 @@ class MemoryView {
 ///     ...
 ///   }
 ///
-/// At the first hole next() answers kUnmapped (kPartial when something came before it), or
-/// kOverflow past 2^64, and the walk is done.
+/// At the first hole next() answers kUnmapped, or kPartial when something came before it, and the
+/// walk is done.
 class SliceWalk {
  public:
-  SliceWalk(MemoryView memory, GuestAddress address, std::uint64_t bytes)
-      : memory_(memory), next_(address), left_(bytes) {}
+  SliceWalk(const MemoryView& memory, GuestAddress address, std::uint64_t bytes)
+      : region_(memory.candidate(address)),
+        end_(memory.end_region()),
+        next_(address.raw()),
+        left_(bytes) {}
 
   [[nodiscard]] bool done() const { return left_ == 0; }
   /// Precondition: !done().
-  [[nodiscard]] Result<GuestSlice, MemoryError> next();
+  [[nodiscard]] Result<GuestSlice, MemoryError> next() {
+    const std::uint64_t offset = region_ == end_ ? 0 : next_ - region_->base.raw();
+    if (region_ == end_ || left_ == 0 || offset >= region_->host.size()) [[unlikely]] {
+      left_ = 0;
+      return fail(begun_ ? MemoryError::kPartial : MemoryError::kUnmapped);
+    }
+    const std::uint64_t n = std::min<std::uint64_t>(left_, region_->host.size() - offset);
+    const GuestSlice slice({region_->host.data() + offset, n}, {region_->dirty, offset});
+    begun_ = true;
+    left_ -= n;
+    next_ += n;
+    ++region_;
+    return slice;
+  }
 
  private:
-  MemoryView memory_;
-  GuestAddress next_;
+  const RegionSpan* region_;
+  const RegionSpan* end_;
+  std::uint64_t next_;
   std::uint64_t left_;
   bool begun_ = false;
-  bool wrapped_ = false;  ///< the last slice ended at 2^64
 };
 
 inline SliceWalk MemoryView::slices(GuestAddress address, std::uint64_t bytes) const {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "vmm/arch/x86_64/cpuid.h"
@@ -19,8 +18,5 @@ namespace vmm::arch::x86_64::kvm {
 [[nodiscard]] Result<std::vector<CpuidEntry>> guest_cpuid(const kvm_ioctls::System& system,
                                                           const ApicIds& ids,
                                                           const CpuidConfig& config = {});
-
-/// Errors: kTooManyCpuidEntries; those of KVM_SET_CPUID2.
-Result<void> set_cpuid(const kvm_ioctls::Vcpu& vcpu, std::span<const CpuidEntry> entries);
 
 }  // namespace vmm::arch::x86_64::kvm

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "console.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "vmm/sys_util/pseudo_terminal.h"
+
+namespace vmm::reference {
+namespace {
+
+constexpr std::byte kCtrlA{0x01};
+
+Failure failure(std::string_view option, const std::string& object, const char* operation) {
+  return runtime(std::string(option) + ": " + object, Error::from_errno(operation));
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Console>> Console::open(std::string_view option,
+                                                const ConsoleConfig& config) {
+  std::unique_ptr<Console> console(new Console(config));
+  switch (config.mode) {
+    case ConsoleConfig::Mode::kOff:
+    case ConsoleConfig::Mode::kNull:
+      break;
+    case ConsoleConfig::Mode::kTty:
+      VMM_TRY_DO(console->open_tty(option));
+      break;
+    case ConsoleConfig::Mode::kPty:
+      VMM_TRY_DO(console->open_pty(option));
+      break;
+    case ConsoleConfig::Mode::kFile:
+      VMM_TRY_DO(console->open_file(option, config.path));
+      break;
+  }
+  return console;
+}
+
+Outcome<void> Console::open_tty(std::string_view option) {
+  output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+  if (!output_) return fail(failure(option, "standard output", "fcntl F_DUPFD_CLOEXEC"));
+  const bool interactive = ::isatty(STDIN_FILENO) == 1;
+  if (interactive) input_ = STDIN_FILENO;
+  // Input decides the mode of the terminal; without any, the output's terminal is made raw, so
+  // that the guest's line ends arrive as they are.
+  VMM_STEP(std::string(option) + ": terminal", raw_,
+           sys_util::RawTerminal::enter(interactive ? STDIN_FILENO : output_.get()));
+  return {};
+}
+
+Outcome<void> Console::open_pty(std::string_view option) {
+  const std::string context = std::string(option) + ": pty";
+  VMM_STEP(context, auto pty, sys_util::PseudoTerminal::open());
+  pty_path_ = std::move(pty.path);
+  pty_peer_ = std::move(pty.terminal);
+  output_ = std::move(pty.controller);
+  if (::fcntl(output_.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return fail(failure(option, pty_path_, "fcntl F_SETFL"));
+  }
+  UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!output) return fail(failure(option, pty_path_, "fcntl F_DUPFD_CLOEXEC"));
+  pty_output_.emplace(std::move(output));
+  input_ = output_.get();
+  return {};
+}
+
+Outcome<event_manager::Registration> Console::watch_output(event_manager::EventLoop& loop) {
+  if (!pty_output_) return event_manager::Registration();
+  // On changes only: a pty without a backlog is writable all the time.
+  VMM_STEP("pty", auto registration,
+           loop.add(pty_output_->poll_fd(), event_manager::kWritable | sys_util::kOnChange,
+                    [this](event_manager::EventSet) { pty_output_->process(); }));
+  return registration;
+}
+
+Outcome<void> Console::open_file(std::string_view option, const std::string& path) {
+  output_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+  if (!output_) return fail(failure(option, path, "open"));
+  return {};
+}
+
+std::size_t Console::write(std::span<const std::byte> bytes) {
+  if (pty_output_) return pty_output_->write(bytes);
+  if (!output_) return bytes.size();
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::write(output_.get(), bytes.data() + done, bytes.size() - done);
+    if (n > 0) {
+      done += static_cast<std::size_t>(n);
+    } else {
+      // The reader is gone or the disk is full; or (EINTR) the vCPU is to stop while the reader
+      // makes it wait. The device counts the rest as lost.
+      break;
+    }
+  }
+  return done;
+}
+
+std::size_t Console::read_input(std::span<std::byte> bytes) {
+  const ssize_t n = ::read(input_, bytes.data(), bytes.size());
+  if (n > 0) {
+    const auto read = bytes.first(static_cast<std::size_t>(n));
+    return escape_ ? filter_escape(read) : read.size();
+  }
+  // EIO of a pty: its peer is closed, but may be opened again; we hold one peer, so it is rare.
+  if (n == 0 || (errno != EINTR && errno != EAGAIN)) at_end_ = true;
+  return 0;
+}
+
+// Ctrl-a x asks to quit, Ctrl-a Ctrl-a is one Ctrl-a, and any other pair passes as it is typed but
+// without the Ctrl-a. Works in place and returns how many bytes are left.
+std::size_t Console::filter_escape(std::span<std::byte> bytes) {
+  std::size_t kept = 0;
+  for (const std::byte byte : bytes) {
+    if (!escape_seen_ && byte == kCtrlA) {
+      escape_seen_ = true;
+      continue;
+    }
+    if (escape_seen_ && (byte == std::byte{'x'} || byte == std::byte{'X'})) quit_ = true;
+    escape_seen_ = false;
+    if (!quit_) bytes[kept++] = byte;
+  }
+  return kept;
+}
+
+}  // namespace vmm::reference

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "config.h"
+#include "failure.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/terminal.h"
+#include "vmm/vm_superio/byte_sink.h"
+#include "vmm/vm_superio/fd_sink.h"
+
+namespace vmm::reference {
+
+/// The host's end of a character device. It outlives the machines that use it, so that a reset of
+/// the guest keeps the terminal, the pty and the file.
+class Console final : public vm_superio::ByteSink {
+ public:
+  /// Opens what `config` asks for. `option` ("--serial") begins the messages of failures.
+  static Outcome<std::unique_ptr<Console>> open(std::string_view option,
+                                                const ConsoleConfig& config);
+
+  /// Whether the guest is to have the device at all.
+  [[nodiscard]] bool present() const { return mode_ != ConsoleConfig::Mode::kOff; }
+
+  /// Output from the guest; called from vCPU threads. Waits for a slow reader of the terminal, pipe
+  /// or file; a pty that nobody reads keeps a bounded backlog instead.
+  std::size_t write(std::span<const std::byte> bytes) override;
+
+  /// Where input comes from; -1 when there is none.
+  [[nodiscard]] int input_fd() const { return input_; }
+  /// Reads what is there, at most bytes.size(). 0: nothing now, or never again (see at_end()).
+  std::size_t read_input(std::span<std::byte> bytes);
+  /// Whether the input is at its end and is no longer worth waiting for.
+  [[nodiscard]] bool at_end() const { return at_end_; }
+  /// Whether the user typed the escape that ends the VMM (with escape=on).
+  [[nodiscard]] bool quit_requested() const { return quit_; }
+  /// Lets `loop` write a pty's backlog as its reader takes it; empty for other modes.
+  Outcome<event_manager::Registration> watch_output(event_manager::EventLoop& loop);
+  /// The settings to restore when the program is ended by force.
+  [[nodiscard]] const sys_util::TerminalSettings& terminal_before() const { return raw_.before(); }
+  /// The path of the pty that was made, or "".
+  [[nodiscard]] const std::string& pty_path() const { return pty_path_; }
+
+ private:
+  explicit Console(const ConsoleConfig& config) : mode_(config.mode), escape_(config.escape) {}
+  Outcome<void> open_tty(std::string_view option);
+  Outcome<void> open_pty(std::string_view option);
+  Outcome<void> open_file(std::string_view option, const std::string& path);
+  std::size_t filter_escape(std::span<std::byte> bytes);
+
+  ConsoleConfig::Mode mode_;
+  bool escape_;
+  bool escape_seen_ = false;  // the last byte was Ctrl-a
+  bool quit_ = false;
+  bool at_end_ = false;
+  UniqueFd output_;
+  std::optional<vm_superio::FdSink> pty_output_;
+  int input_ = -1;
+  sys_util::RawTerminal raw_;
+  UniqueFd pty_peer_;  // keeps the pty alive while nobody else has it open
+  std::string pty_path_;
+};
+
+}  // namespace vmm::reference

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "irqchip.h"
+
+#include <vector>
+
+#include "vmm/base/log.h"
+
+namespace vmm::reference {
+namespace {
+
+constexpr std::uint32_t kLevel = 1u << 15;  // of a message's data: level-sensitive
+
+kvm_ioctls::MsiMessage to_kvm(const vm_device::MsiMessage& message) {
+  return {.address = message.address, .data = message.data, .device_id = message.device_id};
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<SplitIrqchip>> SplitIrqchip::create(const kvm_ioctls::Vm& vm) {
+  VMM_STEP_DO("split irqchip", vm.enable_split_irqchip(vm_superio::Ioapic::kPins));
+  return std::unique_ptr<SplitIrqchip>(new SplitIrqchip(vm));
+}
+
+SplitIrqchip::SplitIrqchip(const kvm_ioctls::Vm& vm)
+    : vm_(vm),
+      ioapic_(std::make_shared<vm_superio::Ioapic>(
+          static_cast<vm_device::MsiSender&>(*this),
+          static_cast<vm_superio::IoapicRouteListener*>(this))) {}
+
+// A message to an APIC that the guest never enabled is nobody's; it is not an error of ours.
+void SplitIrqchip::send(const vm_device::MsiMessage& message) {
+  if (const auto sent = vm_.signal_msi(to_kvm(message)); !sent) {
+    VMM_LOG_GUEST(kDebug, "interrupt %#x not sent: %s", message.data,
+                  to_string(sent.error()).c_str());
+  }
+}
+
+void SplitIrqchip::route_changed(std::uint32_t pin,
+                                 const std::optional<vm_device::MsiMessage>& message) {
+  const MutexLock lock(mutex_);
+  std::optional<kvm_ioctls::IrqRoute>& route = level_routes_[pin];
+  const bool level = message && (message->data & kLevel) != 0;
+  if (!level && !route) return;  // an edge needs no route: replacing the table is expensive
+  route.reset();
+  if (level) route = kvm_ioctls::IrqRoute::to_msi(kvm_ioctls::Gsi{pin}, to_kvm(*message));
+  std::vector<kvm_ioctls::IrqRoute> table;
+  for (const auto& entry : level_routes_) {
+    if (entry) table.push_back(*entry);
+  }
+  if (const auto set = vm_.set_gsi_routing(table); !set) {
+    VMM_LOG_GUEST(kWarn, "interrupt routing: %s", to_string(set.error()).c_str());
+  }
+}
+
+}  // namespace vmm::reference

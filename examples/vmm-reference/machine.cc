@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "machine.h"
+
+#include <algorithm>
+
+#include "boot.h"
+#include "vmm/arch/x86_64/kvm/vcpu.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/base/log.h"
+#include "vmm/vm_superio/acpi.h"
+#include "vmm/vm_superio/cmos_rtc.h"
+#include "vmm/vm_superio/debug_port.h"
+#include "vmm/vm_superio/i8042.h"
+
+namespace vmm::reference {
+namespace {
+
+using vm_device::PioAddress;
+
+namespace x86 = arch::x86_64;
+
+// The keyboard controller's ports; 0x61 among them is the system control port.
+constexpr std::uint16_t kI8042Port = 0x60;
+
+x86::CpuidConfig cpuid_config(const CpusConfig& config, const kvm_ioctls::Vm& vm) {
+  return {.tsc_deadline_timer = vm.has(kvm_ioctls::Cap::kTscDeadlineTimer),
+          .x2apic = true,
+          .nested = config.nested,
+          .pmu = true,
+          .max_physical_bits = static_cast<std::uint8_t>(config.max_phys_bits),
+          .extended_msi_destination = false};
+}
+
+// In the platform's strip at the top of the physical addresses that the guest is told it has.
+GuestAddress ged_address(std::span<x86::CpuidEntry> cpuid) {
+  const x86::CpuidEntry* sizes = x86::find_cpuid(cpuid, 0x8000'0008);
+  const unsigned bits = sizes == nullptr ? 36 : std::clamp(sizes->eax & 0xff, 36u, 52u);
+  return GuestAddress((std::uint64_t{1} << bits) - x86::kPlatformMmioBytes);
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const Host& host) {
+  const std::uint32_t most = host.system.max_vcpus();
+  if (config.cpus.boot > most) {
+    return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
+  }
+  VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory));
+  VMM_STEP("VM", kvm_ioctls::Vm vm, host.system.create_vm());
+  VMM_STEP("VM", kvm_ioctls::MemorySlots slots, vm.memory_slots());
+  std::unique_ptr<Machine> machine(
+      new Machine(config, host, std::move(memory), std::move(vm), std::move(slots)));
+  VMM_TRY_DO(machine->add_irqchip());
+  VMM_TRY_DO(machine->map_memory());
+  VMM_TRY_DO(machine->add_devices());
+  VMM_TRY_DO(machine->add_vcpus());
+  return machine;
+}
+
+Machine::Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
+                 kvm_ioctls::Vm vm, kvm_ioctls::MemorySlots slots)
+    : config_(config),
+      host_(host),
+      memory_(std::move(memory)),
+      vm_(std::move(vm)),
+      slots_(std::move(slots)) {}
+
+Machine::~Machine() {
+  for (const auto& vcpu : vcpus_) vcpu->request_stop();
+  for (const auto& vcpu : vcpus_) vcpu->join();
+  if (serial_ != nullptr) serial_->flush();
+}
+
+void Machine::start() {
+  for (const auto& vcpu : vcpus_) vcpu->start();
+}
+
+Outcome<void> Machine::add_irqchip() {
+  // Where Intel's virtualization keeps its pages for real mode: in the hole below 4 GiB.
+  VMM_STEP_DO("VM", vm_.set_tss_address(x86::kTss.base));
+  VMM_STEP_DO("VM", vm_.set_identity_map_address(x86::kIdentityMap.base));
+  VMM_TRY(irqchip_, SplitIrqchip::create(vm_));
+  VMM_STEP_DO("I/O APIC",
+              mmio_.add(x86::kIoApic.base, vm_superio::Ioapic::kSize, irqchip_->ioapic()));
+  return {};
+}
+
+Outcome<void> Machine::map_memory() {
+  const auto map = memory_.snapshot();
+  for (const auto& region : map->regions()) {
+    VMM_STEP("guest memory", auto slot,
+             slots_.add({.address = region->base(),
+                         .host = region->host(),
+                         .log_dirty_pages = false,
+                         .read_only = false,
+                         .private_memory = std::nullopt},
+                        region));
+    slots_in_use_.push_back(std::move(slot));
+  }
+  return {};
+}
+
+Outcome<void> Machine::add_devices() {
+  VmEvents& events = host_.events;
+  const auto power_off = [&events] { events.report(VmEnd::kPowerOff); };
+  const auto reset = [&events] { events.report(VmEnd::kReset); };
+  const auto log_code = [](std::uint8_t code, std::chrono::nanoseconds elapsed) {
+    VMM_LOG_GUEST(kDebug, "POST code 0x%02x after %.3f ms", code,
+                  static_cast<double>(elapsed.count()) / 1e6);
+  };
+  std::vector<vm_device::BusRange<PioAddress>> ranges{
+      {PioAddress(x86::kAcpiPort), vm_superio::AcpiShutdown::kSize,
+       std::make_shared<vm_superio::AcpiShutdown>(
+           vm_superio::AcpiShutdown::Callbacks{.on_reset = reset, .on_power_off = power_off})},
+      {PioAddress(kI8042Port), vm_superio::I8042::kSize,
+       std::make_shared<vm_superio::I8042>(reset)},
+      {PioAddress(x86::kDebugPort), vm_superio::DebugPort::kSize,
+       std::make_shared<vm_superio::DebugPort>(log_code)},
+  };
+  std::uint64_t low = 0;
+  for (const auto& region : memory_.snapshot()->regions()) {
+    if (region->base() < x86::kHighRamAbove4G) low = region->bytes();
+  }
+  ranges.push_back({PioAddress(x86::kCmosPort), vm_superio::CmosRtc::kSize,
+                    std::make_shared<vm_superio::CmosRtc>(
+                        clock_, vm_superio::CmosRtc::Ram{.below_4g = low,
+                                                         .above_4g = config_.memory.size - low})});
+  if (host_.debug.present()) {
+    ranges.push_back({PioAddress(config_.debug_console_port), vm_superio::DebugConsole::kSize,
+                      std::make_shared<vm_superio::DebugConsole>(host_.debug)});
+  }
+  VMM_STEP_DO("I/O ports", ports_.add_all(std::move(ranges)));
+  if (host_.serial.present()) return add_serial();
+  return {};
+}
+
+Outcome<void> Machine::add_serial() {
+  VmEvents& events = host_.events;
+  serial_input_ = std::make_unique<SerialInput>(host_.serial, host_.loop,
+                                                [&events] { events.report(VmEnd::kStopped); });
+  serial_ = std::make_shared<vm_superio::Serial>(irqchip_->ioapic()->line(x86::kSerialIrq),
+                                                 host_.serial, serial_input_.get());
+  VMM_STEP_DO("--serial",
+              ports_.add(PioAddress(x86::kSerialPort), vm_superio::Serial::kSize, serial_));
+  return serial_input_->start(*serial_);
+}
+
+// The register of the generic event device is on a platform page of its own at the end of the
+// guest's address space.
+Outcome<void> Machine::add_ged(GuestAddress at) {
+  ged_irq_ = std::make_unique<PulsedPin>(irqchip_->ioapic()->line(x86::kGedIrq));
+  ged_ = std::make_shared<vm_superio::GedStatus>(*ged_irq_);
+  VMM_STEP_DO("ACPI event device", mmio_.add(at, vm_superio::GedStatus::kSize, ged_));
+  return {};
+}
+
+void Machine::press_power_button() { ged_->notify(vm_superio::GedEvent::kPowerButton); }
+
+Outcome<void> Machine::add_vcpus() {
+  VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
+  VMM_STEP("CPUID", const auto supported, host_.system.supported_cpuid());
+  std::vector<x86::CpuidEntry> cpuid = x86::kvm::from_kvm(supported);
+  x86::configure_cpuid(cpuid, ids, cpuid_config(config_.cpus, vm_));
+  const GuestAddress ged = ged_address(cpuid);
+  VMM_TRY_DO(add_ged(ged));
+  VMM_TRY(const x86::BootRegisters registers, load_guest(config_, memory_,
+                                                         {.ids = &ids,
+                                                          .serial = host_.serial.present(),
+                                                          .cmos_rtc = false,
+                                                          .i8042 = false,
+                                                          .ged = x86::GedConfig{.status = ged},
+                                                          .virtio_mmio = {},
+                                                          .devices = {}}));
+  for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
+    x86::set_cpuid_apic_id(cpuid, ids, index);
+    VMM_TRY_DO(add_vcpu(index, ids.id(index), cpuid, registers));
+  }
+  return {};
+}
+
+Outcome<void> Machine::add_vcpu(std::uint32_t index, std::uint32_t apic_id,
+                                std::span<const x86::CpuidEntry> cpuid,
+                                const x86::BootRegisters& registers) {
+  const std::string name = "vCPU " + std::to_string(index);
+  VMM_STEP(name, kvm_ioctls::Vcpu vcpu, vm_.create_vcpu(apic_id));
+  VMM_STEP_DO(name, x86::kvm::set_cpuid(vcpu, cpuid));
+  VMM_STEP_DO(name, x86::kvm::set_msrs(vcpu, x86::boot_msrs()));
+  VMM_STEP_DO(name, x86::kvm::set_lints(vcpu));
+  if (index == 0) {
+    VMM_STEP_DO(name, x86::kvm::set_registers(vcpu, registers));
+  } else {
+    VMM_STEP_DO(name, x86::kvm::set_fpu(vcpu, registers.fpu));
+  }
+  VcpuThread::Options options{.index = index, .host_cpus = {}};
+  for (const auto& affinity : config_.cpus.affinity) {
+    if (affinity.vcpu == index) options.host_cpus = affinity.host_cpus;
+  }
+  VMM_TRY(
+      auto thread,
+      VcpuThread::create(
+          std::move(vcpu),
+          {.ports = ports_, .mmio = mmio_, .ioapic = *irqchip_->ioapic(), .events = host_.events},
+          std::move(options)));
+  vcpus_.push_back(std::move(thread));
+  return {};
+}
+
+}  // namespace vmm::reference

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "vmm.h"
+#include "vmm/base/log.h"
+#include "vmm/base/unique_fd.h"
+
+namespace {
+
+using namespace vmm;
+using namespace vmm::reference;
+
+constexpr const char* kVersion = "vmm-reference " VMM_VERSION;
+
+// Where log lines go; set once, before there are threads.
+constinit int g_log_fd = STDERR_FILENO;
+
+// One write a line, so that threads do not mix within a line. The terminal may be raw: \r\n.
+void write_log(LogLevel level, std::string_view line) {
+  static constexpr const char* kNames[] = {"error", "warning", "info", "debug"};
+  char text[320];
+  const int size = std::snprintf(text, sizeof(text), "vmm-reference: %s: %.*s\r\n",
+                                 kNames[static_cast<std::size_t>(level)],
+                                 static_cast<int>(line.size()), line.data());
+  if (size > 0) (void)!::write(g_log_fd, text, static_cast<std::size_t>(size));
+}
+
+Outcome<void> set_up_log(const Invocation& invocation) {
+  if (!invocation.log_file.empty()) {
+    UniqueFd file(::open(invocation.log_file.c_str(),
+                         O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!file) {
+      return fail(runtime("--log-file: " + invocation.log_file, Error::from_errno("open")));
+    }
+    g_log_fd = file.release();
+  }
+  constexpr LogLevel kLevels[] = {LogLevel::kWarn, LogLevel::kInfo, LogLevel::kDebug};
+  set_log_level(kLevels[std::min(invocation.verbosity, 2u)]);
+  set_log_sink(&write_log);
+  return {};
+}
+
+Outcome<void> run(const std::vector<std::string>& arguments) {
+  VMM_TRY(const Invocation invocation, parse_command_line(arguments));
+  switch (invocation.action) {
+    case Invocation::Action::kShowHelp:
+      std::fputs(help_text().c_str(), stdout);
+      return {};
+    case Invocation::Action::kShowVersion:
+      std::puts(kVersion);
+      return {};
+    case Invocation::Action::kRun:
+      break;
+  }
+  VMM_TRY_DO(set_up_log(invocation));
+  return run_vmm(invocation.vm);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto done = run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  if (done) return 0;
+  std::fprintf(stderr, "vmm-reference: %s\n", done.error().message.c_str());
+  if (done.error().kind == Failure::Kind::kUsage) {
+    std::fputs("Try 'vmm-reference --help'.\n", stderr);
+  }
+  return done.error().exit_code();
+}

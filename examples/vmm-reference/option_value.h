@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+// The grammar of option values, as people know it from cloud-hypervisor:
+//
+//   value  := [ pair *( "," pair ) ]
+//   pair   := key [ "=" text ]
+//   text   := any characters; a comma inside [...] or inside "..." does not split
+//   quotes := '"' toggles; inside them "" is one literal quote
+//   toggle := on | off | true | false | (empty)       case does not matter
+//   bytes  := integer [K|M|G]                          powers of 1024
+//
+// A key given twice keeps its last text; an empty text equals not being given.
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "failure.h"
+
+namespace vmm::reference {
+
+/// The pairs of one option's value.
+class OptionValue {
+ public:
+  /// Parses `text`, the value of `option` (for example "--memory").
+  ///
+  /// `keys` may be used; `reserved` are keys of the grammar that this VMM does not offer yet. Any
+  /// other key is an error. Each message names the option and the key.
+  static Outcome<OptionValue> parse(std::string_view option, std::string_view text,
+                                    std::initializer_list<std::string_view> keys,
+                                    std::initializer_list<std::string_view> reserved = {});
+
+  /// Whether the key was given, with or without a text.
+  [[nodiscard]] bool has(std::string_view key) const;
+  /// The text of a key, without its quotes; nullopt when it was not given or is empty.
+  [[nodiscard]] std::optional<std::string> text(std::string_view key) const;
+  [[nodiscard]] Outcome<bool> toggle(std::string_view key, bool otherwise) const;
+  [[nodiscard]] Outcome<std::uint64_t> bytes(std::string_view key, std::uint64_t otherwise) const;
+  /// An integer within [low, high].
+  [[nodiscard]] Outcome<std::uint64_t> integer(std::string_view key, std::uint64_t otherwise,
+                                               std::uint64_t low, std::uint64_t high) const;
+
+  /// A usage failure that names this option and `key`.
+  [[nodiscard]] Failure error(std::string_view key, std::string_view problem) const;
+
+ private:
+  std::string option_;
+  std::map<std::string, std::string, std::less<>> pairs_;
+};
+
+/// Splits at `separator` outside brackets and quotes. nullopt when those are not balanced.
+std::optional<std::vector<std::string_view>> split_outside_groups(std::string_view text,
+                                                                  char separator);
+/// A whole decimal number and nothing else.
+std::optional<std::uint64_t> parse_integer(std::string_view text);
+/// "512M": a number with an optional K, M or G.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
+/// "[1,3-5]" or "1,3-5": at most `limit` numbers.
+std::optional<std::vector<std::uint64_t>> parse_integer_list(std::string_view text,
+                                                             std::size_t limit);
+
+}  // namespace vmm::reference

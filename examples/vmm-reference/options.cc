@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "options.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/program_options.hpp>
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "option_value.h"
+
+namespace vmm::reference {
+namespace {
+
+namespace po = boost::program_options;
+
+enum class Arity { kFlag, kOne, kMany };
+
+// One row an option. `parse` is null for what is not offered yet.
+struct OptionRow {
+  const char* name;
+  Arity arity;
+  const char* help;
+  Outcome<void> (*parse)(const std::string& text, Invocation& into);
+};
+
+Outcome<void> parse_cpus(const std::string& text, Invocation& into);
+Outcome<void> parse_memory(const std::string& text, Invocation& into);
+Outcome<void> parse_serial(const std::string& text, Invocation& into);
+Outcome<void> parse_console(const std::string& text, Invocation& into);
+Outcome<void> parse_debug_console(const std::string& text, Invocation& into);
+
+Outcome<void> no_value(const std::string&, Invocation&) { return {}; }
+
+constexpr std::array kOptions{
+    OptionRow{"kernel", Arity::kOne, "PATH  bzImage, or ELF with a PVH entry (vmlinux)",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.kernel = text;
+                return {};
+              }},
+    OptionRow{"initramfs", Arity::kOne, "PATH  initial RAM file system",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.initramfs = text;
+                return {};
+              }},
+    OptionRow{"cmdline", Arity::kOne, "TEXT  kernel command line",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.cmdline = text;
+                return {};
+              }},
+    OptionRow{"cpus", Arity::kOne,
+              "boot=1,max=1,topology=THREADS:CORES:DIES:PACKAGES,max_phys_bits=46,nested=on,\n"
+              "affinity=[VCPU@[CPUS],...]",
+              &parse_cpus},
+    OptionRow{"memory", Arity::kOne,
+              "size=512M,mergeable=off,shared=off,hugepages=off,hugepage_size=SIZE,\n"
+              "prefault=off,reserve=off,thp=on",
+              &parse_memory},
+    OptionRow{"serial", Arity::kOne,
+              "off|null|pty|tty|file=PATH (default null); tty,escape=on: Ctrl-a x quits",
+              &parse_serial},
+    OptionRow{"console", Arity::kOne, "off|null: the virtio console is not offered yet",
+              &parse_console},
+    OptionRow{"debug-console", Arity::kOne, "off|null|pty|tty|file=PATH,iobase=0xe9 (default off)",
+              &parse_debug_console},
+    OptionRow{"log-file", Arity::kOne, "PATH  where log lines go (default: standard error)",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.log_file = text;
+                return {};
+              }},
+    OptionRow{"help", Arity::kFlag, "this text", &no_value},
+    OptionRow{"version", Arity::kFlag, "the version", &no_value},
+    OptionRow{"api-socket", Arity::kOne, "", nullptr},
+    OptionRow{"balloon", Arity::kOne, "", nullptr},
+    OptionRow{"dbus-object-path", Arity::kOne, "", nullptr},
+    OptionRow{"dbus-service-name", Arity::kOne, "", nullptr},
+    OptionRow{"dbus-system-bus", Arity::kFlag, "", nullptr},
+    OptionRow{"device", Arity::kMany, "", nullptr},
+    OptionRow{"disk", Arity::kMany, "", nullptr},
+    OptionRow{"event-monitor", Arity::kOne, "", nullptr},
+    OptionRow{"firmware", Arity::kOne, "", nullptr},
+    OptionRow{"fs", Arity::kMany, "", nullptr},
+    OptionRow{"fw-cfg-config", Arity::kOne, "", nullptr},
+    OptionRow{"gdb", Arity::kOne, "", nullptr},
+    OptionRow{"generic-vhost-user", Arity::kMany, "", nullptr},
+    OptionRow{"gpu", Arity::kMany, "", nullptr},
+    OptionRow{"host-data", Arity::kOne, "", nullptr},
+    OptionRow{"igvm", Arity::kOne, "", nullptr},
+    OptionRow{"ivshmem", Arity::kOne, "", nullptr},
+    OptionRow{"landlock", Arity::kFlag, "", nullptr},
+    OptionRow{"landlock-rules", Arity::kMany, "", nullptr},
+    OptionRow{"log-format", Arity::kOne, "", nullptr},
+    OptionRow{"memory-zone", Arity::kMany, "", nullptr},
+    OptionRow{"net", Arity::kMany, "", nullptr},
+    OptionRow{"no-shutdown", Arity::kFlag, "", nullptr},
+    OptionRow{"numa", Arity::kMany, "", nullptr},
+    OptionRow{"pci-segment", Arity::kMany, "", nullptr},
+    OptionRow{"platform", Arity::kOne, "", nullptr},
+    OptionRow{"pmem", Arity::kMany, "", nullptr},
+    OptionRow{"pvmemcontrol", Arity::kFlag, "", nullptr},
+    OptionRow{"pvpanic", Arity::kFlag, "", nullptr},
+    OptionRow{"rate-limit-group", Arity::kMany, "", nullptr},
+    OptionRow{"restore", Arity::kOne, "", nullptr},
+    OptionRow{"rng", Arity::kOne, "", nullptr},
+    OptionRow{"rtc", Arity::kMany, "", nullptr},
+    OptionRow{"seccomp", Arity::kOne, "", nullptr},
+    OptionRow{"tpm", Arity::kOne, "", nullptr},
+    OptionRow{"user-device", Arity::kMany, "", nullptr},
+    OptionRow{"vdpa", Arity::kMany, "", nullptr},
+    OptionRow{"vsock", Arity::kOne, "", nullptr},
+    OptionRow{"watchdog", Arity::kFlag, "", nullptr},
+};
+
+// KVM allows more on large hosts; this is the ceiling of the command line.
+constexpr std::uint32_t kMaxCpus = 8192;
+
+Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& value,
+                                                          std::uint32_t boot) {
+  std::vector<CpusConfig::Affinity> all;
+  std::string text = value.text("affinity").value_or("");
+  if (text.empty()) return all;
+  std::string_view list = text;
+  if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
+  const auto parts = split_outside_groups(list, ',');
+  for (const std::string_view part : parts.value_or(std::vector<std::string_view>{})) {
+    const std::size_t at = part.find('@');
+    const auto vcpu = parse_integer(part.substr(0, at));
+    const auto cpus =
+        at == std::string_view::npos ? std::nullopt : parse_integer_list(part.substr(at + 1), 4096);
+    if (!vcpu || *vcpu >= boot || !cpus) {
+      return fail(value.error("affinity", "\"" + text + "\" is not [VCPU@[CPUS],...]"));
+    }
+    all.push_back({.vcpu = static_cast<std::uint32_t>(*vcpu), .host_cpus = *cpus});
+  }
+  return all;
+}
+
+Outcome<std::optional<CpusConfig::Topology>> parse_topology(const OptionValue& value,
+                                                            std::uint32_t boot) {
+  const auto text = value.text("topology");
+  if (!text) return std::optional<CpusConfig::Topology>();
+  std::array<std::uint32_t, 4> numbers{};
+  const auto parts = split_outside_groups(*text, ':');
+  bool good = parts && parts->size() == numbers.size();
+  std::uint64_t product = 1;
+  for (std::size_t i = 0; good && i < numbers.size(); ++i) {
+    const auto number = parse_integer((*parts)[i]);
+    good = number && *number >= 1 && *number <= kMaxCpus;
+    if (good) numbers[i] = static_cast<std::uint32_t>(*number);
+    if (good) product *= *number;  // at most 2^52
+  }
+  if (!good) {
+    return fail(value.error("topology", "\"" + *text + "\" is not THREADS:CORES:DIES:PACKAGES"));
+  }
+  if (numbers[0] > 2) return fail(value.error("topology", "more than 2 threads a core"));
+  if (product != boot) {
+    return fail(value.error("topology", "its product " + std::to_string(product) +
+                                            " is not the number of CPUs " + std::to_string(boot)));
+  }
+  return std::optional(CpusConfig::Topology{numbers[0], numbers[1], numbers[2], numbers[3]});
+}
+
+Outcome<void> parse_cpus(const std::string& text, Invocation& into) {
+  CpusConfig& cpus = into.vm.cpus;
+  VMM_TRY(const OptionValue value,
+          OptionValue::parse("--cpus", text,
+                             {"boot", "max", "topology", "max_phys_bits", "nested", "affinity"},
+                             {"kvm_hyperv", "features", "core_scheduling", "profile"}));
+  VMM_TRY(const std::uint64_t boot, value.integer("boot", cpus.boot, 1, kMaxCpus));
+  VMM_TRY(const std::uint64_t max, value.integer("max", boot, 1, kMaxCpus));
+  if (max < boot) return fail(value.error("max", "less than boot"));
+  if (max > boot) return fail(value.error("max", "CPU hotplug is not offered yet"));
+  cpus.boot = static_cast<std::uint32_t>(boot);
+  VMM_TRY(const std::uint64_t bits, value.integer("max_phys_bits", cpus.max_phys_bits, 32, 52));
+  cpus.max_phys_bits = static_cast<std::uint32_t>(bits);
+  VMM_TRY(cpus.nested, value.toggle("nested", cpus.nested));
+  VMM_TRY(cpus.topology, parse_topology(value, cpus.boot));
+  VMM_TRY(cpus.affinity, parse_affinity(value, cpus.boot));
+  return {};
+}
+
+Outcome<void> parse_memory(const std::string& text, Invocation& into) {
+  MemoryConfig& memory = into.vm.memory;
+  VMM_TRY(const OptionValue value,
+          OptionValue::parse("--memory", text,
+                             {"size", "mergeable", "shared", "hugepages", "hugepage_size",
+                              "prefault", "reserve", "thp", "file"},
+                             {"hotplug_method", "hotplug_size", "hotplugged_size"}));
+  VMM_TRY(memory.size, value.bytes("size", memory.size));
+  VMM_TRY(memory.mergeable, value.toggle("mergeable", memory.mergeable));
+  VMM_TRY(memory.shared, value.toggle("shared", memory.shared));
+  VMM_TRY(memory.hugepages, value.toggle("hugepages", memory.hugepages));
+  VMM_TRY(memory.hugepage_size, value.bytes("hugepage_size", 0));
+  VMM_TRY(memory.prefault, value.toggle("prefault", memory.prefault));
+  VMM_TRY(memory.reserve, value.toggle("reserve", memory.reserve));
+  VMM_TRY(memory.thp, value.toggle("thp", memory.thp));
+  if (memory.size == 0) return fail(value.error("size", "a VM without memory cannot run"));
+  if (memory.size % 4096 != 0) return fail(value.error("size", "not a multiple of 4096 bytes"));
+  if (memory.shared && memory.mergeable) {
+    return fail(value.error("mergeable", "shared memory cannot be mergeable"));
+  }
+  if (memory.hugepage_size != 0) {
+    if (!memory.hugepages) return fail(value.error("hugepage_size", "hugepages is off"));
+    if ((memory.hugepage_size & (memory.hugepage_size - 1)) != 0) {
+      return fail(value.error("hugepage_size", "not a power of two"));
+    }
+  }
+  return {};
+}
+
+Outcome<ConsoleConfig> parse_character_device(const OptionValue& value) {
+  using Mode = ConsoleConfig::Mode;
+  ConsoleConfig console;
+  int given = 0;
+  for (const auto& [key, mode] :
+       {std::pair("off", Mode::kOff), std::pair("null", Mode::kNull), std::pair("pty", Mode::kPty),
+        std::pair("tty", Mode::kTty), std::pair("file", Mode::kFile)}) {
+    if (!value.has(key)) continue;
+    console.mode = mode;
+    ++given;
+  }
+  if (given > 1) return fail(value.error("mode", "give one of off, null, pty, tty and file"));
+  if (console.mode == Mode::kFile) {
+    const auto path = value.text("file");
+    if (!path) return fail(value.error("file", "the path is missing"));
+    console.path = *path;
+  }
+  return console;
+}
+
+Outcome<void> parse_serial(const std::string& text, Invocation& into) {
+  VMM_TRY(const OptionValue value,
+          OptionValue::parse("--serial", text, {"off", "null", "pty", "tty", "file", "escape"},
+                             {"socket"}));
+  VMM_TRY(into.vm.serial, parse_character_device(value));
+  VMM_TRY(into.vm.serial.escape, value.toggle("escape", false));
+  if (into.vm.serial.escape && into.vm.serial.mode != ConsoleConfig::Mode::kTty) {
+    return fail(value.error("escape", "only a tty has one"));
+  }
+  return {};
+}
+
+Outcome<void> parse_console(const std::string& text, Invocation&) {
+  // No device is made for off and null alike: the virtio console that null would hide is absent.
+  VMM_TRY(const OptionValue value, OptionValue::parse("--console", text, {"off", "null"},
+                                                      {"pty", "tty", "file", "socket", "iommu",
+                                                       "id", "pci_segment", "pci_device_id"}));
+  return {};
+}
+
+Outcome<void> parse_debug_console(const std::string& text, Invocation& into) {
+  VMM_TRY(
+      const OptionValue value,
+      OptionValue::parse("--debug-console", text, {"off", "null", "pty", "tty", "file", "iobase"}));
+  VMM_TRY(into.vm.debug_console, parse_character_device(value));
+  const auto port = value.text("iobase");
+  if (!port) return {};
+  char* end = nullptr;
+  const unsigned long number = std::strtoul(port->c_str(), &end, 0);
+  if (*end != '\0' || number > 0xffff || port->starts_with('-')) {
+    return fail(value.error("iobase", "\"" + *port + "\" is not an I/O port"));
+  }
+  into.vm.debug_console_port = static_cast<std::uint16_t>(number);
+  return {};
+}
+
+po::options_description describe_options() {
+  po::options_description description;
+  for (const OptionRow& row : kOptions) {
+    std::string name = row.name;
+    if (name == "help") name += ",h";
+    if (name == "version") name += ",V";
+    if (row.arity == Arity::kFlag) {
+      description.add_options()(name.c_str(), "");
+    } else {
+      auto* value = po::value<std::vector<std::string>>();
+      if (row.arity == Arity::kMany) value->multitoken()->composing();
+      description.add_options()(name.c_str(), value, "");
+    }
+  }
+  return description;
+}
+
+// -v, -vv, ... are counted by hand, as they may repeat.
+std::vector<std::string> take_verbosity(std::span<const std::string> arguments, unsigned& count) {
+  std::vector<std::string> rest;
+  for (const std::string& argument : arguments) {
+    const bool is_v = argument.size() >= 2 && argument[0] == '-' &&
+                      argument.find_first_not_of('v', 1) == std::string::npos;
+    if (is_v) {
+      count += static_cast<unsigned>(argument.size() - 1);
+    } else {
+      rest.push_back(argument);
+    }
+  }
+  return rest;
+}
+
+Outcome<po::variables_map> parse_words(const std::vector<std::string>& words) {
+  using namespace po::command_line_style;
+  try {
+    po::variables_map map;
+    const po::options_description description = describe_options();
+    po::store(po::command_line_parser(words)
+                  .options(description)
+                  .positional({})
+                  .style(allow_long | allow_short | long_allow_next | long_allow_adjacent |
+                         short_allow_next | allow_dash_for_short)
+                  .run(),
+              map);
+    return map;
+  } catch (const po::error& error) {
+    return fail(usage(error.what()));
+  }
+}
+
+Outcome<void> apply(const OptionRow& row, const po::variables_map& map, Invocation& into) {
+  if (map.count(row.name) == 0) return {};
+  const std::string option = std::string("--") + row.name;
+  if (row.parse == nullptr) return fail(usage(option + ": not offered yet"));
+  if (row.arity == Arity::kFlag) return row.parse("", into);
+  const auto& values = map[row.name].as<std::vector<std::string>>();
+  if (row.arity == Arity::kOne && values.size() > 1) {
+    return fail(usage(option + ": may be given only once"));
+  }
+  for (const std::string& text : values) VMM_TRY_DO(row.parse(text, into));
+  return {};
+}
+
+}  // namespace
+
+Outcome<Invocation> parse_command_line(std::span<const std::string> arguments) {
+  Invocation invocation;
+  VMM_TRY(const po::variables_map map,
+          parse_words(take_verbosity(arguments, invocation.verbosity)));
+  if (map.count("help") != 0) invocation.action = Invocation::Action::kShowHelp;
+  if (map.count("version") != 0) invocation.action = Invocation::Action::kShowVersion;
+  if (invocation.action != Invocation::Action::kRun) return invocation;
+  for (const OptionRow& row : kOptions) VMM_TRY_DO(apply(row, map, invocation));
+  if (invocation.vm.kernel.empty()) return fail(usage("--kernel: required"));
+  return invocation;
+}
+
+std::string help_text() {
+  std::string text =
+      "usage: vmm-reference --kernel PATH [OPTION VALUE]...\n\n"
+      "Runs one virtual machine on KVM. Ends with 0 when the guest powers off, 1 on a run-time\n"
+      "error, 2 on a wrong command line.\n\n";
+  for (const OptionRow& row : kOptions) {
+    if (row.parse == nullptr) continue;
+    std::string name = std::string("  --") + row.name;
+    name.resize(std::max<std::size_t>(name.size() + 1, 20), ' ');
+    std::string help = row.help;
+    for (std::size_t at = help.find('\n'); at != std::string::npos; at = help.find('\n', at + 1)) {
+      help.insert(at + 1, 20, ' ');
+    }
+    text += name + help + "\n";
+  }
+  text += "  -v                log more; may be repeated\n\nNot offered yet:\n";
+  std::string line = " ";
+  for (const OptionRow& row : kOptions) {
+    if (row.parse != nullptr) continue;
+    if (line.size() + std::string_view(row.name).size() > 90) {
+      text += line + "\n";
+      line = " ";
+    }
+    line += std::string(" --") + row.name;
+  }
+  return text + line + "\n";
+}
+
+}  // namespace vmm::reference

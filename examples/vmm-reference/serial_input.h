@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "console.h"
+#include "failure.h"
+#include "vmm/event_manager/event_loop.h"
+#include "vmm/vm_superio/input_listener.h"
+#include "vmm/vm_superio/serial.h"
+
+namespace vmm::reference {
+
+/// Carries what the user types from a console to the guest's serial port, no faster than the guest
+/// takes it: while the port is full, the console is not read.
+///
+/// Belongs to the loop's thread, but for input_space().
+class SerialInput final : public vm_superio::InputListener {
+ public:
+  /// `on_quit` is called when the user types the escape. Borrows `console` and `loop`.
+  SerialInput(Console& console, event_manager::EventLoop& loop, std::function<void()> on_quit)
+      : console_(console),
+        loop_(loop),
+        on_quit_(std::move(on_quit)),
+        self_(std::make_shared<SerialInput*>(this)) {}
+  ~SerialInput() { *self_ = nullptr; }
+  SerialInput(const SerialInput&) = delete;
+  SerialInput& operator=(const SerialInput&) = delete;
+
+  /// Begins to feed `port`, which must outlive this object.
+  Outcome<void> start(vm_superio::Serial& port);
+
+  void input_space() override;
+
+ private:
+  void read();
+  void watch(bool on);
+
+  Console& console_;
+  event_manager::EventLoop& loop_;
+  std::function<void()> on_quit_;
+  vm_superio::Serial* port_ = nullptr;
+  event_manager::Registration registration_;
+  // What a posted function finds of this object: null once it is gone. Changed and read on the
+  // loop's thread only.
+  std::shared_ptr<SerialInput*> self_;
+};
+
+}  // namespace vmm::reference

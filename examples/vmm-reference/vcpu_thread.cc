@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vcpu_thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <span>
+
+#include "vmm/base/log.h"
+
+namespace vmm::reference {
+namespace {
+
+namespace exits = kvm_ioctls::exits;
+using vm_device::PioAddress;
+
+int vcpu_signal() { return SIGRTMIN; }
+
+std::string describe(const kvm_ioctls::VcpuExit& exit) {
+  char text[160];
+  if (const auto* error = std::get_if<exits::InternalError>(&exit)) {
+    std::snprintf(text, sizeof(text), "KVM internal error %u", error->suberror);
+    std::string line = text;
+    for (const std::byte byte : error->instruction()) {
+      std::snprintf(text, sizeof(text), " %02x", std::to_integer<unsigned>(byte));
+      line += text;
+    }
+    return line;
+  }
+  if (const auto* entry = std::get_if<exits::FailEntry>(&exit)) {
+    std::snprintf(text, sizeof(text), "the processor refused to enter the guest: reason %#llx",
+                  static_cast<unsigned long long>(entry->hardware_reason));
+    return text;
+  }
+  if (const auto* fault = std::get_if<exits::MemoryFault>(&exit)) {
+    std::snprintf(text, sizeof(text), "memory fault at guest address %#llx",
+                  static_cast<unsigned long long>(fault->address.raw()));
+    return text;
+  }
+  return std::string("unexpected exit: ") + kvm_ioctls::name_of(exit);
+}
+
+}  // namespace
+
+Outcome<void> prepare_vcpu_signal() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};  // its arrival is what interrupts KVM_RUN
+  sigemptyset(&action.sa_mask);
+  if (::sigaction(vcpu_signal(), &action, nullptr) != 0) {
+    return fail(runtime("vCPU signal", Error::from_errno("sigaction")));
+  }
+  return {};
+}
+
+VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, kvm_ioctls::VcpuKick kick, const ExitTargets& targets,
+                       Options options)
+    : vcpu_(std::move(vcpu)),
+      kick_(std::move(kick)),
+      ports_(targets.ports),
+      mmio_(targets.mmio),
+      ioapic_(targets.ioapic),
+      events_(targets.events),
+      options_(std::move(options)) {}
+
+Outcome<std::unique_ptr<VcpuThread>> VcpuThread::create(kvm_ioctls::Vcpu vcpu,
+                                                        const ExitTargets& targets,
+                                                        Options options) {
+  kvm_ioctls::VcpuKick kick = vcpu.kick_handle();
+  return std::unique_ptr<VcpuThread>(
+      new VcpuThread(std::move(vcpu), std::move(kick), targets, std::move(options)));
+}
+
+VcpuThread::~VcpuThread() {
+  request_stop();
+  join();
+}
+
+void VcpuThread::start() {
+  thread_ = std::thread([this] { main(); });
+}
+
+// The flag first, then the request in the run page, then the signal: whichever point of its loop
+// the thread is at, it sees one of the three before it is in the guest for good.
+void VcpuThread::request_stop() {
+  stop_.store(true);
+  kick_.request();
+  const int thread = thread_id_.load();
+  if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
+}
+
+void VcpuThread::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Outcome<void> VcpuThread::pin_to_host_cpus() const {
+  if (options_.host_cpus.empty()) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const std::uint64_t cpu : options_.host_cpus) {
+    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
+  }
+  if (::sched_setaffinity(0, sizeof(set), &set) != 0) {
+    return fail(runtime("--cpus: affinity", Error::from_errno("sched_setaffinity")));
+  }
+  return {};
+}
+
+void VcpuThread::main() {
+  char name[16];
+  std::snprintf(name, sizeof(name), "vcpu%u", options_.index);
+  ::pthread_setname_np(::pthread_self(), name);
+  thread_id_.store(::gettid());
+  if (auto pinned = pin_to_host_cpus(); !pinned) {
+    events_.report(std::move(pinned).error());
+  } else {
+    run();
+  }
+  thread_id_.store(0);
+}
+
+void VcpuThread::run() {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const Result<kvm_ioctls::VcpuExit> exit = vcpu_.run();
+    if (!exit) {
+      events_.report(runtime("vCPU " + std::to_string(options_.index), exit.error()));
+      return;
+    }
+    if (!handle(*exit)) return;
+  }
+}
+
+// Ports and MMIO come first, as they are nearly all exits. An access that no device takes reads as
+// all ones (the bus has filled the data in) and is dropped on a write, as on real buses.
+bool VcpuThread::handle(const kvm_ioctls::VcpuExit& exit) {
+  if (const auto* out = std::get_if<exits::IoOut>(&exit)) {
+    for (std::size_t i = 0; i < out->count; ++i) {
+      (void)ports_.write(PioAddress(out->port),
+                         out->data.subspan(i * out->item_bytes, out->item_bytes));
+    }
+    return true;
+  }
+  if (const auto* in = std::get_if<exits::IoIn>(&exit)) {
+    for (std::size_t i = 0; i < in->count; ++i) {
+      (void)ports_.read(PioAddress(in->port), in->data.subspan(i * in->item_bytes, in->item_bytes));
+    }
+    return true;
+  }
+  if (const auto* store = std::get_if<exits::MmioWrite>(&exit)) {
+    (void)mmio_.write(store->address, store->data);
+    return true;
+  }
+  if (const auto* load = std::get_if<exits::MmioRead>(&exit)) {
+    (void)mmio_.read(load->address, load->data);
+    return true;
+  }
+  return handle_other(exit);
+}
+
+bool VcpuThread::handle_other(const kvm_ioctls::VcpuExit& exit) {
+  if (std::holds_alternative<exits::Interrupted>(exit)) return true;
+  if (const auto* eoi = std::get_if<exits::IoapicEoi>(&exit)) {
+    ioapic_.end_of_interrupt(eoi->vector);
+    return true;
+  }
+  if (std::holds_alternative<exits::Shutdown>(exit)) {  // a triple fault
+    events_.report(VmEnd::kReset);
+    return false;
+  }
+  if (const auto* event = std::get_if<exits::SystemEvent>(&exit)) {
+    events_.report(event->type == exits::SystemEvent::kShutdown ? VmEnd::kPowerOff : VmEnd::kReset);
+    return false;
+  }
+  events_.report(runtime("vCPU " + std::to_string(options_.index) + ": " + describe(exit)));
+  return false;
+}
+
+}  // namespace vmm::reference

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdio>
+#include <optional>
+
+#include "console.h"
+#include "machine.h"
+#include "vcpu_thread.h"
+#include "vm_events.h"
+#include "vmm/event_manager/event_loop.h"
+#include "vmm/kvm_ioctls/system.h"
+#include "vmm/sys_util/signal.h"
+#include "vmm/sys_util/signal_fd.h"
+
+namespace vmm::reference {
+namespace {
+
+using event_manager::EventLoop;
+
+// What the handler of fatal signals restores. Written once, before the handler is installed.
+constinit sys_util::TerminalSettings g_terminal_before;
+
+void restore_and_die(int number) {
+  g_terminal_before.restore();
+  ::signal(number, SIG_DFL);
+  ::raise(number);
+}
+
+// A crash must not leave the user with a raw terminal.
+Outcome<void> restore_terminal_on_crash(const Console& console) {
+  if (!console.terminal_before().is_terminal()) return {};
+  g_terminal_before = console.terminal_before();
+  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGQUIT}) {
+    VMM_STEP_DO("signals", sys_util::set_signal_handler(number, &restore_and_die));
+  }
+  return {};
+}
+
+// Files that the VMM makes are the user's alone, and the descriptor table is grown while there is
+// one thread, as growing it later makes every thread wait.
+Outcome<void> prepare_process() {
+  ::umask(077);
+  VMM_STEP_DO("signals", sys_util::ignore_signal(SIGPIPE));
+  VMM_STEP_DO("signals", sys_util::ignore_signal(SIGCHLD));
+  return prepare_vcpu_signal();
+}
+
+/// The control loop of one VMM process.
+class Vmm {
+ public:
+  explicit Vmm(const VmConfig& config) : config_(config) {}
+
+  Outcome<void> run();
+
+ private:
+  Outcome<void> open_everything();
+  Outcome<VmEnd> run_machine();
+  void take_signal();
+
+  const VmConfig& config_;
+  std::optional<kvm_ioctls::System> system_;
+  std::optional<sys_util::SignalFd> signals_;
+  std::optional<VmEvents> events_;
+  std::optional<EventLoop> loop_;
+  std::unique_ptr<Console> serial_;
+  std::unique_ptr<Console> debug_console_;
+  event_manager::Registration serial_output_;
+  event_manager::Registration debug_output_;
+  std::unique_ptr<Machine> machine_;
+};
+
+Outcome<void> Vmm::open_everything() {
+  VMM_TRY_DO(prepare_process());
+  constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+  VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
+  VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
+  VMM_STEP("events", auto events, VmEvents::create());
+  events_.emplace(std::move(events));
+  VMM_STEP("event loop", loop_, EventLoop::create());
+  VMM_TRY(debug_console_, Console::open("--debug-console", config_.debug_console));
+  VMM_TRY(serial_, Console::open("--serial", config_.serial));
+  for (const Console* console : {debug_console_.get(), serial_.get()}) {
+    if (console->pty_path().empty()) continue;
+    std::fprintf(stderr, "%s: %s\n", console == serial_.get() ? "--serial" : "--debug-console",
+                 console->pty_path().c_str());
+  }
+  VMM_TRY(serial_output_, serial_->watch_output(*loop_));
+  VMM_TRY(debug_output_, debug_console_->watch_output(*loop_));
+  return restore_terminal_on_crash(*serial_);
+}
+
+Outcome<void> Vmm::run() {
+  VMM_TRY_DO(open_everything());
+  for (;;) {
+    VMM_TRY(const VmEnd end, run_machine());
+    machine_.reset();  // stops and joins its threads
+    if (end == VmEnd::kFailed) return fail(events_->failure());
+    if (end != VmEnd::kReset) return {};
+    events_->clear();
+  }
+}
+
+Outcome<VmEnd> Vmm::run_machine() {
+  VMM_TRY(machine_, Machine::create(config_, {.system = *system_,
+                                              .serial = *serial_,
+                                              .debug = *debug_console_,
+                                              .events = *events_,
+                                              .loop = *loop_}));
+  VMM_STEP("events", const auto end_watch,
+           loop_->add(events_->fd(), event_manager::kReadable,
+                      [this](event_manager::EventSet) { loop_->stop(); }));
+  VMM_STEP("signals", const auto signal_watch,
+           loop_->add(signals_->fd(), event_manager::kReadable,
+                      [this](event_manager::EventSet) { take_signal(); }));
+  machine_->start();
+  VMM_STEP_DO("event loop", loop_->run());
+  return events_->end();
+}
+
+// SIGUSR1 presses the power button; the others end the VM.
+void Vmm::take_signal() {
+  const auto signal = signals_->take();
+  if (!signal || !*signal) return;
+  if ((*signal)->number == SIGUSR1) {
+    machine_->press_power_button();
+  } else {
+    events_->report(VmEnd::kStopped);
+  }
+}
+
+}  // namespace
+
+Outcome<void> run_vmm(const VmConfig& config) { return Vmm(config).run(); }
+
+}  // namespace vmm::reference

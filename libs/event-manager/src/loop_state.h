@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "mailbox.h"
+#include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/epoll.h"
+#include "vmm/sys_util/mapping.h"
+
+namespace vmm::event_manager::detail {
+
+/// The inside of an EventLoop, kept alive by its registrations too.
+///
+/// Each registration has a slot. The epoll token is the slot's index and its generation, which
+/// changes whenever the slot is given up, so an event that was fetched before that is recognised.
+class LoopState {
+ public:
+  LoopState(sys_util::Epoll epoll, sys_util::Mapping events, std::size_t events_per_round,
+            std::shared_ptr<Mailbox> mailbox);
+
+  Result<void> watch_mailbox();
+  Result<std::uint64_t> add(int fd, EventSet interest, EventLoop::Handler handler);
+  Result<void> modify(std::uint64_t token, EventSet interest);
+  void remove(std::uint64_t token) noexcept;
+
+  Result<std::size_t> run_once(std::chrono::milliseconds timeout);
+  /// Gives up all handlers and posted functions.
+  void close();
+
+  [[nodiscard]] bool stopped() const { return stopped_; }
+  void set_stopped(bool stopped) { stopped_ = stopped; }
+
+ private:
+  struct Slot {
+    EventLoop::Handler handler;
+    std::uint32_t generation = 0;
+    int fd = -1;
+  };
+  // Slots never move, as a handler may be running in one while others are added.
+  static constexpr std::size_t kSlotsPerChunk = 64;
+  static constexpr std::uint64_t kMailboxToken = ~std::uint64_t{0};
+
+  [[nodiscard]] Slot& slot(std::uint32_t index) {
+    return chunks_[index / kSlotsPerChunk][index % kSlotsPerChunk];
+  }
+  /// The slot that a token speaks of; nullptr when that registration is gone.
+  [[nodiscard]] Slot* find(std::uint64_t token);
+  [[nodiscard]] std::uint32_t allocate_slot();
+  std::size_t dispatch(std::size_t count);
+  void run_posted();
+
+  sys_util::Epoll epoll_;
+  sys_util::Mapping events_;
+  std::size_t events_per_round_;
+  std::shared_ptr<Mailbox> mailbox_;
+  std::vector<std::unique_ptr<Slot[]>> chunks_;
+  std::vector<std::uint32_t> free_;
+  std::uint32_t used_ = 0;     // slots that were ever given out
+  Slot* current_ = nullptr;    // whose handler is running
+  bool drop_current_ = false;  // the running handler dropped its own registration
+  bool running_ = false;
+  bool stopped_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace vmm::event_manager::detail

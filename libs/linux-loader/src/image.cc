@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// The flat Images of arm64 (https://docs.kernel.org/arch/arm64/booting.html) and riscv64
+// (https://docs.kernel.org/arch/riscv/boot-image-header.html); their headers agree in what
+// matters here.
+
+#include <algorithm>
+
+#include "formats.h"
+#include "vmm/base/endian.h"
+
+namespace vmm::linux_loader {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 64;
+constexpr std::size_t kTextOffset = 8;
+constexpr std::size_t kImageSize = 16;
+constexpr std::uint64_t kOldTextOffset = 0x80000;  // of arm64 kernels that state no image_size
+
+Result<GuestAddress> choose_base(const Input& in) {
+  std::optional<GuestAddress> base = in.options.base;
+  if (!base) {
+    VMM_TRY(const GuestAddress ram, first_ram(in.memory));
+    base = ram.align_up(kImageAlignment);
+    if (!base) return fail(LoadError::kOutsideRam);
+  }
+  if (!base->is_aligned(kImageAlignment)) return fail(LoadError::kMisaligned);
+  return *base;
+}
+
+}  // namespace
+
+Result<LoadedKernel> load_image(const Input& in, Arch arch) {
+  if (arch != in.options.arch) return fail(make_wrong_architecture(arch, in.options.arch));
+  if (in.head.size() < kHeaderBytes) return fail(LoadError::kTruncated);
+  auto text_offset = load_le<std::uint64_t>(in.head.data() + kTextOffset);
+  const auto image_size = load_le<std::uint64_t>(in.head.data() + kImageSize);
+  const bool arm = arch == Arch::kAarch64;
+  if (arm && image_size == 0) text_offset = kOldTextOffset;
+  VMM_TRY(const GuestAddress base, choose_base(in));
+  const std::uint64_t bytes = std::max(image_size, in.source.size());
+  const auto load = base.checked_add(text_offset);
+  const auto end = load ? load->checked_add(bytes) : std::nullopt;
+  if (!end) return fail(LoadError::kOverflow);
+  if (*load < in.options.high_memory) return fail(LoadError::kBadEntry);
+  VMM_TRY_DO(require_ram(in.memory, *load, bytes));
+  VMM_TRY_DO(in.source.load(0, in.source.size(), in.memory, *load));
+  // What follows the file is the kernel's BSS, which it clears itself.
+  LoadedKernel kernel{.format = arm ? KernelFormat::kArm64Image : KernelFormat::kRiscv64Image,
+                      .load = *load,
+                      .end = *end,
+                      .entry = *load,
+                      .pvh_entry = std::nullopt,
+                      .setup_header = {},
+                      .cmdline_capacity = cmdline_capacity(arch)};
+  return kernel;
+}
+
+}  // namespace vmm::linux_loader

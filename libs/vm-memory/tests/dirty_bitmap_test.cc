@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/vm_memory/dirty_bitmap.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace vmm::vm_memory {
+namespace {
+
+constexpr std::uint64_t kMax = ~std::uint64_t{0};
+
+TEST_CASE("each begun page has a bit", "[dirty_bitmap]") {
+  CHECK(DirtyBitmap(1025, 128).page_count() == 9);
+  CHECK(DirtyBitmap(1024, 128).page_count() == 8);
+  CHECK(DirtyBitmap(0, 128).page_count() == 0);
+  CHECK(DirtyBitmap(1, 1).page_count() == 1);
+  CHECK(DirtyBitmap(kMax, std::uint64_t{1} << 60).page_count() == 16);
+  CHECK(DirtyBitmap(65 * 4096).word_count() == 2);
+  CHECK(DirtyBitmap(4096, 100).page_bytes() == 64);
+  CHECK(DirtyBitmap(4096, 0).page_bytes() == 1);
+}
+
+struct MarkCase {
+  std::uint64_t offset;
+  std::uint64_t bytes;
+  std::uint64_t word0;
+  std::uint64_t word1;
+};
+
+TEST_CASE("a mark covers the pages that the range touches", "[dirty_bitmap]") {
+  for (const MarkCase& c : {
+           MarkCase{0, 0, 0, 0},
+           MarkCase{500, 0, 0, 0},
+           MarkCase{0, 1, 1, 0},
+           MarkCase{127, 1, 1, 0},
+           MarkCase{127, 2, 3, 0},
+           MarkCase{128, 129, 6, 0},
+           MarkCase{128, 128, 2, 0},
+           MarkCase{63 * 128, 129, std::uint64_t{1} << 63, 1},
+           MarkCase{0, 100 * 128, kMax, (std::uint64_t{1} << 36) - 1},
+           MarkCase{99 * 128, 128, 0, std::uint64_t{1} << 35},
+           MarkCase{99 * 128, kMax, 0, std::uint64_t{1} << 35},
+           MarkCase{100 * 128, 1, 0, 0},
+           MarkCase{100 * 128, kMax, 0, 0},
+           MarkCase{kMax, 1, 0, 0},
+           MarkCase{kMax, kMax, 0, 0},
+           MarkCase{1, kMax, kMax, (std::uint64_t{1} << 36) - 1},
+       }) {
+    INFO(c.offset << " " << c.bytes);
+    DirtyBitmap bitmap(100 * 128, 128);
+    bitmap.mark(c.offset, c.bytes);
+    const DirtyBitmap copy(bitmap);
+    CHECK(bitmap.get_and_reset() == std::vector<std::uint64_t>{c.word0, c.word1});
+    CHECK(bitmap.get_and_reset() == std::vector<std::uint64_t>{0, 0});
+    // The copy kept its own bits.
+    CHECK(copy.is_dirty(0) == ((c.word0 & 1) != 0));
+    CHECK(copy.is_dirty(64 * 128) == ((c.word1 & 1) != 0));
+    // Clearing covers the same pages.
+    DirtyBitmap full(100 * 128, 128);
+    full.mark(0, kMax);
+    full.clear(c.offset, c.bytes);
+    const auto left = full.get_and_reset();
+    CHECK(left[0] == ~c.word0);
+    CHECK(left[1] == (((std::uint64_t{1} << 36) - 1) & ~c.word1));
+  }
+}
+
+TEST_CASE("a bitmap of no pages ignores everything", "[dirty_bitmap]") {
+  DirtyBitmap bitmap(0);
+  bitmap.mark(0, 1);
+  bitmap.mark(0, kMax);
+  bitmap.clear_all();
+  CHECK_FALSE(bitmap.is_dirty(0));
+  CHECK(bitmap.get_and_reset().empty());
+}
+
+TEST_CASE("a harvest into a shorter list leaves the rest marked", "[dirty_bitmap]") {
+  DirtyBitmap bitmap(128 * 4096);
+  bitmap.mark(0, kMax);
+  std::vector<std::uint64_t> one(1);
+  CHECK(bitmap.get_and_reset(one) == 1);
+  CHECK(one[0] == kMax);
+  CHECK_FALSE(bitmap.is_dirty(0));
+  CHECK(bitmap.is_dirty(64 * 4096));
+  std::vector<std::uint64_t> three(3, 7);
+  CHECK(bitmap.get_and_reset(three) == 1);
+  CHECK(three == std::vector<std::uint64_t>{0, kMax, 0});
+}
+
+TEST_CASE("a bitmap grows and keeps its bits", "[dirty_bitmap]") {
+  DirtyBitmap bitmap(10 * 128, 128);
+  bitmap.mark(9 * 128, 1);
+  bitmap.enlarge(90 * 128);
+  CHECK(bitmap.page_count() == 100);
+  CHECK(bitmap.bytes() == 100 * 128);
+  CHECK(bitmap.get_and_reset() == std::vector<std::uint64_t>{1 << 9, 0});
+  bitmap.mark(99 * 128, 1);
+  CHECK(bitmap.is_dirty(99 * 128));
+  CHECK_FALSE(bitmap.is_dirty(98 * 128));
+}
+
+TEST_CASE("no write is lost between two harvests", "[dirty_bitmap]") {
+  // Writers store ever larger numbers to their page and mark it; the reader copies the numbers of
+  // pages it finds marked. After the last harvest its copies must be up to date.
+  constexpr std::size_t kWriters = 2;
+  constexpr std::uint64_t kRounds = 60000;
+  DirtyBitmap bitmap(kWriters * 4096);
+  struct alignas(128) Page {
+    std::atomic<std::uint64_t> value{0};
+  };
+  std::vector<Page> pages(kWriters);
+  std::vector<std::uint64_t> copies(kWriters);
+  std::atomic<std::size_t> running{kWriters};
+  std::vector<std::thread> writers;
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    writers.emplace_back([&, i] {
+      for (std::uint64_t n = 1; n <= kRounds; ++n) {
+        pages[i].value.store(n, std::memory_order_relaxed);
+        bitmap.mark(i * 4096, 8);
+      }
+      running.fetch_sub(1);
+    });
+  }
+  const auto harvest = [&] {
+    const std::uint64_t bits = bitmap.get_and_reset()[0];
+    for (std::size_t i = 0; i < kWriters; ++i) {
+      if ((bits >> i & 1) != 0) copies[i] = pages[i].value.load(std::memory_order_relaxed);
+    }
+  };
+  while (running.load() != 0) harvest();
+  for (std::thread& writer : writers) writer.join();
+  harvest();
+  for (const std::uint64_t copy : copies) CHECK(copy == kRounds);
+}
+
+}  // namespace
+}  // namespace vmm::vm_memory

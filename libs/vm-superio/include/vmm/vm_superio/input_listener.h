@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+namespace vmm::vm_superio {
+
+/// Learns that a device which refused input can take some again.
+///
+/// Threads: called from the vCPU thread that made the room, without the device's lock; it may call
+/// the device. It must not block: typically it wakes the I/O thread with an eventfd.
+class InputListener {
+ public:
+  virtual void input_space() = 0;
+
+ protected:
+  ~InputListener() = default;
+};
+
+}  // namespace vmm::vm_superio

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Tests of bench.py and of peers.tsv."""
+
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.dont_write_bytecode = True
+import bench  # pylint: disable=wrong-import-position
+
+DUMP = """\
+version: 1
+part: 1
+desc: Trigger: Client Request: bench:empty\t0
+events: Ir
+totals: 12
+part: 2
+desc: Trigger: Client Request: base/x\t2000
+events: Ir
+fn=(1) f
+totals: 4012
+part: 3
+desc: Trigger: Program termination
+totals: 99
+"""
+
+
+def peers_of(text):
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        file.write(text)
+        file.flush()
+        return bench.read_peers(pathlib.Path(file.name))
+
+
+class CallgrindTest(unittest.TestCase):
+    def test_takes_the_total_of_each_part(self):
+        self.assertEqual(bench.parse_callgrind(DUMP), [
+            ("Client Request: bench:empty\t0", 12), ("Client Request: base/x\t2000", 4012),
+            ("Program termination", 99)])
+
+
+class PeersTest(unittest.TestCase):
+    def test_a_row_with_two_peers_is_judged_by_the_one_with_fewer_instructions(self):
+        row = peers_of("a/b\trust-vmm\t200\t2000\t7\t-\na/b\tfirecracker\t17\t300\t-\t-\n")["a/b"]
+        self.assertEqual((row["peer"], row["instructions"], row["floor_ns"]),
+                         ("firecracker", 300, 7))
+
+    def test_a_line_with_missing_columns_is_refused(self):
+        with self.assertRaises(bench.Fail):
+            peers_of("a/b\trust-vmm\t200\n")
+
+    def test_the_file_of_the_project_is_complete(self):
+        libraries = {name.split("/")[0] for name in bench.read_peers(bench.PEERS)}
+        self.assertEqual(libraries, {
+            "acpi-tables", "event-manager", "fdt", "kvm-ioctls", "linux-loader", "sys-util",
+            "virtio-queue", "vm-allocator", "vm-memory", "vm-superio"})
+
+
+class ReportTest(unittest.TestCase):
+    def test_a_measured_floor_wins_over_the_documented_one(self):
+        peers = {"a/b": {"ns": 5.0, "instructions": 9.0, "floor_ns": 3.0, "bulk": False}}
+        rows = bench.merge({"a/b": 4.0, "floor:a/b": 2.0}, {"a/b": 10.0}, peers)
+        self.assertEqual(rows, [{"name": "a/b", "ns": 4.0, "instructions": 10.0, "peer": 5.0,
+                                 "peer_instructions": 9.0, "floor_ns": 2.0}])
+        self.assertTrue(bench.exceeds(rows[0]))
+
+    def test_a_row_that_no_peer_has_is_shown_without_figures(self):
+        row = bench.merge({"a/c": 4.0}, {}, {})[0]
+        self.assertEqual((row["peer"], row["instructions"]), (None, None))
+        self.assertFalse(bench.exceeds(row))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
+# The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
+
+l1_modules=(kvm-amd kvm-intel)
+
+# key_of FILE...: names a cached image after what goes into it.
+key_of() { cat "$cache/linux/release" "$@" | sha256sum | cut -c 1-16; }
+
+# module_files NAME...: the modules and what they depend on, relative to modules/RELEASE.
+module_files() {
+  local name dep=$cache/linux/modules/$1/modules.dep
+  shift
+  for name in "$@"; do
+    sed -n "s|^\(.*/$name\.ko[.a-z]*\):|\1|p" "$dep"
+  done | tr ' ' '\n' | sed '/^$/d' | sort -u
+}
+
+skeleton() {
+  mkdir -p "$1"/{bin,sbin,dev,proc,sys,tmp,run,etc,root}
+  cp "$cache/busybox" "$1/bin/busybox"
+  ln -s busybox "$1/bin/sh"
+}
+
+# cached NAME SOURCE BUILDER: prints the path of an image, built first when its sources changed.
+cached() {
+  local file
+  file=$cache/$1-$(key_of "$2" "${BASH_SOURCE[0]}").cpio
+  if [[ ! -e $file ]]; then
+    local work
+    work=$(mktemp -d "$cache/image.XXXXXX")
+    "$3" "$work/tree"
+    pack "$work/tree" >"$work/image"
+    rm -f "$cache/$1"-*.cpio
+    mv "$work/image" "$file"
+    rm -rf "$work"
+  fi
+  echo "$file"
+}
+
+build_l1() {
+  local release file
+  release=$(<"$cache/linux/release")
+  skeleton "$1"
+  ln -s ../bin/busybox "$1/sbin/modprobe"
+  install -m 755 "$lab_dir/init/l1" "$1/init"
+  for file in $(module_files "$release" "${l1_modules[@]}"); do
+    install -D -m 644 "$cache/linux/modules/$release/$file" "$1/lib/modules/$release/$file"
+  done
+  cp "$cache/linux/modules/$release"/modules.{builtin,builtin.modinfo,order} "$1/lib/modules/$release/"
+  depmod --basedir "$1" "$release"
+}
+
+build_l2() {
+  skeleton "$1"
+  install -m 755 "$lab_dir/init/l2" "$1/init"
+}
+
+l1_image() { cached l1 "$lab_dir/init/l1" build_l1; }
+l2_image() { cached l2 "$lab_dir/init/l2" build_l2; }

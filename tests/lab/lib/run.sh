@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
+# lab run: one script in L1 (or, with --direct, in a temporary folder of this machine).
+
+run_timeout=120 run_cpu=EPYC run_smp=1 run_memory=2G run_out='' run_script=''
+run_icount=false run_interactive=false run_direct=false
+run_files=() run_overlays=()
+
+parse_run() {
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --timeout) run_timeout=$2 && shift 2 ;;
+      --cpu) run_cpu=$2 && shift 2 ;;
+      --smp) run_smp=$2 && shift 2 ;;
+      --memory) run_memory=$2 && shift 2 ;;
+      --out) run_out=$2 && shift 2 ;;
+      --script) run_script=$2 && shift 2 ;;
+      --overlay) run_overlays+=("$2") && shift 2 ;;
+      --icount) run_icount=true && shift ;;
+      --interactive) run_interactive=true && shift ;;
+      --direct) run_direct=true && shift ;;
+      -*) usage_error "run: unknown option $1" ;;
+      *) run_files+=("$1") && shift ;;
+    esac
+  done
+  [[ -n $run_script ]] || usage_error 'run: --script is missing'
+}
+
+# place FOLDER: the files (PATH, or NAME=PATH to give one another name) into the folder.
+place() {
+  local entry path name
+  for entry in "${run_files[@]}"; do
+    path=${entry#*=}
+    name=$(basename "${entry%%=*}")
+    [[ -r $path ]] || die "$path: no such file"
+    cp --reflink=auto -rL "$path" "$1/$name"
+  done
+}
+
+write_script() {
+  if [[ -f $run_script ]]; then cat "$run_script"; else printf '%s\n' "$run_script"; fi >"$1"
+}
+
+# The overlay of this run: the script and the files, on top of the cached image.
+make_initrd() {
+  local work=$1
+  mkdir -p "$work/tree/lab" "$work/tree/work"
+  write_script "$work/tree/lab/run.sh"
+  place "$work/tree/work"
+  pack "$work/tree" | cat "$(l1_image)" "${run_overlays[@]}" - >"$work/initrd"
+  rm -rf "$work/tree"
+}
+
+qemu_options() {
+  local work=$1 append='console=ttyS0 panic=-1 quiet'
+  qemu=(qemu-system-x86_64 -M q35 -cpu "$run_cpu" -smp "$run_smp" -m "$run_memory"
+    -nodefaults -no-user-config -display none -no-reboot -net none
+    -kernel "$cache/linux/vmlinuz" -initrd "$work/initrd")
+  if $run_icount; then
+    qemu+=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -seed 42
+      -rtc 'base=2024-01-01T00:00:00,clock=vm')
+  else
+    qemu+=(-accel 'tcg,thread=multi')
+  fi
+  if $run_interactive; then
+    qemu+=(-serial mon:stdio)
+    append+=" lab.interactive TERM=${TERM:-vt100}"
+  else
+    qemu+=(-serial stdio)
+  fi
+  qemu+=(-serial "file:$work/status" -append "$append")
+  if [[ -n $run_out ]]; then
+    truncate -s 256M "$work/out.img"
+    qemu+=(-drive "file=$work/out.img,format=raw,if=none,id=out" -device 'nvme,drive=out,serial=out')
+  fi
+}
+
+# stop: ends what this run has started, and nothing else; gives the terminal back as it was.
+stop() {
+  if [[ -n ${child:-} ]] && kill "$child" 2>/dev/null; then wait "$child" || true; fi
+  if [[ -n ${saved_tty:-} ]]; then stty "$saved_tty" 2>/dev/null || true; fi
+  rm -rf "$work"
+}
+
+# wait_for COMMAND...: runs it under the time limit; its exit status, or 124. The command dies
+# with this script, whatever ends that.
+wait_for() {
+  local input=/dev/null status=0 limit=()
+  if $run_interactive; then input=/dev/stdin; fi
+  if [[ $run_timeout != 0 ]]; then
+    limit=(setpriv --pdeathsig TERM timeout --foreground --kill-after 5 "$run_timeout")
+  fi
+  "${limit[@]}" setpriv --pdeathsig KILL "$@" <"$input" &
+  child=$!
+  wait "$child" || status=$?
+  child=''
+  return "$status"
+}
+
+take_files() {
+  mkdir -p "$run_out"
+  tar xf "$work/out.img" -C "$run_out" 2>/dev/null || say "no files came out of L1"
+}
+
+run_in_l1() {
+  need qemu-system-x86_64 cpio depmod setpriv timeout
+  fetch
+  local qemu status=0
+  make_initrd "$work"
+  qemu_options "$work"
+  if $run_interactive && [[ -t 0 ]]; then saved_tty=$(stty -g); fi
+  say 'starting the emulated machine'
+  wait_for "${qemu[@]}" 2>"$work/stderr" || status=$?
+  grep -v "TCG doesn't support requested feature" "$work/stderr" >&2 || true
+  if [[ $status -eq 124 || $status -eq 137 ]]; then
+    say "ended after $run_timeout s (time limit)"
+    return 124
+  fi
+  if [[ -n $run_out ]]; then take_files; fi
+  local reported
+  reported=$(tr -d '\r' <"$work/status" 2>/dev/null | sed -n 's/^status \([0-9]*\)$/\1/p' | tail -n 1)
+  if [[ -n $reported ]]; then return "$reported"; fi
+  if $run_interactive && [[ $status -eq 0 ]]; then return 0; fi # Ctrl-a x
+  say "the emulated machine ended without a status (QEMU's was $status)"
+  return 125
+}
+
+run_on_host() {
+  need setpriv timeout
+  mkdir "$work/files" "$work/out"
+  write_script "$work/run.sh"
+  place "$work/files"
+  export LAB=host OUT=$work/out PATH=$work/files:$PATH
+  local status=0 command=(sh "$work/run.sh")
+  if $run_interactive && [[ -t 0 ]]; then
+    saved_tty=$(stty -g)
+    command=("$lab_dir/lib/console.py" "${command[@]}")
+  fi
+  cd "$work/files" || return
+  wait_for "${command[@]}" || status=$?
+  cd "$OLDPWD" || return
+  if [[ -n $run_out ]]; then
+    mkdir -p "$run_out"
+    cp -r "$work/out/." "$run_out"
+  fi
+  return "$status"
+}
+
+run() {
+  parse_run "$@"
+  work=$(mktemp -d "${TMPDIR:-/tmp}/cpp-vmm-lab.XXXXXX")
+  trap stop EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  if $run_direct; then run_on_host; else run_in_l1; fi
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=sh source=lib.sh
+# needs: vmm-reference vmlinuz guest.cpio
+. ./lib.sh
+
+log=empty.log
+
+# refused NAME STATUS[|STATUS] PATTERN ARGUMENT...: one clear line that matches, and that exit status.
+refused() {
+  name=$1 want=$2 pattern=$3
+  shift 3
+  start "$@"
+  finish 10
+  if ! echo "$vmm_status" | grep -qxE "$want"; then
+    fail "$name" "exit status $vmm_status instead of $want"
+  elif ! grep -qi -- "$pattern" vmm.err; then
+    fail "$name" "the message says nothing of $pattern"
+  else
+    pass "$name"
+  fi
+}
+
+: >empty
+head -c 100000 vmlinuz >truncated
+echo 'no kernel' >text
+printf '\0' >tiny
+set -- --kernel vmlinuz --initramfs guest.cpio
+
+refused 'a kernel that is not there' 1 'nowhere' --kernel nowhere
+refused 'an empty kernel' 1 'kernel' --kernel empty
+refused 'a truncated kernel' 1 'kernel' --kernel truncated
+refused 'a text file as kernel' 1 'kernel' --kernel text
+refused 'a folder as kernel' 1 'kernel' --kernel /
+refused 'an initramfs that is not there' 1 'nowhere' --kernel vmlinuz --initramfs nowhere
+refused 'an initramfs larger than memory' 1 'initramfs' "$@" --memory size=16M
+refused 'a command line beyond the limit' 1 'cmdline' "$@" \
+  --cmdline "$(head -c 70000 /dev/zero | tr '\0' x)"
+refused 'no memory' '1|2' 'memory' "$@" --memory size=0
+refused 'no CPUs' '1|2' 'cpus' "$@" --cpus boot=0
+refused 'too many CPUs' '1|2' 'cpus' "$@" --cpus boot=100000
+refused 'no kernel at all' 2 '' --cpus boot=1
+refused 'an unknown key' '1|2' 'colour' "$@" --cpus boot=1,colour=red
+refused 'an unknown option' 2 'frobnicate' "$@" --frobnicate
+vmm-reference "$@" --serial file=/proc/none/serial </dev/null >empty.log 2>vmm.err
+check 'a serial file that cannot be written' [ $? -eq 1 ]
+
+if [ "$LAB" = l1 ]; then
+  mv /dev/kvm /dev/kvm.away
+  refused 'no /dev/kvm' 1 '/dev/kvm' "$@"
+  mv /dev/kvm.away /dev/kvm
+  chmod 600 /dev/kvm
+  chmod 777 . && : >vmm.err && chmod 666 vmm.err
+  su nobody -s /bin/sh -c './vmm-reference --kernel vmlinuz </dev/null >/dev/null 2>vmm.err'
+  check 'no permission for /dev/kvm' [ $? -eq 1 ]
+  check 'and the message names it' grep -q '/dev/kvm' vmm.err
+fi

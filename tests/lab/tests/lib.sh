@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=sh
+# For the lab's tests: runs in L1's busybox shell, or on a host with KVM in its sh.
+#
+# A test reports with one line: "ok - NAME", "not ok - NAME" or "skip - NAME # WHY". What guests
+# print goes to files, so that a guest cannot report.
+
+vmm_pid='' vmm_status='' log=serial.log
+
+pass() { echo "ok - $1"; }
+skip() { echo "skip - $1 # $2"; }
+
+# fail NAME [WHY]: with the guest's last words and the VMM's messages.
+fail() {
+  echo "not ok - $1${2:+ # $2}"
+  for file in vmm.err "$log"; do
+    [ -s "$file" ] && tail -n 40 "$file" | tr -d '\r' | sed "s/^/    $file | /"
+  done
+  return 0
+}
+
+# check NAME COMMAND...: a test that passes when the command succeeds.
+check() {
+  name=$1
+  shift
+  if "$@"; then pass "$name"; else fail "$name" "$*"; fi
+}
+
+# start [ARGUMENT...]: the VMM in the background with a guest; its serial port goes to $log.
+start() {
+  : >"$log"
+  vmm-reference "$@" --serial tty --console off </dev/null >"$log" 2>vmm.err &
+  vmm_pid=$!
+}
+
+# guest CMDLINE [ARGUMENT...]: the same with the lab's guest and this addition to its command line.
+guest() {
+  words=$1
+  shift
+  start --kernel "${kernel:-vmlinuz}" --initramfs guest.cpio \
+    --cmdline "console=ttyS0 panic=-1 quiet $words" "$@"
+}
+
+alive() { kill -0 "$vmm_pid" 2>/dev/null; }
+
+# finish SECONDS: waits until the VMM has ended, at most so long; its exit status in $vmm_status.
+finish() {
+  tenths=$(($1 * 10))
+  while alive && [ "$tenths" -gt 0 ]; do
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
+  vmm_status=''
+  if alive; then
+    kill -9 "$vmm_pid"
+    wait "$vmm_pid" 2>/dev/null
+    vmm_status='killed: it did not end'
+    return 1
+  fi
+  wait "$vmm_pid"
+  vmm_status=$?
+}
+
+# says PATTERN [COUNT] [SECONDS]: waits until the guest has printed that many such lines.
+says() {
+  tenths=$((${3:-40} * 10))
+  while [ "$(grep -c "$1" "$log")" -lt "${2:-1}" ]; do
+    if ! alive || [ "$tenths" -le 0 ]; then
+      [ "$(grep -c "$1" "$log")" -ge "${2:-1}" ]
+      return
+    fi
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
+}
+
+# value WORD: the number in the guest's line "guest: WORD N ..."
+value() { tr -d '\r' <"$log" | sed -n "s/^guest: $1 \([0-9]*\).*/\1/p" | tail -n 1; }
+
+# boots NAME: after guest or start: the guest gets to its banner, powers off, and the VMM exits 0.
+boots() {
+  finish 60
+  if ! grep -q '^Welcome' "$log"; then
+    fail "$1" 'no banner'
+  elif [ "$vmm_status" != 0 ]; then
+    fail "$1" "exit status $vmm_status"
+  else
+    pass "$1"
+    return 0
+  fi
+  return 1
+}
+
+complaints='ACPI.*(Error|Warning|BIOS|bug)|APIC.*(bug|error)|unchecked MSR|\[Firmware (Bug|Warn)|WARNING:|BUG:|Call Trace'
+# About the emulated CPU's microcode, not about the VMM.
+excused='Speculative Return Stack Overflow: WARNING'
+
+# clean NAME: the dmesg in the log is complete and has no complaints about the machine.
+clean() {
+  tr -d '\r' <"$log" | sed -n '/^guest: dmesg begins/,/^guest: dmesg ends/p' >dmesg.log
+  if ! grep -q '^guest: dmesg ends' dmesg.log; then
+    fail "$1" 'the guest printed no dmesg'
+  elif grep -vE "$excused" dmesg.log | grep -E "$complaints" >complaints.log; then
+    echo "not ok - $1 # the guest complains:"
+    sed 's/^/    | /' complaints.log
+  else
+    pass "$1"
+  fi
+}
