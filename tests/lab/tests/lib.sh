@@ -92,12 +92,26 @@ boots() {
 }
 
 complaints='ACPI.*(Error|Warning|BIOS|bug)|APIC.*(bug|error)|unchecked MSR|\[Firmware (Bug|Warn)|WARNING:|BUG:|Call Trace'
-# About the emulated CPU's microcode, not about the VMM.
-excused='Speculative Return Stack Overflow: WARNING'
+# Of the emulated CPU's microcode, and an advice that every PC with PCI gets.
+excused='Speculative Return Stack Overflow: WARNING|PCI: Using host bridge windows from ACPI'
+
+# QEMU's TCG does not intercept XSETBV, so KVM in L1 misses it and reports a size to the guest that
+# the guest finds odd: a warning of a page that only emulated machines give.
+without_xsave_warning() {
+  awk '/-\[ cut here \]-/ { block = ""; inside = 1 }
+    !inside { print; next }
+    { block = block $0 "\n" }
+    /-\[ end trace / {
+      inside = 0
+      if (block !~ /XSAVE consistency problem/) printf "%s", block
+    }
+    END { if (inside) printf "%s", block }'
+}
 
 # clean NAME: the dmesg in the log is complete and has no complaints about the machine.
 clean() {
-  tr -d '\r' <"$log" | sed -n '/^guest: dmesg begins/,/^guest: dmesg ends/p' >dmesg.log
+  tr -d '\r' <"$log" | sed -n '/^guest: dmesg begins/,/^guest: dmesg ends/p' |
+    without_xsave_warning >dmesg.log
   if ! grep -q '^guest: dmesg ends' dmesg.log; then
     fail "$1" 'the guest printed no dmesg'
   elif grep -vE "$excused" dmesg.log | grep -E "$complaints" >complaints.log; then
