@@ -63,7 +63,7 @@ finish() {
 
 # says PATTERN [COUNT] [SECONDS]: waits until the guest has printed that many such lines.
 says() {
-  tenths=$((${3:-40} * 10))
+  tenths=$((${3:-90} * 10))
   while [ "$(grep -c "$1" "$log")" -lt "${2:-1}" ]; do
     if ! alive || [ "$tenths" -le 0 ]; then
       [ "$(grep -c "$1" "$log")" -ge "${2:-1}" ]
@@ -79,7 +79,7 @@ value() { tr -d '\r' <"$log" | sed -n "s/^guest: $1 \([0-9]*\).*/\1/p" | tail -n
 
 # boots NAME: after guest or start: the guest gets to its banner, powers off, and the VMM exits 0.
 boots() {
-  finish 60
+  finish 120
   if ! grep -q '^Welcome' "$log"; then
     fail "$1" 'no banner'
   elif [ "$vmm_status" != 0 ]; then
