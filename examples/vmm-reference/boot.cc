@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -104,6 +105,9 @@ Outcome<void> check_against_host(const MemoryConfig& config) {
 Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config) {
   VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.size));
   VMM_TRY_DO(check_against_host(config));
+  // Advice: a host without transparent huge pages runs the VM without.
+  const bool thp =
+      config.thp && !config.hugepages && ::access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
   std::vector<vm_memory::RegionConfig> regions;
   for (const AddressRange& range : ram) {
     regions.push_back({
@@ -115,8 +119,9 @@ Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config) {
                           ? vm_memory::HugePages::k1GiB
                           : vm_memory::HugePages::k2MiB,
         .transparent_huge_pages =
-            config.thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
+            thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
         .prefault = config.prefault ? vm_memory::Prefault::kPopulate : vm_memory::Prefault::kNone,
+        .reserve = config.reserve,
         .mergeable = config.mergeable,
         .dump = false,
     });

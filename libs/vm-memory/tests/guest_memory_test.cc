@@ -310,5 +310,16 @@ TEST_CASE("memory is plugged while others use it", "[guest_memory]") {
   CHECK(wrong.load() == 0);
 }
 
+TEST_CASE("huge pages that the host does not have are an error, not a later fault",
+          "[guest_memory][hostile]") {
+  // More 1 GiB pages than any host that runs this test has.
+  RegionConfig config{.base = GuestAddress(0), .bytes = std::uint64_t{1} << 42};
+  config.huge_pages = HugePages::k1GiB;
+  for (const Backing backing : {Backing::kAnonymous, Backing::kMemfd}) {
+    config.backing = backing;
+    CHECK_FALSE(Region::create(config).has_value());
+  }
+}
+
 }  // namespace
 }  // namespace vmm::vm_memory
