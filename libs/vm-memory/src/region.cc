@@ -49,6 +49,7 @@ Result<void> check(const RegionConfig& config) {
   if (has_file != (config.fd >= 0) || has_pointer != (config.external != nullptr)) {
     return fail(has_pointer ? RegionError::kInvalidPointer : RegionError::kInvalidConfig);
   }
+  if (!has_file && config.file_offset != 0) return fail(RegionError::kInvalidConfig);
   if (has_pointer && reinterpret_cast<std::uintptr_t>(config.external) % page_bytes() != 0) {
     return fail(RegionError::kInvalidPointer);
   }

@@ -79,6 +79,10 @@ TEST_CASE("options that do not go together are refused", "[region][hostile]") {
   config.fd = 0;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
   config = at(0, 0x1000);
+  config.backing = Backing::kMemfd;
+  config.file_offset = 0x1000;
+  CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
+  config = at(0, 0x1000);
   config.backing = Backing::kExternal;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidPointer));
   alignas(4096) static std::array<std::byte, 8192> memory{};
