@@ -58,6 +58,7 @@ Entries amd_host() {
       leaf(0x8000'001d, 4),
       leaf(0x8000'001e, 0, 7, 0x103, 0x102),
       leaf(0x8000'0022, 0, 1),
+      leaf(0x8000'0026, 0, 1, 2),
   };
 }
 
@@ -169,6 +170,7 @@ TEST_CASE("AMD leaves tell cores, threads and nodes", "[cpuid]") {
   CHECK(find(entries, 0x8000'001e).ebx == 0x100);
   CHECK(find(entries, 0x8000'001e).ecx == 0);
   CHECK_FALSE(has(entries, 0x1f));
+  CHECK_FALSE(has(entries, 0x8000'0026));
   set_cpuid_apic_id(entries, ids, 13);
   CHECK(find(entries, 0x8000'001e).eax == 13);
   CHECK(find(entries, 0x8000'001e).ebx == 0x102);
