@@ -20,6 +20,7 @@ skeleton() {
   mkdir -p "$1"/{bin,sbin,dev,proc,sys,tmp,run,etc,root}
   cp "$cache/busybox" "$1/bin/busybox"
   ln -s busybox "$1/bin/sh"
+  printf '%s\n' root:x:0:0::/root:/bin/sh nobody:x:65534:65534::/:/bin/sh >"$1/etc/passwd"
 }
 
 # cached NAME SOURCE BUILDER: prints the path of an image, built first when its sources changed.

@@ -32,7 +32,10 @@ refused 'a truncated kernel' 1 'kernel' --kernel truncated
 refused 'a text file as kernel' 1 'kernel' --kernel text
 refused 'a folder as kernel' 1 'kernel' --kernel /
 refused 'an initramfs that is not there' 1 'nowhere' --kernel vmlinuz --initramfs nowhere
-refused 'an initramfs larger than memory' 1 'initramfs' "$@" --memory size=16M
+refused 'a kernel larger than memory' 1 'kernel' "$@" --memory size=16M
+truncate -s 200M large
+refused 'an initramfs larger than memory' 1 'initramfs' --kernel vmlinuz --initramfs large \
+  --memory size=128M
 refused 'a command line beyond the limit' 1 'cmdline' "$@" \
   --cmdline "$(head -c 70000 /dev/zero | tr '\0' x)"
 refused 'no memory' '1|2' 'memory' "$@" --memory size=0

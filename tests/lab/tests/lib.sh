@@ -63,7 +63,7 @@ finish() {
 
 # says PATTERN [COUNT] [SECONDS]: waits until the guest has printed that many such lines.
 says() {
-  tenths=$((${3:-40} * 10))
+  tenths=$((${3:-90} * 10))
   while [ "$(grep -c "$1" "$log")" -lt "${2:-1}" ]; do
     if ! alive || [ "$tenths" -le 0 ]; then
       [ "$(grep -c "$1" "$log")" -ge "${2:-1}" ]
@@ -79,7 +79,7 @@ value() { tr -d '\r' <"$log" | sed -n "s/^guest: $1 \([0-9]*\).*/\1/p" | tail -n
 
 # boots NAME: after guest or start: the guest gets to its banner, powers off, and the VMM exits 0.
 boots() {
-  finish 60
+  finish 120
   if ! grep -q '^Welcome' "$log"; then
     fail "$1" 'no banner'
   elif [ "$vmm_status" != 0 ]; then
@@ -92,12 +92,26 @@ boots() {
 }
 
 complaints='ACPI.*(Error|Warning|BIOS|bug)|APIC.*(bug|error)|unchecked MSR|\[Firmware (Bug|Warn)|WARNING:|BUG:|Call Trace'
-# About the emulated CPU's microcode, not about the VMM.
-excused='Speculative Return Stack Overflow: WARNING'
+# Of the emulated CPU's microcode, and an advice that every PC with PCI gets.
+excused='Speculative Return Stack Overflow: WARNING|PCI: Using host bridge windows from ACPI'
+
+# QEMU's TCG does not intercept XSETBV, so KVM in L1 misses it and reports a size to the guest that
+# the guest finds odd: a warning of a page that only emulated machines give.
+without_xsave_warning() {
+  awk '/-\[ cut here \]-/ { block = ""; inside = 1 }
+    !inside { print; next }
+    { block = block $0 "\n" }
+    /-\[ end trace / {
+      inside = 0
+      if (block !~ /XSAVE consistency problem/) printf "%s", block
+    }
+    END { if (inside) printf "%s", block }'
+}
 
 # clean NAME: the dmesg in the log is complete and has no complaints about the machine.
 clean() {
-  tr -d '\r' <"$log" | sed -n '/^guest: dmesg begins/,/^guest: dmesg ends/p' >dmesg.log
+  tr -d '\r' <"$log" | sed -n '/^guest: dmesg begins/,/^guest: dmesg ends/p' |
+    without_xsave_warning >dmesg.log
   if ! grep -q '^guest: dmesg ends' dmesg.log; then
     fail "$1" 'the guest printed no dmesg'
   elif grep -vE "$excused" dmesg.log | grep -E "$complaints" >complaints.log; then
