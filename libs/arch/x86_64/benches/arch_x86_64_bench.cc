@@ -20,7 +20,7 @@ VMM_BENCH(bench) {
   const vm_memory::MemoryView memory(region);
 
   const std::array map{MapEntry{{GuestAddress(0), ram.size()}, MapType::kRam}};
-  bench.run("arch-x86_64/configure_pvh", [&] {
+  bench.run("linux-loader/configure_pvh", [&] {
     const PvhConfig config{.cmdline = kCmdline, .rsdp = kRsdp, .map = opaque(std::span(map))};
     keep(write_pvh(memory, config).has_value());
   });
@@ -28,7 +28,7 @@ VMM_BENCH(bench) {
     std::array<char, 56> info{};
     std::array<char, 24> entry{};
   } const ready;
-  bench.floor("arch-x86_64/configure_pvh", [&] {
+  bench.floor("linux-loader/configure_pvh", [&] {
     std::memcpy(&ram[0x6000], opaque(&ready.info), sizeof ready.info);
     std::memcpy(&ram[0x7000], opaque(&ready.entry), sizeof ready.entry);
     keep(ram[0x6000]);
