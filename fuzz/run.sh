@@ -52,10 +52,14 @@ seconds=$(seconds_of "$time")
 [ "$seconds" -gt 0 ] || die "--time $time: nothing would run"
 
 configure() {
-  [ ! -f "$build_dir/build.ninja" ] || return 0
+  if [ -f "$build_dir/build.ninja" ]; then
+    ninja -C "$build_dir" build.ninja >/dev/null  # targets may have come since
+    return 0
+  fi
   local compiler
   compiler=$(command -v clang++-19 || command -v clang++) || die "clang++-19 is not installed"
   printf 'configuring %s with %s\n' "$build_dir" "$compiler" >&2
+  if command -v ccache >/dev/null; then compiler="ccache $compiler"; fi
   CXX=$compiler meson setup "$build_dir" -Dfuzzing=true -Dtests=false -Dexamples=false \
     -Db_sanitize=address,undefined -Db_lundef=false >&2
 }

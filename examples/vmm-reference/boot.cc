@@ -2,6 +2,8 @@
 #include "boot.h"
 
 #include <fcntl.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -35,11 +37,6 @@ Outcome<InputFile> open_input(const std::string& context, const std::string& pat
   return InputFile{std::move(fd), source};
 }
 
-// The message of a refused file is the cause alone: the context has named the file already.
-Failure refused(const std::string& context, const Error& error) {
-  return runtime(context + ": " + std::string(error.domain().message(error.code())));
-}
-
 Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& path) {
   const std::string context = "--kernel: " + path;
   VMM_TRY(const InputFile file, open_input(context, path));
@@ -47,12 +44,12 @@ Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& path) {
                                           .base = std::nullopt,
                                           .high_memory = kHighRam,
                                           .memory_is_zero = true};
-  auto kernel = linux_loader::load_kernel(memory, file.source, options);
-  if (!kernel) return fail(refused(context, kernel.error()));
-  if (kernel->format == linux_loader::KernelFormat::kElf && !kernel->pvh_entry) {
+  VMM_STEP(context, const LoadedKernel kernel,
+           linux_loader::load_kernel(memory, file.source, options));
+  if (kernel.format == linux_loader::KernelFormat::kElf && !kernel.pvh_entry) {
     return fail(runtime(context + ": an ELF file without a PVH entry"));
   }
-  return *kernel;
+  return kernel;
 }
 
 Outcome<AddressRange> load_initramfs(MemoryView memory, const std::string& path,
@@ -62,18 +59,16 @@ Outcome<AddressRange> load_initramfs(MemoryView memory, const std::string& path,
   VMM_TRY(const InputFile file, open_input(context, path));
   const std::array taken{linux_loader::GuestRange{GuestAddress(0), kernel.end}};
   const GuestAddress limit = std::min(kernel.initrd_limit, kLowRamEnd);
-  auto at = linux_loader::place_initrd(memory, file.source.size(), limit, taken);
-  if (!at) return fail(refused(context, at.error()));
-  auto range = linux_loader::load_initrd(memory, file.source, *at, taken);
-  if (!range) return fail(refused(context, range.error()));
-  return AddressRange{range->start, range->end.raw() - range->start.raw()};
+  VMM_STEP(context, const GuestAddress at,
+           linux_loader::place_initrd(memory, file.source.size(), limit, taken));
+  VMM_STEP(context, const auto range, linux_loader::load_initrd(memory, file.source, at, taken));
+  return AddressRange{range.start, range.end.raw() - range.start.raw()};
 }
 
 Outcome<void> load_cmdline(MemoryView memory, const std::string& text, std::size_t capacity) {
   const std::size_t limit = std::min<std::size_t>(capacity, kCmdlineMaxBytes);
-  auto cmdline = linux_loader::Cmdline::parse(text, limit);
-  if (!cmdline) return fail(refused("--cmdline", cmdline.error()));
-  VMM_STEP_DO("--cmdline", linux_loader::load_cmdline(memory, kCmdline, *cmdline));
+  VMM_STEP("--cmdline", const auto cmdline, linux_loader::Cmdline::parse(text, limit));
+  VMM_STEP_DO("--cmdline", linux_loader::load_cmdline(memory, kCmdline, cmdline));
   return {};
 }
 
@@ -94,10 +89,25 @@ Outcome<BootRegisters> start_bzimage(MemoryView memory, const LoadedKernel& kern
   return linux64_registers(kernel.entry);
 }
 
-}  // namespace
+// Memory is taken as the guest touches it, so a VM may have more than the host; but a size far
+// beyond it is a mistake, which is better told now than by the host's out-of-memory killer.
+Outcome<void> check_against_host(const MemoryConfig& config) {
+  constexpr std::uint64_t kOvercommit = 4;
+  struct sysinfo host{};
+  if (::sysinfo(&host) != 0) return {};
+  const std::uint64_t bytes = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
+  if (config.size / kOvercommit <= bytes) return {};
+  return fail(runtime("--memory: size: " + std::to_string(config.size >> 20) +
+                      " MiB are more than 4 times the " + std::to_string(bytes >> 20) +
+                      " MiB of this host"));
+}
 
 Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config) {
   VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.size));
+  VMM_TRY_DO(check_against_host(config));
+  // Advice: a host without transparent huge pages runs the VM without.
+  const bool thp =
+      config.thp && !config.hugepages && ::access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
   std::vector<vm_memory::RegionConfig> regions;
   for (const AddressRange& range : ram) {
     regions.push_back({
@@ -109,8 +119,9 @@ Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config) {
                           ? vm_memory::HugePages::k1GiB
                           : vm_memory::HugePages::k2MiB,
         .transparent_huge_pages =
-            config.thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
+            thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
         .prefault = config.prefault ? vm_memory::Prefault::kPopulate : vm_memory::Prefault::kNone,
+        .reserve = config.reserve,
         .mergeable = config.mergeable,
         .dump = false,
     });
@@ -118,6 +129,8 @@ Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config) {
   VMM_STEP("--memory", auto memory, vm_memory::GuestMemory::create(regions));
   return memory;
 }
+
+}  // namespace
 
 Outcome<ApicIds> make_apic_ids(const CpusConfig& config) {
   Topology topology = Topology::flat(config.boot);
@@ -131,27 +144,32 @@ Outcome<ApicIds> make_apic_ids(const CpusConfig& config) {
   return ids;
 }
 
-Outcome<BootRegisters> load_guest(const VmConfig& config, const vm_memory::GuestMemory& memory,
-                                  const AcpiConfig& acpi) {
-  const MemoryView view = memory.view();
-  VMM_TRY(const LoadedKernel kernel, load_kernel(view, config.kernel));
-  VMM_TRY(const AddressRange initrd, load_initramfs(view, config.initramfs, kernel));
-  VMM_TRY_DO(load_cmdline(view, config.cmdline, kernel.cmdline_capacity));
-  VMM_STEP("ACPI tables", const AcpiPlacement tables, write_acpi(view, acpi));
-  VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.memory.size));
+Outcome<GuestImage> load_image(const VmConfig& config) {
+  VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory));
+  VMM_TRY(const LoadedKernel kernel, load_kernel(memory.view(), config.kernel));
+  VMM_TRY(const AddressRange initrd, load_initramfs(memory.view(), config.initramfs, kernel));
+  VMM_TRY_DO(load_cmdline(memory.view(), config.cmdline, kernel.cmdline_capacity));
+  return GuestImage{.memory = std::move(memory), .kernel = kernel, .initrd = initrd};
+}
+
+Outcome<BootRegisters> write_boot_structures(const GuestImage& image, const AcpiConfig& acpi) {
+  const MemoryView memory = image.memory.view();
+  VMM_STEP("ACPI tables", const AcpiPlacement tables, write_acpi(memory, acpi));
+  const auto ram_map = image.memory.snapshot();
+  VMM_STEP("memory map", const RamRegions ram, ram_regions(ram_map->total_bytes()));
   const MemoryMap map = memory_map(ram);
-  if (kernel.pvh_entry) {
-    const std::array module{PvhModule{.range = initrd, .cmdline = GuestAddress(0)}};
-    return start_pvh(view, kernel,
+  if (image.kernel.pvh_entry) {
+    const std::array module{PvhModule{.range = image.initrd, .cmdline = GuestAddress(0)}};
+    return start_pvh(memory, image.kernel,
                      {.cmdline = kCmdline,
                       .rsdp = tables.rsdp,
                       .map = map.entries(),
-                      .modules = std::span(module).first(initrd.size == 0 ? 0 : 1)});
+                      .modules = std::span(module).first(image.initrd.size == 0 ? 0 : 1)});
   }
-  return start_bzimage(view, kernel,
-                       {.setup_header = kernel.setup_header.bytes(),
+  return start_bzimage(memory, image.kernel,
+                       {.setup_header = image.kernel.setup_header.bytes(),
                         .cmdline = kCmdline,
-                        .initrd = initrd,
+                        .initrd = image.initrd,
                         .rsdp = tables.rsdp,
                         .map = map.entries()});
 }

@@ -76,10 +76,26 @@ Outcome<event_manager::Registration> Console::watch_output(event_manager::EventL
   return registration;
 }
 
+// A file that exists is left as it is until begin().
 Outcome<void> Console::open_file(std::string_view option, const std::string& path) {
-  output_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+  constexpr int kFlags = O_WRONLY | O_CLOEXEC | O_NOCTTY;
+  file_path_ = path;
+  output_.reset(::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666));
+  file_is_new_ = static_cast<bool>(output_);
+  if (!output_ && errno == EEXIST) output_.reset(::open(path.c_str(), kFlags));
   if (!output_) return fail(failure(option, path, "open"));
   return {};
+}
+
+Console::~Console() {
+  if (file_is_new_) ::unlink(file_path_.c_str());
+}
+
+void Console::begin() {
+  if (file_path_.empty()) return;
+  (void)!::ftruncate(output_.get(), 0);  // fails for what is no regular file, and then rightly so
+  file_path_.clear();
+  file_is_new_ = false;
 }
 
 std::size_t Console::write(std::span<const std::byte> bytes) {

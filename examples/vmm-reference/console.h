@@ -25,6 +25,12 @@ class Console final : public vm_superio::ByteSink {
   static Outcome<std::unique_ptr<Console>> open(std::string_view option,
                                                 const ConsoleConfig& config);
 
+  /// Takes away a file that was made for nothing, as begin() was never called.
+  ~Console() override;
+
+  /// Says that there is going to be output: truncates the file. Once is enough.
+  void begin();
+
   /// Whether the guest is to have the device at all.
   [[nodiscard]] bool present() const { return mode_ != ConsoleConfig::Mode::kOff; }
 
@@ -65,6 +71,8 @@ class Console final : public vm_superio::ByteSink {
   sys_util::RawTerminal raw_;
   UniqueFd pty_peer_;  // keeps the pty alive while nobody else has it open
   std::string pty_path_;
+  std::string file_path_;  // of mode kFile until begin()
+  bool file_is_new_ = false;
 };
 
 }  // namespace vmm::reference

@@ -29,9 +29,12 @@ struct Failure {
 [[nodiscard]] inline Failure runtime(std::string message) {
   return {Failure::Kind::kRuntime, std::move(message)};
 }
-/// "context: operation: cause".
+/// "context: operation: cause" for the operating system's errors; "context: cause" for those of a
+/// library, whose texts are whole phrases.
 [[nodiscard]] inline Failure runtime(std::string_view context, const Error& error) {
-  return runtime(std::string(context) + ": " + to_string(error));
+  const bool is_os = &error.domain() == &kOsDomain;
+  return runtime(std::string(context) + ": " +
+                 (is_os ? to_string(error) : std::string(error.domain().message(error.code()))));
 }
 
 /// What a step of the reference VMM returns.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "boot.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/log.h"
@@ -40,16 +39,16 @@ GuestAddress ged_address(std::span<x86::CpuidEntry> cpuid) {
 
 }  // namespace
 
-Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const Host& host) {
+Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const Host& host,
+                                                  GuestImage image) {
   const std::uint32_t most = host.system.max_vcpus();
   if (config.cpus.boot > most) {
     return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
   }
-  VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory));
   VMM_STEP("VM", kvm_ioctls::Vm vm, host.system.create_vm());
   VMM_STEP("VM", kvm_ioctls::MemorySlots slots, vm.memory_slots());
   std::unique_ptr<Machine> machine(
-      new Machine(config, host, std::move(memory), std::move(vm), std::move(slots)));
+      new Machine(config, host, std::move(image), std::move(vm), std::move(slots)));
   VMM_TRY_DO(machine->add_irqchip());
   VMM_TRY_DO(machine->map_memory());
   VMM_TRY_DO(machine->add_devices());
@@ -57,11 +56,11 @@ Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const 
   return machine;
 }
 
-Machine::Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
-                 kvm_ioctls::Vm vm, kvm_ioctls::MemorySlots slots)
+Machine::Machine(const VmConfig& config, const Host& host, GuestImage image, kvm_ioctls::Vm vm,
+                 kvm_ioctls::MemorySlots slots)
     : config_(config),
       host_(host),
-      memory_(std::move(memory)),
+      image_(std::move(image)),
       vm_(std::move(vm)),
       slots_(std::move(slots)) {}
 
@@ -86,7 +85,7 @@ Outcome<void> Machine::add_irqchip() {
 }
 
 Outcome<void> Machine::map_memory() {
-  const auto map = memory_.snapshot();
+  const auto map = image_.memory.snapshot();
   for (const auto& region : map->regions()) {
     VMM_STEP("guest memory", auto slot,
              slots_.add({.address = region->base(),
@@ -118,7 +117,7 @@ Outcome<void> Machine::add_devices() {
        std::make_shared<vm_superio::DebugPort>(log_code)},
   };
   std::uint64_t low = 0;
-  for (const auto& region : memory_.snapshot()->regions()) {
+  for (const auto& region : image_.memory.snapshot()->regions()) {
     if (region->base() < x86::kHighRamAbove4G) low = region->bytes();
   }
   ranges.push_back({PioAddress(x86::kCmosPort), vm_superio::CmosRtc::kSize,
@@ -162,15 +161,18 @@ Outcome<void> Machine::add_vcpus() {
   std::vector<x86::CpuidEntry> cpuid = x86::kvm::from_kvm(supported);
   x86::configure_cpuid(cpuid, ids, cpuid_config(config_.cpus, vm_));
   const GuestAddress ged = ged_address(cpuid);
+  if (const auto map = image_.memory.snapshot(); map->regions().back()->last_address() >= ged) {
+    return fail(runtime("--memory: size: beyond the physical addresses of the guest's CPUs"));
+  }
   VMM_TRY_DO(add_ged(ged));
-  VMM_TRY(const x86::BootRegisters registers, load_guest(config_, memory_,
-                                                         {.ids = &ids,
-                                                          .serial = host_.serial.present(),
-                                                          .cmos_rtc = false,
-                                                          .i8042 = false,
-                                                          .ged = x86::GedConfig{.status = ged},
-                                                          .virtio_mmio = {},
-                                                          .devices = {}}));
+  VMM_TRY(const x86::BootRegisters registers,
+          write_boot_structures(image_, {.ids = &ids,
+                                         .serial = host_.serial.present(),
+                                         .cmos_rtc = false,
+                                         .i8042 = false,
+                                         .ged = x86::GedConfig{.status = ged},
+                                         .virtio_mmio = {},
+                                         .devices = {}}));
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
     x86::set_cpuid_apic_id(cpuid, ids, index);
     VMM_TRY_DO(add_vcpu(index, ids.id(index), cpuid, registers));

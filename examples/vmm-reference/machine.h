@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "boot.h"
 #include "config.h"
 #include "console.h"
 #include "failure.h"
@@ -16,7 +17,6 @@
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/kvm_ioctls/system.h"
 #include "vmm/vm_device/bus.h"
-#include "vmm/vm_memory/guest_memory.h"
 #include "vmm/vm_superio/acpi.h"
 #include "vmm/vm_superio/serial.h"
 #include "vmm/vm_superio/wall_clock.h"
@@ -35,8 +35,9 @@ class Machine {
     event_manager::EventLoop& loop;
   };
 
-  /// Makes memory, interrupt controllers, devices and vCPUs, and loads the kernel.
-  static Outcome<std::unique_ptr<Machine>> create(const VmConfig& config, const Host& host);
+  /// Makes the VM with its interrupt controllers, devices and vCPUs around `image`.
+  static Outcome<std::unique_ptr<Machine>> create(const VmConfig& config, const Host& host,
+                                                  GuestImage image);
   /// Stops and joins the vCPU threads, then takes everything apart.
   ~Machine();
 
@@ -45,8 +46,8 @@ class Machine {
   void press_power_button();
 
  private:
-  Machine(const VmConfig& config, const Host& host, vm_memory::GuestMemory memory,
-          kvm_ioctls::Vm vm, kvm_ioctls::MemorySlots slots);
+  Machine(const VmConfig& config, const Host& host, GuestImage image, kvm_ioctls::Vm vm,
+          kvm_ioctls::MemorySlots slots);
 
   Outcome<void> add_irqchip();
   Outcome<void> map_memory();
@@ -61,7 +62,7 @@ class Machine {
   const VmConfig& config_;
   Host host_;
   // In the order in which they are made; taken apart the other way round.
-  vm_memory::GuestMemory memory_;
+  GuestImage image_;
   kvm_ioctls::Vm vm_;
   kvm_ioctls::MemorySlots slots_;
   std::vector<kvm_ioctls::MemorySlot> slots_in_use_;

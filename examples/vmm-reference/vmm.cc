@@ -59,7 +59,7 @@ class Vmm {
 
  private:
   Outcome<void> open_everything();
-  Outcome<VmEnd> run_machine();
+  Outcome<VmEnd> run_machine(GuestImage image);
   void take_signal();
 
   const VmConfig& config_;
@@ -78,7 +78,6 @@ Outcome<void> Vmm::open_everything() {
   VMM_TRY_DO(prepare_process());
   constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
   VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
-  VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   VMM_STEP("events", auto events, VmEvents::create());
   events_.emplace(std::move(events));
   VMM_STEP("event loop", loop_, EventLoop::create());
@@ -94,29 +93,38 @@ Outcome<void> Vmm::open_everything() {
   return restore_terminal_on_crash(*serial_);
 }
 
+// The images come first, then the consoles, then KVM: each mistake is told on every host, and a
+// file for a console that was made for nothing is taken away again.
 Outcome<void> Vmm::run() {
+  VMM_TRY(GuestImage image, load_image(config_));
   VMM_TRY_DO(open_everything());
+  VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   for (;;) {
-    VMM_TRY(const VmEnd end, run_machine());
+    VMM_TRY(const VmEnd end, run_machine(std::move(image)));
     machine_.reset();  // stops and joins its threads
     if (end == VmEnd::kFailed) return fail(events_->failure());
     if (end != VmEnd::kReset) return {};
     events_->clear();
+    VMM_TRY(image, load_image(config_));
   }
 }
 
-Outcome<VmEnd> Vmm::run_machine() {
-  VMM_TRY(machine_, Machine::create(config_, {.system = *system_,
-                                              .serial = *serial_,
-                                              .debug = *debug_console_,
-                                              .events = *events_,
-                                              .loop = *loop_}));
+Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
+  VMM_TRY(machine_, Machine::create(config_,
+                                    {.system = *system_,
+                                     .serial = *serial_,
+                                     .debug = *debug_console_,
+                                     .events = *events_,
+                                     .loop = *loop_},
+                                    std::move(image)));
   VMM_STEP("events", const auto end_watch,
            loop_->add(events_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { loop_->stop(); }));
   VMM_STEP("signals", const auto signal_watch,
            loop_->add(signals_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { take_signal(); }));
+  serial_->begin();
+  debug_console_->begin();
   machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
   return events_->end();

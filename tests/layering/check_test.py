@@ -45,6 +45,8 @@ CLEAN = [
     ("a test that includes what is further below", "libs/loader/tests/x_test.cc",
      TOP + "#include <vmm/sys_util/y.h>\n"),
     ("a header of 300 lines", BASE, HEADER + "\n" * 298),
+    ("a test that includes its library's own helper", "libs/base/tests/own.h",
+     HEADER + '#include "tests/own.h"\n'),
 ]
 REFUSED = [
     ("an edge upwards", BASE, HEADER + "#include <vmm/vm_memory/y.h>\n", "base may not include"),
@@ -54,6 +56,8 @@ REFUSED = [
      TOP + "#include <vmm/fdt/y.h>\n", "loader may not include fdt"),
     ("a quoted edge", "libs/base/src/x.cc", TOP + '#include "vmm/fdt/y.h"\n', "may not include fdt"),
     ("an unknown library", BASE, HEADER + "#include <vmm/nowhere/y.h>\n", "belongs to no library"),
+    ("a source that includes a test's header", "libs/base/src/x.cc",
+     TOP + '#include "tests/other.h"\n', "leaves the library"),
     ("a file outside the table", "libs/ghost/src/x.cc", TOP, "belongs to no library"),
     ("a kernel header in the public face", BASE, HEADER + "#include <linux/kvm.h>\n", "neither"),
     ("a third-party header in the public face", BASE, HEADER + "#include <libfdt.h>\n", "neither"),

@@ -228,6 +228,8 @@ TEST_CASE("tables refuse what they cannot say", "[hostile]") {
         }) == failed(AcpiError::kBadString));
 }
 
+constexpr Path kResult{"RSLT"};
+
 /// Everything the AML writer offers, in one definition block.
 void write_big_dsdt(TableBuffer& out) {
   const Table table(out, "DSDT", 2, kOem);
@@ -258,6 +260,8 @@ void write_big_dsdt(TableBuffer& out) {
     const Block device = aml.device("PRST");
     aml.name("_HID", "ACPI0013");
     aml.mutex("MLCK");
+    aml.name("RSLT", 0u);
+    aml.name("BUFF", std::span<const std::byte>(std::array<std::byte, 8>{}));
     aml.event("EVNT");
     aml.operation_region("REGS", RegionSpace::kSystemMemory, 0xf'ffff'f000u, 0x18u);
     {
@@ -279,7 +283,7 @@ void write_big_dsdt(TableBuffer& out) {
     }
     {
       const Block method = aml.method("MSCN", {.serialized = true});
-      aml.put(store(acquire(Path{"MLCK"}, 0xffff), Local{4}));
+      aml.put(acquire(Path{"MLCK"}, 0xffff));
       aml.put(store(0u, Local{0}));
       {
         const Block loop = aml.while_(less(Local{0}, 8u));
@@ -300,19 +304,19 @@ void write_big_dsdt(TableBuffer& out) {
     }
     {
       const Block method = aml.method("MATH", {.arguments = 2});
-      aml.put(subtract(Arg{0}, 1u, Local{0}), multiply(Arg{0}, 3u, Local{1}),
-              divide(Arg{0}, 3u, Local{2}, Local{3}), modulo(Arg{0}, 3u, Local{2}),
-              shift_left(Arg{0}, 3u, Local{1}), shift_right(Arg{0}, 3u, Local{1}),
-              bit_and(Arg{0}, 3u, Local{1}), bit_nand(Arg{0}, 3u, Local{1}),
-              bit_or(Arg{0}, 3u, Local{1}), bit_nor(Arg{0}, 3u, Local{1}),
-              bit_xor(Arg{0}, 3u, Local{1}), bit_not(Arg{0}, Local{1}),
-              find_set_left_bit(Arg{0}, Local{1}), find_set_right_bit(Arg{0}, Local{1}));
-      aml.put(increment(Local{1}), decrement(Local{1}), sleep_ms(2u), stall_us(50u), noop());
-      aml.put(store(greater_or_equal(Arg{0}, Arg{1}), Local{0}),
-              store(less_or_equal(Arg{0}, Arg{1}), Local{0}),
-              store(not_equal(Arg{0}, Arg{1}), Local{0}),
-              store(logical_or(Arg{0}, Arg{1}), Local{0}));
-      aml.put(store(Local{0}, Debug{}));
+      aml.put(subtract(Arg{0}, 1u, kResult), multiply(Arg{0}, 3u, kResult),
+              divide(Arg{0}, 3u, kResult, kResult), modulo(Arg{0}, 3u, kResult),
+              shift_left(Arg{0}, 3u, kResult), shift_right(Arg{0}, 3u, kResult),
+              bit_and(Arg{0}, 3u, kResult), bit_nand(Arg{0}, 3u, kResult),
+              bit_or(Arg{0}, 3u, kResult), bit_nor(Arg{0}, 3u, kResult),
+              bit_xor(Arg{0}, 3u, kResult), bit_not(Arg{0}, kResult),
+              find_set_left_bit(Arg{0}, kResult), find_set_right_bit(Arg{0}, kResult));
+      aml.put(increment(kResult), decrement(kResult), sleep_ms(2u), stall_us(50u), noop());
+      aml.put(store(greater_or_equal(Arg{0}, Arg{1}), kResult),
+              store(less_or_equal(Arg{0}, Arg{1}), kResult),
+              store(not_equal(Arg{0}, Arg{1}), kResult),
+              store(logical_or(Arg{0}, Arg{1}), kResult));
+      aml.put(store(kResult, Debug{}));
       aml.put(returns(call(Path{"STRS"}, Arg{0})));
     }
     {
@@ -324,20 +328,20 @@ void write_big_dsdt(TableBuffer& out) {
         resources.memory_window64(Caching::kCacheable, true, {0, 0xffff'fffe});
       }
       aml.put(create_qword_field(Path{"CRES"}, 14u, Path{"MINL"}),
-              create_dword_field(Path{"CRES"}, 22u, Path{"MAXL"}),
-              create_word_field(Path{"CRES"}, 30u, Path{"WRDF"}),
-              create_byte_field(Path{"CRES"}, 38u, Path{"BYTF"}),
-              create_bit_field(Path{"CRES"}, 4u, Path{"BITF"}));
-      aml.create_field(Path{"CRES"}, 8u, 24u, "ANYF");
+              create_dword_field(Path{"BUFF"}, 0u, Path{"MAXL"}),
+              create_word_field(Path{"BUFF"}, 0u, Path{"WRDF"}),
+              create_byte_field(Path{"BUFF"}, 0u, Path{"BYTF"}),
+              create_bit_field(Path{"BUFF"}, 0u, Path{"BITF"}));
+      aml.create_field(Path{"BUFF"}, 8u, 24u, "ANYF");
       aml.put(store(1u, Path{"MINL"}));
-      aml.put(to_integer(Arg{0}, Local{0}), to_buffer(Arg{0}, Local{1}),
-              to_hex_string(Arg{0}, Local{2}), to_decimal_string(Arg{0}, Local{3}),
-              to_string(Local{1}, 2u, Local{4}), concatenate(Local{2}, "x", Local{3}),
-              concatenate_resources(Path{"CRES"}, Path{"CRES"}, Local{6}),
-              mid(Local{1}, 0u, 1u, Local{5}), copy_object(Local{1}, Local{6}));
-      aml.put(store(dereference(index(Path{"PACK"}, 1u, NoTarget{})), Local{0}));
-      aml.put(store(size_of(Local{1}), Local{0}), store(object_type(Local{1}), Local{0}),
-              store(reference_of(Local{1}), Local{7}));
+      aml.put(to_integer(Arg{0}, kResult), to_buffer(Arg{0}, kResult),
+              to_hex_string(Arg{0}, kResult), to_decimal_string(Arg{0}, kResult),
+              to_string(kResult, 2u, kResult), concatenate(kResult, "x", kResult),
+              concatenate_resources(Path{"CRES"}, Path{"CRES"}, kResult),
+              mid(kResult, 0u, 1u, kResult), copy_object(kResult, kResult));
+      aml.put(store(dereference(index(Path{"PACK"}, 1u, NoTarget{})), kResult));
+      aml.put(store(size_of(kResult), kResult), store(object_type(kResult), kResult),
+              store(reference_of(kResult), kResult));
       aml.put(returns(Path{"CRES"}));
     }
     {

@@ -148,6 +148,8 @@ TEST_CASE("patches outside of what is written do nothing", "[buffer][hostile]") 
   out.patch_bytes(3, std::array{std::byte{1}, std::byte{1}});
   out.resize_gap(5, 0, 4);
   CHECK(written(out) == Bytes{0, 0, 0, 0});
+  CHECK(out.from(4).empty());
+  CHECK(out.from(5).empty());
   out.patch(3, std::uint8_t{1});
   CHECK(written(out) == Bytes{0, 0, 0, 1});
 }

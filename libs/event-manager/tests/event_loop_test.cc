@@ -188,8 +188,8 @@ TEST_CASE("hang-ups come unasked and in every round until the registration is dr
   UniqueFd(ends[1]).reset();
   const EventFd other = ready_fd();
   int hangups = 0;
-  Registration hung = *loop.add(reader.get(), sys_util::kNoEvents, [&](EventSet ready) {
-    REQUIRE(ready == sys_util::kHangUp);
+  Registration hung = *loop.add(reader.get(), kNoEvents, [&](EventSet ready) {
+    REQUIRE(ready == kHangUp);
     ++hangups;
   });
   const Registration ready = *loop.add(other.fd(), kReadable, [](EventSet) {});
@@ -204,7 +204,7 @@ TEST_CASE("a registration can watch for something else, or for nothing") {
   const EventFd fd = ready_fd();
   EventSet seen;
   Registration registration = *loop.add(fd.fd(), kReadable, [&](EventSet ready) { seen = ready; });
-  REQUIRE(registration.modify(sys_util::kNoEvents).has_value());
+  REQUIRE(registration.modify(kNoEvents).has_value());
   REQUIRE(*loop.run_once(kNoWait) == 0);
   REQUIRE(registration.modify(kWritable).has_value());
   REQUIRE(*loop.run_once(kNoWait) == 1);

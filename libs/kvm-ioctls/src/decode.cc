@@ -25,6 +25,9 @@ std::span<std::uint64_t, kCount> words_at(std::span<std::byte> run, std::size_t 
   return std::span<std::uint64_t, kCount>(words_at(run, offset), kCount);
 }
 
+// Out of line, as is decode_rare(): the two frequent exits keep a short path without their needs.
+[[gnu::cold, gnu::noinline]] Result<VcpuExit> malformed() { return fail(KvmError::kMalformedExit); }
+
 #define VMM_DATA_OFFSET(member) (offsetof(kvm_run, member) - kDataAt)
 
 Result<VcpuExit> decode_io(std::span<std::byte> run, const kvm_run& page) {
@@ -33,14 +36,14 @@ Result<VcpuExit> decode_io(std::span<std::byte> run, const kvm_run& page) {
   const std::uint64_t bytes = std::uint64_t{io.size} * io.count;
   const std::uint64_t offset = io.data_offset;
   if (offset > run.size() || bytes > run.size() - offset) [[unlikely]] {
-    return fail(KvmError::kMalformedExit);
+    return malformed();
   }
   std::byte* data = run.data() + offset;
   if (io.direction == KVM_EXIT_IO_OUT) {
     return exits::IoOut{io.port, io.size, io.count, {data, bytes}};
   }
   if (io.direction != KVM_EXIT_IO_IN) [[unlikely]]
-    return fail(KvmError::kMalformedExit);
+    return malformed();
   return exits::IoIn{io.port, io.size, io.count, {data, bytes}};
 }
 
@@ -48,7 +51,7 @@ Result<VcpuExit> decode_mmio(std::span<std::byte> run, const kvm_run& page) {
   const auto& mmio = page.mmio;
   const std::uint32_t bytes = mmio.len;
   if (bytes > sizeof(mmio.data)) [[unlikely]]
-    return fail(KvmError::kMalformedExit);
+    return malformed();
   std::byte* data = run.data() + offsetof(kvm_run, mmio.data);
   const GuestAddress address(mmio.phys_addr);
   if (mmio.is_write != 0) return exits::MmioWrite{address, {data, bytes}};
@@ -115,7 +118,7 @@ std::uint8_t* msr_error(std::span<std::byte> run) {
   return reinterpret_cast<std::uint8_t*>(run.data() + offsetof(kvm_run, msr.error));
 }
 
-// The exits that a running Linux guest does not cause many times a second.
+// Exits of debuggers, other hypervisors and other architectures.
 VcpuExit decode_rare(std::span<std::byte> run, const kvm_run& page) {
   switch (page.exit_reason) {
     case KVM_EXIT_EXCEPTION:
@@ -167,15 +170,8 @@ VcpuExit decode_rare(std::span<std::byte> run, const kvm_run& page) {
   }
 }
 
-}  // namespace
-
-Result<VcpuExit> decode_exit(std::span<std::byte> run) {
-  const auto& page = *reinterpret_cast<const kvm_run*>(run.data());
+[[gnu::noinline]] Result<VcpuExit> decode_other(std::span<std::byte> run, const kvm_run& page) {
   switch (page.exit_reason) {
-    case KVM_EXIT_IO:
-      return decode_io(run, page);
-    case KVM_EXIT_MMIO:
-      return decode_mmio(run, page);
     case KVM_EXIT_HLT:
       return exits::Hlt{};
     case KVM_EXIT_INTR:
@@ -208,6 +204,15 @@ Result<VcpuExit> decode_exit(std::span<std::byte> run) {
     default:
       return decode_rare(run, page);
   }
+}
+
+}  // namespace
+
+Result<VcpuExit> decode_exit(std::span<std::byte> run) {
+  const auto& page = *reinterpret_cast<const kvm_run*>(run.data());
+  if (page.exit_reason == KVM_EXIT_IO) return decode_io(run, page);
+  if (page.exit_reason == KVM_EXIT_MMIO) return decode_mmio(run, page);
+  return decode_other(run, page);
 }
 
 std::span<const std::byte> exits::InternalError::instruction() const {

@@ -48,7 +48,17 @@ Result<CpuidList> Vcpu::get_cpuid2(std::size_t max_entries) const {
     return list;
   }
   const auto answer = sys_util::ioctl(fd_.get(), VMM_IOCTL(KVM_GET_CPUID2), list->raw());
-  if (!answer) list = fail(answer.error());
+  if (!answer) {
+    list = fail(answer.error());
+    return list;
+  }
+  // Kernels before 6.3 leave the number as it was asked for, and the rest of the entries zero.
+  const auto unused = [](const CpuidEntry& e) {
+    return (e.function | e.index | e.flags | e.eax | e.ebx | e.ecx | e.edx) == 0;
+  };
+  while (!list->empty() && unused(*(list->end() - 1))) {
+    if (!list->resize(list->size() - 1)) break;
+  }
   return list;
 }
 

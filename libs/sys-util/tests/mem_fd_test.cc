@@ -48,7 +48,7 @@ TEST_CASE("sizes and page sizes that make no sense are refused", "[hostile]") {
   REQUIRE(MemFd::create(0).error().is_os(EINVAL));
   REQUIRE(MemFd::create(std::uint64_t{1} << 63).error().is_os(EFBIG));
   REQUIRE(MemFd::create(~std::uint64_t{0}).error().is_os(EFBIG));
-  for (const std::uint64_t page : {1, 3, 4096, 3 << 20}) {
+  for (const std::uint64_t page : {1ul, 3ul, 4096ul, 3ul << 20}) {
     REQUIRE(MemFd::create(0x1000, {.hugepage_size = page}).error().is_os(EINVAL));
   }
   const std::string long_name(300, 'n');

@@ -144,7 +144,7 @@ TEST_CASE("blocks that make no sense are refused and change nothing", "[hostile]
   AddressAllocator allocator = pool(0x1000, 0x1000);
   for (const auto policy : {Policy::kFirst, Policy::kLast, Policy::kAt}) {
     REQUIRE(perform(allocator, {policy, 0x1000, {0, 1}, {}}).error() == AllocError::kBadSize);
-    for (const std::uint64_t alignment : {0, 200, 3}) {
+    for (const std::uint64_t alignment : {0ul, 200ul, 3ul}) {
       REQUIRE(perform(allocator, {policy, 0x1000, {1, alignment}, {}}).error() ==
               AllocError::kBadAlignment);
     }

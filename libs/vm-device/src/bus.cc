@@ -74,7 +74,7 @@ BusCore::BusCore(std::uint64_t last_address) : last_address_(last_address) {
 
 BusCore::~BusCore() {
   const MutexLock lock(mutex_);
-  VMM_ASSERT_ALWAYS(slots_.empty());  // a caller outlives its bus
+  VMM_ASSERT_ALWAYS(slots_.empty());  // or a caller would outlive its bus
 }
 
 Result<void, BusError> BusCore::add(std::vector<NewRange> ranges) {

@@ -13,6 +13,9 @@ namespace {
 
 bool membarrier(int command) { return ::syscall(SYS_membarrier, command, 0, 0) == 0; }
 
+/// A sequentially consistent fence. (GCC rejects std::atomic_thread_fence under ThreadSanitizer.)
+void full_fence() { __sync_synchronize(); }
+
 std::uint8_t shift_of(std::uint64_t page_bytes) {
   return page_bytes == 0 ? std::uint8_t{0}
                          : static_cast<std::uint8_t>(std::bit_width(page_bytes) - 1);
@@ -66,7 +69,7 @@ void DirtyBitmap::mark_range(std::uint64_t offset, std::uint64_t bytes) {
   if (bytes == 0 || pages_ == 0) return;
   if (must_fence_.load(std::memory_order_relaxed)) {
     // Between the data's stores and the load of the bit; pairs with the one in get_and_reset().
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    full_fence();
   }
   const std::uint64_t first = offset >> page_shift_;
   const std::uint64_t last = std::min(last_byte(offset, bytes) >> page_shift_, pages_ - 1);
@@ -97,7 +100,7 @@ std::size_t DirtyBitmap::get_and_reset(std::span<std::uint64_t> out) {
   if (marked == 0) return 0;
   // Store-load order on both sides: the bits are clear before the caller reads the pages, and a
   // writer that found its bit set has written its data.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  full_fence();
   if (!must_fence_.load(std::memory_order_relaxed) &&
       !membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) {
     // It was taken away after construction. From now on writers fence; what was harvested this

@@ -49,6 +49,7 @@ Result<void> check(const RegionConfig& config) {
   if (has_file != (config.fd >= 0) || has_pointer != (config.external != nullptr)) {
     return fail(has_pointer ? RegionError::kInvalidPointer : RegionError::kInvalidConfig);
   }
+  if (!has_file && config.file_offset != 0) return fail(RegionError::kInvalidConfig);
   if (has_pointer && reinterpret_cast<std::uintptr_t>(config.external) % page_bytes() != 0) {
     return fail(RegionError::kInvalidPointer);
   }
@@ -82,16 +83,19 @@ Result<UniqueFd> make_memfd(std::uint64_t bytes, HugePages huge_pages) {
   return fd;
 }
 
+// Huge pages are always reserved: running out of them later would be SIGBUS, not an error.
 int mapping_flags(const RegionConfig& config) {
+  const bool reserve = config.reserve || config.huge_pages != HugePages::kNone;
+  const int lazy = reserve ? 0 : MAP_NORESERVE;
   if (config.backing == Backing::kAnonymous) {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | lazy;
     if (config.huge_pages != HugePages::kNone) {
       flags |= MAP_HUGETLB | static_cast<int>(huge_shift(config.huge_pages) << MAP_HUGE_SHIFT);
     }
     return flags;
   }
   const bool shared = config.backing == Backing::kMemfd || config.shared;
-  return (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE;
+  return (shared ? MAP_SHARED : MAP_PRIVATE) | lazy;
 }
 
 Result<void> advise(std::span<std::byte> host, int advice, const char* what) {

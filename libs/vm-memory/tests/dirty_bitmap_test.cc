@@ -47,6 +47,7 @@ TEST_CASE("a mark covers the pages that the range touches", "[dirty_bitmap]") {
            MarkCase{100 * 128, kMax, 0, 0},
            MarkCase{kMax, 1, 0, 0},
            MarkCase{kMax, kMax, 0, 0},
+           MarkCase{2, kMax, kMax, (std::uint64_t{1} << 36) - 1},
            MarkCase{1, kMax, kMax, (std::uint64_t{1} << 36) - 1},
        }) {
     INFO(c.offset << " " << c.bytes);

@@ -79,6 +79,10 @@ TEST_CASE("options that do not go together are refused", "[region][hostile]") {
   config.fd = 0;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
   config = at(0, 0x1000);
+  config.backing = Backing::kMemfd;
+  config.file_offset = 0x1000;
+  CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
+  config = at(0, 0x1000);
   config.backing = Backing::kExternal;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidPointer));
   alignas(4096) static std::array<std::byte, 8192> memory{};
@@ -308,6 +312,17 @@ TEST_CASE("memory is plugged while others use it", "[guest_memory]") {
   by_reader.join();
   by_snapshot.join();
   CHECK(wrong.load() == 0);
+}
+
+TEST_CASE("huge pages that the host does not have are an error, not a later fault",
+          "[guest_memory][hostile]") {
+  // More 1 GiB pages than any host that runs this test has.
+  RegionConfig config{.base = GuestAddress(0), .bytes = std::uint64_t{1} << 42};
+  config.huge_pages = HugePages::k1GiB;
+  for (const Backing backing : {Backing::kAnonymous, Backing::kMemfd}) {
+    config.backing = backing;
+    CHECK_FALSE(Region::create(config).has_value());
+  }
 }
 
 }  // namespace

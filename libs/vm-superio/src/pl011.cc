@@ -137,6 +137,30 @@ void Pl011::write_register(std::uint64_t offset, std::uint32_t value) {
     case kRsr:
       regs_.overrun = 0;
       break;
+    case kLcrH:
+      write_lcr_h(value & kLcrHBits);
+      break;
+    case kCr:
+      regs_.cr = value & kCrBits;
+      out_.flush();
+      break;
+    case kImsc:
+      regs_.imsc = value & kIntBits;
+      out_.flush();
+      break;
+    case kIcr:
+      regs_.latched &= ~value;
+      break;
+    default:
+      write_settings(offset, value);
+      break;
+  }
+  update_irq();
+}
+
+/// The registers that only keep what is written.
+void Pl011::write_settings(std::uint64_t offset, std::uint32_t value) {
+  switch (offset) {
     case kIlpr:
       regs_.ilpr = value & kIlprBits;
       break;
@@ -146,22 +170,8 @@ void Pl011::write_register(std::uint64_t offset, std::uint32_t value) {
     case kFbrd:
       regs_.fbrd = value & kFbrdBits;
       break;
-    case kLcrH:
-      write_lcr_h(value & kLcrHBits);
-      break;
-    case kCr:
-      regs_.cr = value & kCrBits;
-      out_.flush();
-      break;
     case kIfls:
       regs_.ifls = value & kIflsBits;
-      break;
-    case kImsc:
-      regs_.imsc = value & kIntBits;
-      out_.flush();
-      break;
-    case kIcr:
-      regs_.latched &= ~value;
       break;
     case kDmacr:
       regs_.dmacr = value & kDmacrBits;
@@ -169,7 +179,6 @@ void Pl011::write_register(std::uint64_t offset, std::uint32_t value) {
     default:
       break;
   }
-  update_irq();
 }
 
 std::uint32_t Pl011::read_data() {

@@ -72,9 +72,10 @@ void configure_leaf(CpuidEntry& leaf, const CpuidConfig& config) {
   }
 }
 
-/// Leaves that a guest is better off without: processor serial number, SGX.
+/// Leaves that a guest is better off without: processor serial number, SGX, and AMD's newest
+/// topology leaf, which tells of the host (0xb serves instead).
 bool is_unwanted(std::uint32_t function, const CpuidConfig& config) {
-  if (function == 3 || function == 0x12) return true;
+  if (function == 3 || function == 0x12 || function == 0x8000'0026) return true;
   if (function == 0x8000'000a) return !config.nested;
   return !config.pmu && is_pmu_leaf(function);
 }

@@ -216,7 +216,12 @@ class Aml {
   template <class... Operands>
   void term(const Expression<Operands...>& expression) {
     if (expression.opcode != 0) opcode(expression.opcode);
-    std::apply([this](const auto&... operand) { put(operand...); }, expression.operands);
+    std::apply(
+        [self = this](const auto&... operand) {
+          (void)self;  // there may be no operand
+          (self->term(operand), ...);
+        },
+        expression.operands);
   }
   /// A callable writes its terms itself.
   template <std::invocable<Aml&> Writer>

@@ -86,8 +86,10 @@ class TableBuffer {
   /// Makes `old_count` bytes at `offset` into `new_count` (their content is unspecified) and moves
   /// what follows.
   void resize_gap(std::size_t offset, std::size_t old_count, std::size_t new_count);
-  /// The bytes from `offset` on.
+  /// The bytes from `offset` on; none when that is behind the end.
   [[nodiscard]] std::span<const std::byte> from(std::size_t offset) const {
+    if (offset > size()) [[unlikely]]
+      return {};
     return {begin_ + offset, size() - offset};
   }
 

@@ -14,6 +14,9 @@
 namespace vmm::event_manager {
 
 using sys_util::EventSet;
+using sys_util::kError;
+using sys_util::kHangUp;
+using sys_util::kNoEvents;
 using sys_util::kReadable;
 using sys_util::kWritable;
 

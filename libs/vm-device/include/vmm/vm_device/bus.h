@@ -9,11 +9,13 @@
 //   PioCaller io(ports);                                   // one for each vCPU thread
 //   (void)io.write(PioAddress(0x3f8), data);               // takes no lock, never waits
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "vmm/base/error.h"

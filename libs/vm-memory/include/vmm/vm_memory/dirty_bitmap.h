@@ -36,7 +36,9 @@ class DirtyBitmap {
     std::atomic_signal_fence(std::memory_order_seq_cst);  // the data's stores stay above
     const std::uint64_t first = offset >> page_shift_;
     const std::uint64_t last = (offset + bytes - 1) >> page_shift_;
-    if (first != last || bytes == 0 || must_fence_.load(std::memory_order_relaxed)) [[unlikely]] {
+    // Nothing but a range within one page goes on here: not one of 0 bytes, nor one that wraps.
+    if (first != last || ((bytes - 1) >> page_shift_) != 0 ||
+        must_fence_.load(std::memory_order_relaxed)) [[unlikely]] {
       return mark_range(offset, bytes);
     }
     if (first < pages_) mark_bits(first / 64, std::uint64_t{1} << (first % 64));

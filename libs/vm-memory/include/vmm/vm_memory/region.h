@@ -57,6 +57,9 @@ struct RegionConfig {
   HugePages huge_pages = HugePages::kNone;  ///< kAnonymous and kMemfd
   ThpAdvice transparent_huge_pages = ThpAdvice::kDefault;
   Prefault prefault = Prefault::kNone;
+  /// Let the host refuse memory that it could not provide (no MAP_NORESERVE). Always so for huge
+  /// pages, which would otherwise run out with SIGBUS.
+  bool reserve = false;
   bool mergeable = false;  ///< let the host share equal pages (KSM)
   bool dump = true;        ///< whether the bytes belong in a core dump
   bool dirty_tracking = false;
@@ -72,7 +75,7 @@ struct FileBacking {
 /// One range of guest RAM with the host memory it owns. Immutable, shared by snapshots.
 class Region {
  public:
-  /// Memory is reserved lazily (MAP_NORESERVE), readable and writable.
+  /// Memory is reserved lazily (MAP_NORESERVE) unless asked otherwise, readable and writable.
   /// Errors: a RegionError; EINVAL for a bad file offset; the errno of mmap(2), memfd_create(2),
   /// ftruncate(2), madvise(2) or mlock(2).
   static Result<std::shared_ptr<const Region>> create(const RegionConfig& config);

@@ -82,6 +82,7 @@ class Pl011 final : public vm_device::BusDevice {
  private:
   [[nodiscard]] std::uint32_t read_register(std::uint64_t offset) VMM_REQUIRES(mutex_);
   void write_register(std::uint64_t offset, std::uint32_t value) VMM_REQUIRES(mutex_);
+  void write_settings(std::uint64_t offset, std::uint32_t value) VMM_REQUIRES(mutex_);
   [[nodiscard]] std::uint32_t read_data() VMM_REQUIRES(mutex_);
   [[nodiscard]] std::uint32_t read_flags() VMM_REQUIRES(mutex_);
   void write_data(std::uint8_t value) VMM_REQUIRES(mutex_);

@@ -34,10 +34,10 @@ struct AcpiVirtioMmio {
 };
 
 struct AcpiConfig {
-  const ApicIds* ids = nullptr;  ///< required; one CPU each
-  bool serial = true;            ///< COM1 at kSerialPort
-  bool cmos_rtc = false;         ///< there is an RTC at kCmosPort
-  bool i8042 = false;            ///< there is a keyboard controller
+  const ApicIds* ids = nullptr;    ///< required; one CPU each
+  bool serial = true;              ///< COM1 at kSerialPort
+  bool cmos_rtc = false;           ///< there is an RTC at kCmosPort
+  bool i8042 = false;              ///< there is a keyboard controller
   std::optional<GedConfig> ged{};  ///< and with it the power button
   std::span<const AcpiVirtioMmio> virtio_mmio{};
   /// Writes further objects into \_SB_, for example PCI root bridges.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/fdt/fdt_view.h"
+
+#include <libfdt.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "vmm/base/endian.h"
+#include "vmm/fdt/fdt_writer.h"
+
+namespace vmm::fdt {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 40;
+
+std::uint32_t load_be32(const std::byte* at) {
+  return detail::byte_swap(load_le<std::uint32_t>(at));
+}
+
+std::optional<int> found(int offset) {
+  if (offset < 0) return std::nullopt;
+  return offset;
+}
+
+/// libfdt's merge recurses into nodes, so their depth is bounded before it is used.
+bool too_deep(const void* blob) {
+  int depth = 0;
+  for (int node = 0; node >= 0; node = ::fdt_next_node(blob, node, &depth)) {
+    if (depth >= static_cast<int>(FdtWriter::kMaxDepth)) return true;
+    if (depth < 0) return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<FdtView, FdtError> FdtView::open(std::span<const std::byte> blob) {
+  if (blob.size() < kHeaderBytes) return fail(FdtError::kBadBlob);
+  if ((reinterpret_cast<std::uintptr_t>(blob.data()) & 7) != 0) return fail(FdtError::kMisaligned);
+  const std::uint32_t total = load_be32(blob.data() + 4);
+  if (total > blob.size()) return fail(FdtError::kBadBlob);
+  if (total > kMaxBytes) return fail(FdtError::kTooLarge);
+  if (::fdt_check_full(blob.data(), total) != 0) return fail(FdtError::kBadBlob);
+  if (too_deep(blob.data())) return fail(FdtError::kTooDeep);
+  return FdtView(blob.first(total));
+}
+
+std::optional<FdtView::Node> FdtView::find(std::string_view path) const {
+  if (path.empty() || path[0] != '/' || path.size() > blob_.size()) return std::nullopt;
+  const auto offset =
+      found(::fdt_path_offset_namelen(blob_.data(), path.data(), static_cast<int>(path.size())));
+  if (!offset) return std::nullopt;
+  return Node(*offset);
+}
+
+std::optional<FdtView::Node> FdtView::first_child(Node node) const {
+  const auto offset = found(::fdt_first_subnode(blob_.data(), node.offset_));
+  if (!offset) return std::nullopt;
+  return Node(*offset);
+}
+
+std::optional<FdtView::Node> FdtView::next_sibling(Node node) const {
+  const auto offset = found(::fdt_next_subnode(blob_.data(), node.offset_));
+  if (!offset) return std::nullopt;
+  return Node(*offset);
+}
+
+std::string_view FdtView::name(Node node) const {
+  int bytes = 0;
+  const char* const text = ::fdt_get_name(blob_.data(), node.offset_, &bytes);
+  if (text == nullptr) return {};
+  return {text, static_cast<std::size_t>(bytes)};
+}
+
+std::optional<std::span<const std::byte>> FdtView::property(Node node,
+                                                            std::string_view name) const {
+  if (name.size() > blob_.size()) return std::nullopt;
+  int bytes = 0;
+  const void* const value = ::fdt_getprop_namelen(blob_.data(), node.offset_, name.data(),
+                                                  static_cast<int>(name.size()), &bytes);
+  if (value == nullptr || bytes < 0) return std::nullopt;
+  return std::span(static_cast<const std::byte*>(value), static_cast<std::size_t>(bytes));
+}
+
+std::optional<std::uint32_t> FdtView::u32(Node node, std::string_view name) const {
+  const auto value = property(node, name);
+  if (!value || value->size() != 4) return std::nullopt;
+  return load_be32(value->data());
+}
+
+std::optional<std::uint64_t> FdtView::u64(Node node, std::string_view name) const {
+  const auto value = property(node, name);
+  if (!value || value->size() != 8) return std::nullopt;
+  return std::uint64_t{load_be32(value->data())} << 32 | load_be32(value->data() + 4);
+}
+
+std::optional<std::string_view> FdtView::string(Node node, std::string_view name) const {
+  const auto value = property(node, name);
+  if (!value || value->empty()) return std::nullopt;
+  const void* const nul = std::memchr(value->data(), 0, value->size());
+  if (nul == nullptr) return std::nullopt;
+  return std::string_view(
+      reinterpret_cast<const char*>(value->data()),
+      static_cast<std::size_t>(static_cast<const std::byte*>(nul) - value->data()));
+}
+
+}  // namespace vmm::fdt

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/fdt/fdt_view.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <string>
+
+#include "benches/microvm_tree.h"
+#include "vmm/base/endian.h"
+
+namespace vmm::fdt {
+namespace {
+
+using Blob = std::vector<std::byte>;
+
+Blob machine() {
+  FdtWriter writer({});
+  bench::microvm_tree(writer, 2, 2);
+  const auto blob = writer.finish();
+  REQUIRE(blob);
+  return *blob;
+}
+
+void put_be32(Blob& blob, std::size_t at, std::uint32_t value) {
+  const Be32 raw(value);
+  std::memcpy(blob.data() + at, &raw, 4);
+}
+
+TEST_CASE("nodes and properties are found by path and name", "[fdt]") {
+  const Blob blob = machine();
+  const auto view = FdtView::open(blob);
+  REQUIRE(view);
+  CHECK(view->blob().size() == blob.size());
+  const auto cpu = view->find("/cpus/cpu@1");
+  REQUIRE(cpu);
+  CHECK(view->name(*cpu) == "cpu@1");
+  CHECK(view->u64(*cpu, "reg") == 1);
+  CHECK(view->string(*cpu, "device_type") == "cpu");
+  CHECK_FALSE(view->u32(*cpu, "reg"));  // 8 bytes
+  CHECK_FALSE(view->property(*cpu, "absent"));
+  CHECK_FALSE(view->string(*cpu, "absent"));
+  const auto memory = view->find("/memory");
+  REQUIRE(memory);
+  CHECK(view->name(*memory) == "memory@80000000");
+  CHECK(view->find("/") == view->root());
+  for (const char* path : {"", "cpus", "/cpus/cpu@2", "/none", "//x"}) {
+    CAPTURE(path);
+    CHECK_FALSE(view->find(path));
+  }
+}
+
+TEST_CASE("children are visited in order", "[fdt]") {
+  const Blob blob = machine();
+  const auto view = FdtView::open(blob);
+  REQUIRE(view);
+  std::vector<std::string> names;
+  for (auto node = view->first_child(view->root()); node; node = view->next_sibling(*node)) {
+    names.emplace_back(view->name(*node));
+  }
+  REQUIRE(names.size() == 10);
+  CHECK(names[0] == "cpus");
+  CHECK(names[9] == "virtio_mmio@40004000");
+  const auto leaf = view->find("/psci");
+  REQUIRE(leaf);
+  CHECK_FALSE(view->first_child(*leaf));
+}
+
+TEST_CASE("a string without a NUL is none", "[fdt][hostile]") {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    root.u32("word", 0x61616161);
+    root.flag("none");
+  }
+  const auto blob = writer.finish();
+  REQUIRE(blob);
+  const auto view = FdtView::open(*blob);
+  REQUIRE(view);
+  CHECK_FALSE(view->string(view->root(), "word"));
+  CHECK_FALSE(view->string(view->root(), "none"));
+}
+
+TEST_CASE("a damaged blob is refused", "[fdt][hostile]") {
+  struct Case {
+    const char* name;
+    std::size_t at;
+    std::uint32_t value;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"magic", 0, 0xd00dfeee},
+      {"size beyond the bytes", 4, 0x10000},
+      {"size 0", 4, 0},
+      {"structure outside", 8, 0xfffffff0},
+      {"strings outside", 12, 0xfffffff0},
+      {"reservations outside", 16, 0xfffffff0},
+      {"last compatible version", 24, 99},
+      {"bytes of strings", 32, 0xffffffff},
+      {"bytes of structure", 36, 0xffffffff},
+      {"a token", 56, 7},
+      {"a property's size", 56 + 12, 0x7fffffff},
+      {"a property's name", 56 + 16, 0x7fffffff},
+  }));
+  CAPTURE(c.name);
+  Blob blob = machine();
+  put_be32(blob, c.at, c.value);
+  const auto view = FdtView::open(blob);
+  REQUIRE_FALSE(view);
+  CHECK(view.error() == FdtError::kBadBlob);
+}
+
+TEST_CASE("a blob cut at any byte is refused", "[fdt][hostile]") {
+  const Blob blob = machine();
+  for (std::size_t bytes = 0; bytes < blob.size(); ++bytes) {
+    CHECK_FALSE(FdtView::open(std::span(blob).first(bytes)));
+  }
+}
+
+TEST_CASE("a blob that is misaligned or too large is refused", "[fdt][hostile]") {
+  Blob blob = machine();
+  blob.insert(blob.begin(), 4, std::byte{0});
+  const auto misaligned = FdtView::open(std::span(blob).subspan(4));
+  REQUIRE_FALSE(misaligned);
+  CHECK(misaligned.error() == FdtError::kMisaligned);
+  Blob large = machine();
+  large.resize(FdtView::kMaxBytes + 1);
+  put_be32(large, 4, FdtView::kMaxBytes + 1);
+  const auto refused = FdtView::open(large);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == FdtError::kTooLarge);
+}
+
+/// A blob of `depth` nested nodes, which the writer would refuse to make.
+Blob nested(std::size_t depth) {
+  Blob blob(56);
+  const auto add = [&blob](std::uint32_t value) {
+    blob.resize(blob.size() + 4);
+    put_be32(blob, blob.size() - 4, value);
+  };
+  for (std::size_t i = 0; i < depth; ++i) {
+    add(1);
+    add(i == 0 ? 0 : 0x6e000000);
+  }
+  for (std::size_t i = 0; i < depth; ++i) add(2);
+  add(9);
+  const auto total = static_cast<std::uint32_t>(blob.size());
+  const std::uint32_t header[] = {0xd00dfeed, total, 56, total, 40, 17, 16, 0, 0, total - 56};
+  for (std::size_t i = 0; i < 10; ++i) put_be32(blob, 4 * i, header[i]);
+  return blob;
+}
+
+TEST_CASE("nodes nested deeper than 64 are refused, however many", "[fdt][hostile]") {
+  CHECK(FdtView::open(nested(64)));
+  for (const std::size_t depth : {std::size_t{65}, std::size_t{100000}}) {
+    const Blob blob = nested(depth);
+    const auto view = FdtView::open(blob);
+    REQUIRE_FALSE(view);
+    CHECK(view.error() == FdtError::kTooDeep);
+    CHECK_FALSE(apply_overlay(machine(), blob));
+  }
+}
+
+/// Names that begin with "xx" get the "__" of overlays, which are no names for the writer.
+Blob with_overlay_names(Blob blob) {
+  for (const std::string_view name : {"xxsymbols__", "xxoverlay__", "xxfixups__"}) {
+    const auto bytes = std::as_bytes(std::span(name));
+    for (auto at = blob.begin();;) {
+      at = std::search(at, blob.end(), bytes.begin(), bytes.end());
+      if (at == blob.end()) break;
+      std::fill_n(at, 2, std::byte{'_'});
+    }
+  }
+  return blob;
+}
+
+/// A tree with a label for its chosen node, as dtc -@ makes it.
+Blob labelled_machine() {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    {
+      Node chosen = root.child("chosen");
+      chosen.string("bootargs", "ro");
+      chosen.phandle(1);
+    }
+    Node symbols = root.child("xxsymbols__");
+    symbols.string("chosen", "/chosen");
+  }
+  return with_overlay_names(*writer.finish());
+}
+
+enum class Target { kPath, kLabel };
+
+Blob overlay(Target how, std::string_view target) {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    {
+      Node fragment = root.child("fragment@0");
+      if (how == Target::kPath) fragment.string("target-path", target);
+      if (how == Target::kLabel) fragment.u32("target", 0xffffffff);
+      Node content = fragment.child("xxoverlay__");
+      content.string("bootargs", "quiet");
+      Node extra = content.child("extra");
+      extra.u32("value", 42);
+    }
+    if (how == Target::kLabel) {
+      Node fixups = root.child("xxfixups__");
+      fixups.string(target, "/fragment@0:target:0");
+    }
+  }
+  return with_overlay_names(*writer.finish());
+}
+
+TEST_CASE("an overlay is merged by path and by label", "[fdt][overlay]") {
+  const Blob changes =
+      GENERATE(overlay(Target::kPath, "/chosen"), overlay(Target::kLabel, "chosen"));
+  const Blob tree = labelled_machine();
+  const Blob tree_before = tree;
+  const Blob changes_before = changes;
+  const auto merged = apply_overlay(tree, changes);
+  REQUIRE(merged);
+  CHECK(tree == tree_before);
+  CHECK(changes == changes_before);
+  const auto view = FdtView::open(*merged);
+  REQUIRE(view);
+  const auto chosen = view->find("/chosen");
+  const auto extra = view->find("/chosen/extra");
+  REQUIRE(chosen);
+  REQUIRE(extra);
+  CHECK(view->string(*chosen, "bootargs") == "quiet");
+  CHECK(view->u32(*extra, "value") == 42);
+  CHECK(view->u32(*chosen, "phandle") == 1);
+}
+
+TEST_CASE("an overlay that cannot be merged is refused", "[fdt][overlay][hostile]") {
+  const Blob tree = labelled_machine();
+  Blob bad_tree = tree;
+  bad_tree[0] = std::byte{0};
+  Blob bad_overlay = overlay(Target::kPath, "/chosen");
+  bad_overlay[0] = std::byte{0};
+  Blob large = overlay(Target::kPath, "/chosen");
+  large.resize(kMaxOverlayBytes + 1);
+  struct Case {
+    const char* name;
+    Blob tree;
+    Blob changes;
+    FdtError expected;
+  };
+  const auto c = GENERATE_COPY(values<Case>({
+      {"tree damaged", bad_tree, overlay(Target::kPath, "/chosen"), FdtError::kBadBlob},
+      {"tree empty", {}, overlay(Target::kPath, "/chosen"), FdtError::kBadBlob},
+      {"overlay damaged", tree, bad_overlay, FdtError::kBadOverlay},
+      {"overlay empty", tree, {}, FdtError::kBadOverlay},
+      {"overlay too large", tree, large, FdtError::kTooLarge},
+      {"no such path", tree, overlay(Target::kPath, "/none"), FdtError::kOverlayTarget},
+      {"no such label", tree, overlay(Target::kLabel, "none"), FdtError::kOverlayTarget},
+  }));
+  CAPTURE(c.name);
+  const auto merged = apply_overlay(c.tree, c.changes);
+  REQUIRE_FALSE(merged);
+  CHECK(merged.error() == c.expected);
+}
+
+}  // namespace
+}  // namespace vmm::fdt

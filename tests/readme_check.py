@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Checks that the README quotes hello-vmm as it is, lists every library, and links to files that exist."""
+import pathlib
+import re
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+
+
+def problems():
+    readme = (TOP / "README.md").read_text()
+    source = (TOP / "examples/hello-vmm/hello_vmm.cc").read_text()
+    for block in re.findall(r"```cpp\n(.*?)```", readme, re.S):
+        if block.strip() not in source:
+            yield "README.md: a C++ block is not in examples/hello-vmm/hello_vmm.cc any more"
+    table = (TOP / "libs/meson.build").read_text()
+    for name, folder in re.findall(r"^  \['([^']+)', '([^']+)',", table, re.M):
+        if f"](libs/{folder})" not in readme:
+            yield f"README.md: no row for the library {name} (libs/{folder})"
+    pages = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("libs/**/README.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in link and not (page.parent / link).exists():
+                yield f"{page.relative_to(TOP)}: the link {link} leads nowhere"
+
+
+found = list(problems())
+print("\n".join(found))
+sys.exit(1 if found else 0)
