@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmlinuz guest.cpio
-# timeout: 300
+# timeout: 400
 . ./lib.sh
 
 # The VMM builds the VM anew in the same process: the banner comes twice.
