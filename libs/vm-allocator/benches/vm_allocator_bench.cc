@@ -30,7 +30,7 @@ void allocate_all_then_free(vmm::bench::Bench& bench, const char* policy, std::s
 }  // namespace
 
 VMM_BENCH(bench) {
-  for (const std::size_t slots : {16, 256, 1024}) {
+  for (const std::size_t slots : {16ul, 256ul, 1024ul}) {
     allocate_all_then_free(bench, "first", slots,
                            [](AddressAllocator& from) { return from.allocate_first(kPage); });
     allocate_all_then_free(bench, "last", slots,
