@@ -4,6 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <vector>
 
@@ -96,7 +97,7 @@ TEST_CASE("copies move what fits and say how much", "[guest_slice]") {
 }
 
 TEST_CASE("a copy between slices may overlap", "[guest_slice]") {
-  for (const std::size_t to : {0, 1, 7, 40}) {
+  for (const std::size_t to : std::initializer_list<std::size_t>{0, 1, 7, 40}) {
     Ram ram;
     for (std::size_t i = 0; i < ram.bytes.size(); ++i) ram.bytes[i] = static_cast<std::byte>(i);
     const GuestSlice whole = ram.first(256);
@@ -111,8 +112,9 @@ TEST_CASE("copies of every size and alignment move each byte once", "[guest_slic
   std::vector<std::byte> source(1024);
   for (std::size_t i = 0; i < source.size(); ++i) source[i] = static_cast<std::byte>(i * 7 + 1);
   for (std::size_t at = 64; at < 96; ++at) {
-    for (const std::size_t n : {0,  1,  2,  3,  4,  5,   6,   7,   8,   9,   15,  16,  17,  23, 31,
-                                33, 47, 63, 64, 65, 100, 127, 129, 200, 255, 256, 257, 300, 700}) {
+    for (const std::size_t n : std::initializer_list<std::size_t>{
+             0,  1,  2,  3,  4,  5,   6,   7,   8,   9,   15,  16,  17,  23, 31,
+             33, 47, 63, 64, 65, 100, 127, 129, 200, 255, 256, 257, 300, 700}) {
       std::fill(ram.begin(), ram.end(), std::byte{0});
       const GuestSlice slice(std::span<std::byte>(ram).subspan(at, n));
       REQUIRE(slice.copy_from(source) == n);
