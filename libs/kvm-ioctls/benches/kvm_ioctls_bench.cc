@@ -8,10 +8,10 @@
 
 #include <cstdio>
 
+#include "../tests/machine.h"
+#include "../tests/run_page.h"
 #include "bench.h"
 #include "src/decode.h"
-#include "tests/machine.h"
-#include "tests/run_page.h"
 #include "vmm/sys_util/event_fd.h"
 
 namespace vmm::kvm_ioctls {
