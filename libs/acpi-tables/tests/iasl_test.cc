@@ -108,7 +108,7 @@ TEST_CASE("iasl accepts the PCI, NUMA and topology tables", "[iasl]") {
     srat.memory(1, 0x1'0000'0000, 0x4000'0000, Srat::kEnabled | Srat::kHotPluggable);
     srat.generic_initiator(1, {.segment = 0, .bus = 0, .device = 3, .function = 1});
   });
-  for (const std::size_t nodes : {0, 1, 2, 17}) {
+  for (const std::size_t nodes : std::initializer_list<std::size_t>{0, 1, 2, 17}) {
     std::vector<std::uint8_t> distances(nodes * nodes, 20);
     for (std::size_t i = 0; i < nodes; ++i) distances[i * nodes + i] = 10;
     TableBuffer out;

@@ -41,7 +41,7 @@ TEST_CASE("a root pointer has both checksums, and points to the XSDT", "[table]"
 }
 
 TEST_CASE("an XSDT lists the addresses of tables", "[table]") {
-  for (const std::size_t count : {0, 1, 8, 100}) {
+  for (const std::size_t count : std::initializer_list<std::size_t>{0, 1, 8, 100}) {
     std::vector<std::uint64_t> tables(count);
     std::iota(tables.begin(), tables.end(), 0xa'0000u);
     TableBuffer out;

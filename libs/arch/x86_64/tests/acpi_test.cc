@@ -115,7 +115,8 @@ TEST_CASE("the FADT tells what there is not, and how to end", "[acpi]") {
   CHECK(load_le<std::uint32_t>(&fadt[112]) == 0x10'0435);
   const std::array<std::byte, 12> port{std::byte{1}, std::byte{8}, std::byte{0},
                                        std::byte{1}, std::byte{0}, std::byte{6}};
-  for (const std::size_t at : {116, 244, 256}) {  // reset, sleep control and status
+  for (const std::size_t at :
+       std::initializer_list<std::size_t>{116, 244, 256}) {  // reset, sleep control and status
     CHECK(std::equal(port.begin(), port.end(), fadt.begin() + static_cast<long>(at)));
   }
   CHECK(fadt[128] == std::byte{kAcpiReset});
