@@ -73,7 +73,8 @@ def main() -> int:
         relay(child, terminal)
     finally:
         termios.tcsetattr(0, termios.TCSAFLUSH, saved)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code if code >= 0 else 128 - code  # a signal, as shells write it
 
 
 if __name__ == "__main__":
