@@ -16,11 +16,6 @@ kvm_ioctls::MsiMessage to_kvm(const vm_device::MsiMessage& message) {
 
 }  // namespace
 
-Outcome<std::unique_ptr<SplitIrqchip>> SplitIrqchip::create(const kvm_ioctls::Vm& vm) {
-  VMM_STEP_DO("split irqchip", vm.enable_split_irqchip(vm_superio::Ioapic::kPins));
-  return std::unique_ptr<SplitIrqchip>(new SplitIrqchip(vm));
-}
-
 SplitIrqchip::SplitIrqchip(const kvm_ioctls::Vm& vm)
     : vm_(vm),
       ioapic_(std::make_shared<vm_superio::Ioapic>(

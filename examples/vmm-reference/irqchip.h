@@ -12,7 +12,8 @@
 
 namespace vmm::reference {
 
-/// KVM's split irqchip: local APICs in the kernel, an I/O APIC of ours that sends them messages.
+/// The user-space half of KVM's split irqchip: an I/O APIC that sends messages to the local APICs,
+/// which are in the kernel.
 ///
 /// Pins are edge-sensitive unless the guest makes them level-sensitive; for those the kernel has to
 /// know which vectors to report the EOI of, by a routing table that follows the I/O APIC's.
@@ -20,14 +21,12 @@ namespace vmm::reference {
 /// Threads: any, as Ioapic. Lock order: the Ioapic's lock, then this one's.
 class SplitIrqchip final : private vm_device::MsiSender, private vm_superio::IoapicRouteListener {
  public:
-  /// Switches the VM to it: before the first vCPU. Borrows `vm`, which must outlive it.
-  static Outcome<std::unique_ptr<SplitIrqchip>> create(const kvm_ioctls::Vm& vm);
+  /// Borrows `vm`, which must outlive it.
+  explicit SplitIrqchip(const kvm_ioctls::Vm& vm);
 
   [[nodiscard]] const std::shared_ptr<vm_superio::Ioapic>& ioapic() const { return ioapic_; }
 
  private:
-  explicit SplitIrqchip(const kvm_ioctls::Vm& vm);
-
   void send(const vm_device::MsiMessage& message) override;
   void route_changed(std::uint32_t pin,
                      const std::optional<vm_device::MsiMessage>& message) override;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "vmm/arch/x86_64/kvm/cpuid.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"
+#include "vmm/arch/x86_64/kvm/vm.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/log.h"
 #include "vmm/vm_superio/acpi.h"
@@ -21,13 +23,11 @@ namespace x86 = arch::x86_64;
 // The keyboard controller's ports; 0x61 among them is the system control port.
 constexpr std::uint16_t kI8042Port = 0x60;
 
-x86::CpuidConfig cpuid_config(const CpusConfig& config, const kvm_ioctls::Vm& vm) {
-  return {.tsc_deadline_timer = vm.has(kvm_ioctls::Cap::kTscDeadlineTimer),
-          .x2apic = true,
-          .nested = config.nested,
-          .pmu = true,
-          .max_physical_bits = static_cast<std::uint8_t>(config.max_phys_bits),
-          .extended_msi_destination = false};
+x86::CpuidConfig cpuid_config(const CpusConfig& config) {
+  x86::CpuidConfig cpuid;
+  cpuid.nested = config.nested;
+  cpuid.max_physical_bits = static_cast<std::uint8_t>(config.max_phys_bits);
+  return cpuid;
 }
 
 // In the platform's strip at the top of the physical addresses that the guest is told it has.
@@ -75,10 +75,11 @@ void Machine::start() {
 }
 
 Outcome<void> Machine::add_irqchip() {
-  // Where Intel's virtualization keeps its pages for real mode: in the hole below 4 GiB.
-  VMM_STEP_DO("VM", vm_.set_tss_address(x86::kTss.base));
-  VMM_STEP_DO("VM", vm_.set_identity_map_address(x86::kIdentityMap.base));
-  VMM_TRY(irqchip_, SplitIrqchip::create(vm_));
+  x86::kvm::VmSetup setup;
+  setup.irqchip = x86::kvm::Irqchip::kSplit;
+  setup.wide_apic_ids = config_.cpus.boot > 255;
+  VMM_STEP_DO("VM", x86::kvm::set_up_vm(vm_, setup));
+  irqchip_ = std::make_unique<SplitIrqchip>(vm_);
   VMM_STEP_DO("I/O APIC",
               mmio_.add(x86::kIoApic.base, vm_superio::Ioapic::kSize, irqchip_->ioapic()));
   return {};
@@ -157,9 +158,8 @@ void Machine::press_power_button() { ged_->notify(vm_superio::GedEvent::kPowerBu
 
 Outcome<void> Machine::add_vcpus() {
   VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
-  VMM_STEP("CPUID", const auto supported, host_.system.supported_cpuid());
-  std::vector<x86::CpuidEntry> cpuid = x86::kvm::from_kvm(supported);
-  x86::configure_cpuid(cpuid, ids, cpuid_config(config_.cpus, vm_));
+  VMM_STEP("CPUID", auto cpuid,
+           x86::kvm::guest_cpuid(host_.system, ids, cpuid_config(config_.cpus)));
   const GuestAddress ged = ged_address(cpuid);
   if (const auto map = image_.memory.snapshot(); map->regions().back()->last_address() >= ged) {
     return fail(runtime("--memory: size: beyond the physical addresses of the guest's CPUs"));
@@ -174,36 +174,27 @@ Outcome<void> Machine::add_vcpus() {
                                          .virtio_mmio = {},
                                          .devices = {}}));
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
-    x86::set_cpuid_apic_id(cpuid, ids, index);
-    VMM_TRY_DO(add_vcpu(index, ids.id(index), cpuid, registers));
+    VMM_TRY_DO(add_vcpu(index, ids, cpuid));
   }
+  VMM_STEP_DO("vCPU 0", vcpus_.front()->set_registers(registers));
   return {};
 }
 
-Outcome<void> Machine::add_vcpu(std::uint32_t index, std::uint32_t apic_id,
-                                std::span<const x86::CpuidEntry> cpuid,
-                                const x86::BootRegisters& registers) {
+Outcome<void> Machine::add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
+                                std::span<const x86::CpuidEntry> cpuid) {
   const std::string name = "vCPU " + std::to_string(index);
-  VMM_STEP(name, kvm_ioctls::Vcpu vcpu, vm_.create_vcpu(apic_id));
-  VMM_STEP_DO(name, x86::kvm::set_cpuid(vcpu, cpuid));
-  VMM_STEP_DO(name, x86::kvm::set_msrs(vcpu, x86::boot_msrs()));
-  VMM_STEP_DO(name, x86::kvm::set_lints(vcpu));
-  if (index == 0) {
-    VMM_STEP_DO(name, x86::kvm::set_registers(vcpu, registers));
-  } else {
-    VMM_STEP_DO(name, x86::kvm::set_fpu(vcpu, registers.fpu));
-  }
+  VMM_STEP(name, kvm_ioctls::Vcpu vcpu, vm_.create_vcpu(ids.id(index)));
+  VMM_STEP_DO(name, x86::kvm::set_up_vcpu(
+                        vcpu, ids, {.index = index, .cpuid = cpuid, .in_kernel_apic = true}));
   VcpuThread::Options options{.index = index, .host_cpus = {}};
   for (const auto& affinity : config_.cpus.affinity) {
     if (affinity.vcpu == index) options.host_cpus = affinity.host_cpus;
   }
-  VMM_TRY(
-      auto thread,
-      VcpuThread::create(
-          std::move(vcpu),
-          {.ports = ports_, .mmio = mmio_, .ioapic = *irqchip_->ioapic(), .events = host_.events},
-          std::move(options)));
-  vcpus_.push_back(std::move(thread));
+  vcpus_.push_back(std::make_unique<VcpuThread>(
+      std::move(vcpu),
+      ExitTargets{
+          .ports = ports_, .mmio = mmio_, .ioapic = *irqchip_->ioapic(), .events = host_.events},
+      std::move(options)));
   return {};
 }
 

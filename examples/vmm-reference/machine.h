@@ -55,9 +55,8 @@ class Machine {
   Outcome<void> add_serial();
   Outcome<void> add_ged(GuestAddress at);
   Outcome<void> add_vcpus();
-  Outcome<void> add_vcpu(std::uint32_t index, std::uint32_t apic_id,
-                         std::span<const arch::x86_64::CpuidEntry> cpuid,
-                         const arch::x86_64::BootRegisters& registers);
+  Outcome<void> add_vcpu(std::uint32_t index, const arch::x86_64::ApicIds& ids,
+                         std::span<const arch::x86_64::CpuidEntry> cpuid);
 
   const VmConfig& config_;
   Host host_;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <span>
 
+#include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/base/log.h"
 
 namespace vmm::reference {
@@ -55,27 +56,22 @@ Outcome<void> prepare_vcpu_signal() {
   return {};
 }
 
-VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, kvm_ioctls::VcpuKick kick, const ExitTargets& targets,
-                       Options options)
+VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, const ExitTargets& targets, Options options)
     : vcpu_(std::move(vcpu)),
-      kick_(std::move(kick)),
+      kick_(vcpu_.kick_handle()),
       ports_(targets.ports),
       mmio_(targets.mmio),
       ioapic_(targets.ioapic),
       events_(targets.events),
       options_(std::move(options)) {}
 
-Outcome<std::unique_ptr<VcpuThread>> VcpuThread::create(kvm_ioctls::Vcpu vcpu,
-                                                        const ExitTargets& targets,
-                                                        Options options) {
-  kvm_ioctls::VcpuKick kick = vcpu.kick_handle();
-  return std::unique_ptr<VcpuThread>(
-      new VcpuThread(std::move(vcpu), std::move(kick), targets, std::move(options)));
-}
-
 VcpuThread::~VcpuThread() {
   request_stop();
   join();
+}
+
+Result<void> VcpuThread::set_registers(const arch::x86_64::BootRegisters& registers) const {
+  return arch::x86_64::kvm::set_registers(vcpu_, registers);
 }
 
 void VcpuThread::start() {

@@ -9,6 +9,7 @@
 
 #include "failure.h"
 #include "vm_events.h"
+#include "vmm/arch/x86_64/registers.h"
 #include "vmm/kvm_ioctls/vcpu.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/ioapic.h"
@@ -32,10 +33,12 @@ class VcpuThread {
   };
 
   /// `vcpu` is configured and moves in.
-  static Outcome<std::unique_ptr<VcpuThread>> create(kvm_ioctls::Vcpu vcpu,
-                                                     const ExitTargets& targets, Options options);
+  VcpuThread(kvm_ioctls::Vcpu vcpu, const ExitTargets& targets, Options options);
   /// Stops.
   ~VcpuThread();
+
+  /// What the boot vCPU starts with; before start().
+  Result<void> set_registers(const arch::x86_64::BootRegisters& registers) const;
 
   void start();
   /// Asks the thread to leave the guest. Follow it with join(); two steps, so that all vCPUs of a
@@ -44,9 +47,6 @@ class VcpuThread {
   void join();
 
  private:
-  VcpuThread(kvm_ioctls::Vcpu vcpu, kvm_ioctls::VcpuKick kick, const ExitTargets& targets,
-             Options options);
-
   void main();
   void run();
   /// Whether to go on running.
