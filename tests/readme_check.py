@@ -20,7 +20,9 @@ def problems():
             yield f"README.md: no row for the library {name} (libs/{folder})"
     pages = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("libs/**/README.md"))]
     for page in pages:
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.S)
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.S)
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
             if "://" not in link and not (page.parent / link).exists():
                 yield f"{page.relative_to(TOP)}: the link {link} leads nowhere"
 

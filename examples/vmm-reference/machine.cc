@@ -10,7 +10,6 @@
 #include "vmm/base/log.h"
 #include "vmm/vm_superio/acpi.h"
 #include "vmm/vm_superio/cmos_rtc.h"
-#include "vmm/vm_superio/debug_port.h"
 #include "vmm/vm_superio/i8042.h"
 
 namespace vmm::reference {
@@ -68,6 +67,7 @@ Machine::~Machine() {
   for (const auto& vcpu : vcpus_) vcpu->request_stop();
   for (const auto& vcpu : vcpus_) vcpu->join();
   if (serial_ != nullptr) serial_->flush();
+  if (debug_console_ != nullptr) debug_console_->flush();
 }
 
 void Machine::start() {
@@ -126,8 +126,9 @@ Outcome<void> Machine::add_devices() {
                         clock_, vm_superio::CmosRtc::Ram{.below_4g = low,
                                                          .above_4g = config_.memory.size - low})});
   if (host_.debug.present()) {
-    ranges.push_back({PioAddress(config_.debug_console_port), vm_superio::DebugConsole::kSize,
-                      std::make_shared<vm_superio::DebugConsole>(host_.debug)});
+    debug_console_ = std::make_shared<vm_superio::DebugConsole>(host_.debug);
+    ranges.push_back(
+        {PioAddress(config_.debug_console_port), vm_superio::DebugConsole::kSize, debug_console_});
   }
   VMM_STEP_DO("I/O ports", ports_.add_all(std::move(ranges)));
   if (host_.serial.present()) return add_serial();

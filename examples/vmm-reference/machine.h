@@ -18,6 +18,7 @@
 #include "vmm/kvm_ioctls/system.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/acpi.h"
+#include "vmm/vm_superio/debug_port.h"
 #include "vmm/vm_superio/serial.h"
 #include "vmm/vm_superio/wall_clock.h"
 
@@ -73,6 +74,7 @@ class Machine {
   std::shared_ptr<vm_superio::GedStatus> ged_;
   std::unique_ptr<SerialInput> serial_input_;
   std::shared_ptr<vm_superio::Serial> serial_;
+  std::shared_ptr<vm_superio::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
 };
 

@@ -6,7 +6,7 @@
 #include <array>
 #include <memory>
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_device/bus.h"
 
 namespace {

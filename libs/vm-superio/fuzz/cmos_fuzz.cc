@@ -3,7 +3,7 @@
 // Any sequence of guest accesses, passing time and restores: while the clock runs its registers
 // always show a valid date, in whatever format.
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_superio/cmos_rtc.h"
 #include "vmm/vm_superio/testing/fakes.h"
 

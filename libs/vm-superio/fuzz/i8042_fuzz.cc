@@ -2,7 +2,7 @@
 
 // Any accesses: exactly the command 0xfe at port 0x64 resets, and reads are as documented.
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_superio/i8042.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

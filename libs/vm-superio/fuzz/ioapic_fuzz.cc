@@ -4,7 +4,7 @@
 // APICs' window, a pin in service is level-sensitive, at most one message for each change, and
 // nothing that is asserted, level-sensitive, unmasked and out of service is left unsent.
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_superio/ioapic.h"
 
 namespace {

@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_device/testing/recorders.h"
 #include "vmm/vm_superio/pl011.h"
 #include "vmm/vm_superio/testing/fakes.h"

@@ -3,7 +3,7 @@
 // Any sequence of guest accesses, host input and restores: the FIFO is bounded, the interrupt line
 // is what the registers say, every byte that the guest sent is written once.
 
-#include "fuzz/input.h"
+#include "fuzz_input.h"
 #include "vmm/vm_device/testing/recorders.h"
 #include "vmm/vm_superio/serial.h"
 #include "vmm/vm_superio/testing/fakes.h"
