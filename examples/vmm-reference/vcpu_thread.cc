@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <span>
 
@@ -87,8 +88,15 @@ void VcpuThread::request_stop() {
   if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
 }
 
+// One signal can come too early: just before the thread begins to wait in a write to a console
+// whose reader has stopped. So it is repeated until the thread is out.
 void VcpuThread::join() {
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  while (const int thread = thread_id_.load()) {
+    (void)kick_.kick(thread, vcpu_signal()).has_value();
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  thread_.join();
 }
 
 Outcome<void> VcpuThread::pin_to_host_cpus() const {
