@@ -110,36 +110,36 @@ struct KernelFile {
 
 void load_into(vm_memory::MemoryView memory, const ImageSource& source,
                const LoadOptions& options) {
-  keep(check(load_kernel(memory, source, options), "load").end);
+  const Result<LoadedKernel> kernel = load_kernel(memory, source, options);
+  if (!kernel) std::exit(1);
+  keep(kernel->end);
 }
 
 VMM_BENCH(bench) {
   const auto path = kernel_path("VMM_BENCH_KERNEL", "load_bzimage, x_load_bzimage_*");
   if (!path) return;
   const KernelFile kernel(*path);
-  const GuestMemory memory = make_memory(128 * kMiB);
+  const GuestMemory guest = make_memory(128 * kMiB);
+  const vm_memory::MemoryView memory = guest.view();
   const LoadOptions options{.high_memory = GuestAddress(kMiB)};
   const ImageSource cursor = ImageSource::from_bytes(kernel.bytes);
-  load_into(memory.view(), cursor, options);  // touches the pages
-  bench.run("linux-loader/load_bzimage", [&] { load_into(memory.view(), cursor, options); });
-  bench.run("linux-loader/x_load_bzimage_cursor",
-            [&] { load_into(memory.view(), cursor, options); });
-  bench.run("linux-loader/x_load_bzimage_file",
-            [&] { load_into(memory.view(), *kernel.file, options); });
+  load_into(memory, cursor, options);  // touches the pages
+  bench.run("linux-loader/load_bzimage", [&] { load_into(memory, cursor, options); });
+  bench.run("linux-loader/x_load_bzimage_cursor", [&] { load_into(memory, cursor, options); });
+  bench.run("linux-loader/x_load_bzimage_file", [&] { load_into(memory, *kernel.file, options); });
 }
 
 VMM_BENCH(bench) {
   const auto path = kernel_path("VMM_BENCH_VMLINUX", "x_load_vmlinux_*");
   if (!path) return;
   const KernelFile kernel(*path);
-  const GuestMemory memory = make_memory(128 * kMiB);
+  const GuestMemory guest = make_memory(128 * kMiB);
+  const vm_memory::MemoryView memory = guest.view();
   const LoadOptions options{.high_memory = GuestAddress(kMiB)};
   const ImageSource cursor = ImageSource::from_bytes(kernel.bytes);
-  load_into(memory.view(), cursor, options);
-  bench.run("linux-loader/x_load_vmlinux_cursor",
-            [&] { load_into(memory.view(), cursor, options); });
-  bench.run("linux-loader/x_load_vmlinux_file",
-            [&] { load_into(memory.view(), *kernel.file, options); });
+  load_into(memory, cursor, options);
+  bench.run("linux-loader/x_load_vmlinux_cursor", [&] { load_into(memory, cursor, options); });
+  bench.run("linux-loader/x_load_vmlinux_file", [&] { load_into(memory, *kernel.file, options); });
   // As a VMM does it: memory is fresh, so it is known to be zero, and large pages are asked for.
   const LoadOptions fresh{.high_memory = GuestAddress(kMiB), .memory_is_zero = true};
   const RegionConfig config{.base = GuestAddress(0),

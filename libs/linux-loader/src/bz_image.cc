@@ -3,6 +3,7 @@
 // The Linux/x86 boot protocol: https://docs.kernel.org/arch/x86/boot.html
 
 #include <algorithm>
+#include <cstring>
 
 #include "formats.h"
 #include "vmm/base/endian.h"
@@ -48,7 +49,7 @@ struct Header {
   bool entry64 = false;
 };
 
-Result<Header> parse(const Input& in) {
+Result<void> parse(const Input& in, Header& header) {
   if (in.head.size() < kHeaderEnd) return fail(LoadError::kTruncated);
   const std::byte* at = in.head.data();
   const auto version = load_le<std::uint16_t>(at + kVersion);
@@ -57,7 +58,6 @@ Result<Header> parse(const Input& in) {
     return fail(LoadError::kBzImageLow);
   }
   const auto sectors = load_le<std::uint8_t>(at + kSetupSects);
-  Header header;
   header.payload = (std::uint64_t{sectors == 0 ? std::uint8_t{4} : sectors} + 1) * kSector;
   if (in.source.size() <= header.payload) return fail(LoadError::kTruncated);
   header.payload_bytes = in.source.size() - header.payload;
@@ -80,7 +80,7 @@ Result<Header> parse(const Input& in) {
     header.init_size = load_le<std::uint32_t>(at + kInitSize);
   }
   header.entry64 = version >= 0x20c && (load_le<std::uint16_t>(at + kXLoadFlags) & kEntry64) != 0;
-  return header;
+  return {};
 }
 
 /// The first address behind the memory that the kernel uses before it parses its memory map.
@@ -99,21 +99,30 @@ Result<GuestAddress> run_time_end(const Input& in, const Header& header, GuestAd
   return std::max(*end, file_end);
 }
 
-SetupHeader copy_header(std::span<const std::byte> head, GuestAddress load) {
-  SetupHeader setup;
+void copy_header(std::span<const std::byte> head, GuestAddress load, SetupHeader& setup) {
   // The jump over the header says where it ends.
   const std::size_t end = kJumpEnd + load_le<std::uint8_t>(head.data() + kJumpOffset);
   setup.size = std::clamp(end, kInitSize + 4, kHeaderEnd) - SetupHeader::kOffset;
-  std::copy_n(head.data() + SetupHeader::kOffset, setup.size, setup.storage.data());
+  std::memcpy(setup.storage.data(), head.data() + SetupHeader::kOffset, SetupHeader::kMaxSize);
   store_le(setup.storage.data() + (kCode32Start - SetupHeader::kOffset),
            static_cast<std::uint32_t>(load.raw()));
-  return setup;
+}
+
+Result<LoadedKernel> loaded(const Input& in, const Header& header, GuestAddress load,
+                            GuestAddress end, GuestAddress entry) {
+  Result<LoadedKernel> kernel(std::in_place, KernelFormat::kBzImage, load, end, entry);
+  kernel->entry_is_32bit = !header.entry64;
+  copy_header(in.head, load, kernel->setup_header);
+  kernel->cmdline_capacity = std::size_t{header.cmdline_size} + 1;
+  kernel->initrd_limit = GuestAddress(std::uint64_t{header.initrd_addr_max} + 1);
+  return kernel;
 }
 
 }  // namespace
 
 Result<LoadedKernel> load_bz_image(const Input& in) {
-  VMM_TRY(const Header header, parse(in));
+  Header header;
+  VMM_TRY_DO(parse(in, header));
   const GuestAddress high = in.options.high_memory;
   const GuestAddress load = in.options.base.value_or(GuestAddress(header.code32_start));
   if (GuestAddress(header.code32_start) < high || load < high) {
@@ -125,16 +134,7 @@ Result<LoadedKernel> load_bz_image(const Input& in) {
   if (load.raw() > UINT32_MAX) return fail(LoadError::kOutsideRam);  // code32_start holds it
   VMM_TRY(const GuestAddress end, run_time_end(in, header, load, *file_end));
   VMM_TRY_DO(in.source.load(header.payload, header.payload_bytes, in.memory, load));
-  LoadedKernel kernel{.format = KernelFormat::kBzImage,
-                      .load = load,
-                      .end = end,
-                      .entry = *entry,
-                      .entry_is_32bit = !header.entry64,
-                      .pvh_entry = std::nullopt,
-                      .setup_header = copy_header(in.head, load),
-                      .cmdline_capacity = std::size_t{header.cmdline_size} + 1,
-                      .initrd_limit = GuestAddress(std::uint64_t{header.initrd_addr_max} + 1)};
-  return kernel;
+  return loaded(in, header, load, end, *entry);
 }
 
 }  // namespace vmm::linux_loader

@@ -21,6 +21,8 @@ constexpr std::uint32_t kPtLoad = 1;
 constexpr std::uint32_t kPtNote = 4;
 constexpr std::uint32_t kPvhNoteType = 18;
 constexpr std::size_t kNoteHeaderBytes = 12;
+constexpr std::size_t kPvhNoteBytes = kNoteHeaderBytes + 4 + 4;  // a name of 4 bytes, an address
+constexpr std::size_t kNoteWindow = 1024;  // those of a kernel fit: read at once
 
 struct ProgramHeader {
   std::uint32_t type;
@@ -114,7 +116,9 @@ Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header)
     const Segment& other = elf.segment[i];
     if (*start < other.end && other.start < *end) return fail(LoadError::kElfOverlap);
   }
-  VMM_TRY_DO(require_ram(in.memory, GuestAddress(*start), header.memsz));
+  if (!in.memory.check_range(GuestAddress(*start), header.memsz)) {
+    return fail(LoadError::kOutsideRam);
+  }
   elf.segment[elf.segments++] = {.offset = header.offset,
                                  .filesz = header.filesz,
                                  .memsz = header.memsz,
@@ -144,52 +148,81 @@ Result<void> parse(const Input& in, Elf& elf) {
   return {};
 }
 
+/// Where an address of the file's is in guest memory, when one of the segments holds it; `field`
+/// is the address that the file gives those.
+std::optional<GuestAddress> find(const Elf& elf, std::uint64_t Segment::* field,
+                                 std::uint64_t address) {
+  for (std::size_t i = 0; i < elf.segments; ++i) {
+    const Segment& segment = elf.segment[i];
+    const std::uint64_t offset = address - segment.*field;
+    if (offset < segment.memsz) return GuestAddress(segment.start + offset);
+  }
+  return std::nullopt;
+}
+
 /// Where the entry point is in guest memory. e_entry is a physical address in x86 and unikernel
 /// images, and a virtual one in arm64 and riscv64 vmlinux files.
 Result<GuestAddress> entry_address(const Input& in, const Elf& elf) {
-  const auto entry = [&]() -> std::optional<GuestAddress> {
-    for (const auto field : {&Segment::paddr, &Segment::vaddr}) {
-      for (std::size_t i = 0; i < elf.segments; ++i) {
-        const std::uint64_t from = elf.segment[i].*field;
-        if (elf.entry >= from && elf.entry - from < elf.segment[i].memsz) {
-          return GuestAddress(elf.segment[i].start).checked_add(elf.entry - from);
-        }
-      }
-    }
-    return GuestAddress(elf.entry).checked_add(elf.base);
-  }();
+  std::optional<GuestAddress> entry = find(elf, &Segment::paddr, elf.entry);
+  if (!entry) entry = find(elf, &Segment::vaddr, elf.entry);
+  const bool outside = !entry;
+  if (outside) entry = GuestAddress(elf.entry).checked_add(elf.base);
   if (!entry) return fail(LoadError::kOverflow);
   if (*entry < in.options.high_memory) return fail(LoadError::kBadEntry);
-  if (!require_ram(in.memory, *entry, 1)) return fail(LoadError::kBadEntry);
+  // Segments are in RAM.
+  if (outside && !in.memory.contains(*entry)) return fail(LoadError::kBadEntry);
   return *entry;
 }
 
 /// `value` up to the next multiple of 4, without overflow.
 constexpr std::uint64_t padded(std::uint32_t value) { return (std::uint64_t{value} + 3) & ~3ull; }
 
+/// A note segment, of which a window is at hand.
+class Notes {
+ public:
+  Notes(const Input& in, const NoteRange& range) : in_(in), range_(range) {}  // NOLINT: no storage
+
+  [[nodiscard]] std::uint64_t left() const { return range_.filesz - at_; }
+  void skip(std::uint64_t bytes) { at_ += bytes; }
+  /// Up to `bytes` bytes from here, fewer at the end.
+  Result<std::span<const std::byte>> peek(std::size_t bytes) {
+    bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, left()));
+    if (!fits<std::uint64_t>(at_ - window_at_, bytes, window_.size())) {
+      const auto more = static_cast<std::size_t>(std::min<std::uint64_t>(scratch_.size(), left()));
+      VMM_TRY(window_, in_.peek(range_.offset + at_, std::span(scratch_).first(more)));
+      window_at_ = at_;
+    }
+    return window_.subspan(static_cast<std::size_t>(at_ - window_at_), bytes);
+  }
+
+ private:
+  const Input& in_;
+  NoteRange range_;
+  std::uint64_t at_ = 0;  // within the segment, as is the next
+  std::uint64_t window_at_ = 0;
+  std::span<const std::byte> window_;
+  std::array<std::byte, kNoteWindow> scratch_;
+};
+
 /// Looks for the PVH note in one note segment.
-Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& notes,
+Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& range,
                                            std::size_t* budget) {
-  if (!fits(notes.offset, notes.filesz, in.source.size())) return fail(LoadError::kTruncated);
-  std::uint64_t at = 0;  // within the segment
-  while (notes.filesz - at >= kNoteHeaderBytes) {
+  if (!fits(range.offset, range.filesz, in.source.size())) return fail(LoadError::kTruncated);
+  Notes notes(in, range);
+  while (notes.left() >= kNoteHeaderBytes) {
     if ((*budget)-- == 0) return fail(LoadError::kBadPvhNote);
-    // The header and, if this is our note, its 4-byte name.
-    std::array<std::byte, kNoteHeaderBytes + 8> scratch;
-    const auto bytes =
-        static_cast<std::size_t>(std::min<std::uint64_t>(scratch.size(), notes.filesz - at));
-    VMM_TRY(const auto note, in.peek(notes.offset + at, std::span(scratch).first(bytes)));
+    VMM_TRY(const auto note, notes.peek(kPvhNoteBytes));
     const auto name_bytes = load_le<std::uint32_t>(note.data());
     const auto desc_bytes = load_le<std::uint32_t>(note.data() + 4);
     const auto type = load_le<std::uint32_t>(note.data() + 8);
-    if (type == kPvhNoteType && name_bytes == 4 && bytes >= kNoteHeaderBytes + 4 &&
+    if (type == kPvhNoteType && name_bytes == 4 && note.size() >= kNoteHeaderBytes + 4 &&
         std::memcmp(note.data() + kNoteHeaderBytes, "Xen", 4) == 0) {
-      if (desc_bytes < 4 || bytes < scratch.size()) return fail(LoadError::kBadPvhNote);
+      if (desc_bytes < 4 || note.size() < kPvhNoteBytes) return fail(LoadError::kBadPvhNote);
       return GuestAddress(load_le<std::uint32_t>(note.data() + kNoteHeaderBytes + 4));
     }
     const std::uint64_t size = kNoteHeaderBytes + padded(name_bytes) + padded(desc_bytes);
-    if (size > notes.filesz - at) break;
-    at += size;
+    if (size > notes.left()) break;
+    notes.skip(size);
   }
   return std::optional<GuestAddress>();
 }
@@ -201,7 +234,7 @@ Result<std::optional<GuestAddress>> pvh_entry(const Input& in, const Elf& elf) {
   for (std::size_t i = 0; i < elf.notes; ++i) {
     VMM_TRY(const auto entry, pvh_in(in, elf.note[i], &budget));
     if (!entry) continue;
-    if (!require_ram(in.memory, *entry, 1)) return fail(LoadError::kBadEntry);
+    if (!in.memory.contains(*entry)) return fail(LoadError::kBadEntry);
     return entry;
   }
   return std::optional<GuestAddress>();
@@ -216,6 +249,21 @@ Result<void> load_segment(const Input& in, const Segment& segment) {
   return fill_zero(in.memory, bss, segment.memsz - segment.filesz);
 }
 
+Result<LoadedKernel> loaded(const Input& in, const Elf& elf, GuestAddress entry,
+                            std::optional<GuestAddress> pvh_entry) {
+  std::uint64_t load = elf.segment[0].start;
+  std::uint64_t end = elf.segment[0].end;
+  for (std::size_t i = 1; i < elf.segments; ++i) {
+    load = std::min(load, elf.segment[i].start);
+    end = std::max(end, elf.segment[i].end);
+  }
+  Result<LoadedKernel> kernel(std::in_place, KernelFormat::kElf, GuestAddress(load),
+                              GuestAddress(end), entry);
+  kernel->pvh_entry = pvh_entry;
+  kernel->cmdline_capacity = cmdline_capacity(in.options.arch);
+  return kernel;
+}
+
 }  // namespace
 
 Result<LoadedKernel> load_elf(const Input& in) {
@@ -223,21 +271,8 @@ Result<LoadedKernel> load_elf(const Input& in) {
   VMM_TRY_DO(parse(in, elf));
   VMM_TRY(const GuestAddress entry, entry_address(in, elf));
   VMM_TRY(const auto pvh, pvh_entry(in, elf));
-  std::uint64_t load = elf.segment[0].start;
-  std::uint64_t end = elf.segment[0].end;
-  for (std::size_t i = 0; i < elf.segments; ++i) {
-    load = std::min(load, elf.segment[i].start);
-    end = std::max(end, elf.segment[i].end);
-    VMM_TRY_DO(load_segment(in, elf.segment[i]));
-  }
-  LoadedKernel kernel{.format = KernelFormat::kElf,
-                      .load = GuestAddress(load),
-                      .end = GuestAddress(end),
-                      .entry = entry,
-                      .pvh_entry = pvh,
-                      .setup_header = {},
-                      .cmdline_capacity = cmdline_capacity(in.options.arch)};
-  return kernel;
+  for (std::size_t i = 0; i < elf.segments; ++i) VMM_TRY_DO(load_segment(in, elf.segment[i]));
+  return loaded(in, elf, entry, pvh);
 }
 
 }  // namespace vmm::linux_loader

@@ -54,8 +54,9 @@ enum class Content : std::uint8_t {
 /// What a source that begins with `head` holds, by its magic numbers.
 [[nodiscard]] Content detect(std::span<const std::byte> head);
 
-Result<LoadedKernel> load_elf(const Input& in);
-Result<LoadedKernel> load_bz_image(const Input& in);
-Result<LoadedKernel> load_image(const Input& in, Arch arch);
+// Not inlined, so that each pays for its own stack frame only.
+[[gnu::noinline]] Result<LoadedKernel> load_elf(const Input& in);
+[[gnu::noinline]] Result<LoadedKernel> load_bz_image(const Input& in);
+[[gnu::noinline]] Result<LoadedKernel> load_image(const Input& in, Arch arch);
 
 }  // namespace vmm::linux_loader

@@ -46,13 +46,9 @@ Result<LoadedKernel> load_image(const Input& in, Arch arch) {
   VMM_TRY_DO(require_ram(in.memory, *load, bytes));
   VMM_TRY_DO(in.source.load(0, in.source.size(), in.memory, *load));
   // What follows the file is the kernel's BSS, which it clears itself.
-  LoadedKernel kernel{.format = arm ? KernelFormat::kArm64Image : KernelFormat::kRiscv64Image,
-                      .load = *load,
-                      .end = *end,
-                      .entry = *load,
-                      .pvh_entry = std::nullopt,
-                      .setup_header = {},
-                      .cmdline_capacity = cmdline_capacity(arch)};
+  const auto format = arm ? KernelFormat::kArm64Image : KernelFormat::kRiscv64Image;
+  Result<LoadedKernel> kernel(std::in_place, format, *load, *end, *load);
+  kernel->cmdline_capacity = cmdline_capacity(arch);
   return kernel;
 }
 

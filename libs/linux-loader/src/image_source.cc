@@ -6,9 +6,6 @@
 
 #include <cerrno>
 
-#include "ram.h"
-#include "vmm/base/checked.h"
-
 namespace vmm::linux_loader {
 
 ImageSource ImageSource::from_bytes(std::span<const std::byte> bytes) {
@@ -34,31 +31,23 @@ Result<ImageSource> ImageSource::part(std::uint64_t offset, std::uint64_t bytes)
   return part;
 }
 
-Result<std::span<const std::byte>> ImageSource::peek(std::uint64_t offset,
-                                                     std::span<std::byte> scratch) const {
-  if (!fits<std::uint64_t>(offset, scratch.size(), size_)) return fail(LoadError::kTruncated);
-  if (fd_ < 0) return std::span(data_ + offset, scratch.size());
-  for (std::size_t done = 0; done < scratch.size();) {
-    const ssize_t n = ::pread(fd_, scratch.data() + done, scratch.size() - done,
-                              static_cast<off_t>(start_ + offset + done));
+Result<void> ImageSource::read_file(std::uint64_t offset, std::span<std::byte> to) const {
+  for (std::uint64_t at = start_ + offset; !to.empty();) {
+    const ssize_t n = ::pread(fd_, to.data(), to.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail(Error::from_errno("read"));
     if (n == 0) return fail(LoadError::kTruncated);  // it shrank
-    done += static_cast<std::size_t>(n);
+    at += static_cast<std::uint64_t>(n);
+    to = to.subspan(static_cast<std::size_t>(n));
   }
-  return std::span<const std::byte>(scratch);
+  return {};
 }
 
-Result<void> ImageSource::load(std::uint64_t offset, std::uint64_t bytes,
-                               vm_memory::MemoryView memory, GuestAddress at) const {
-  if (!fits(offset, bytes, size_)) return fail(LoadError::kTruncated);
-  if (fd_ < 0) {
-    if (!memory.write_bytes(at, {data_ + offset, bytes})) return fail(LoadError::kOutsideRam);
-    return {};
-  }
-  VMM_TRY_DO(require_ram(memory, at, bytes));
+Result<void> ImageSource::load_file(std::uint64_t offset, std::uint64_t bytes,
+                                    vm_memory::MemoryView memory, GuestAddress at) const {
   const auto read = memory.read_from_file(fd_, start_ + offset, at, bytes);
   if (read) return {};
+  if (!memory.check_range(at, bytes)) return fail(LoadError::kOutsideRam);
   if (read.error().is_os(ENODATA)) return fail(LoadError::kTruncated);
   return fail(read.error());
 }

@@ -14,35 +14,56 @@ namespace {
 
 using namespace std::string_view_literals;
 
-bool has(std::span<const std::byte> head, std::size_t offset, std::string_view magic) {
-  return fits(offset, magic.size(), head.size()) &&
-         std::memcmp(head.data() + offset, magic.data(), magic.size()) == 0;
-}
-
+/// Bytes at an offset of a file, at most eight, in the form of one masked word.
 struct Magic {
-  Content content;
+  consteval Magic(std::size_t at, std::string_view text) : offset(at), size(text.size()) {
+    for (std::size_t i = 0; i < size; ++i) {
+      word |= std::uint64_t{static_cast<unsigned char>(text[i])} << (8 * i);
+      mask |= std::uint64_t{0xff} << (8 * i);
+    }
+  }
+
   std::size_t offset;
-  std::string_view bytes;
+  std::size_t size;
+  std::uint64_t word = 0;
+  std::uint64_t mask = 0;
 };
 
-constexpr Magic kMagics[] = {
-    {Content::kElf, 0,
-     "\x7f"
-     "ELF"sv},
-    {Content::kBzImage, 0x202, "HdrS"sv},
-    {Content::kEfiZboot, 0, "MZ\0\0zimg"sv},
-    {Content::kArm64Image, 0x38, "ARM\x64"sv},
-    {Content::kRiscv64Image, 0x38, "RSC\x05"sv},
-    {Content::kGzip, 0, "\x1f\x8b"sv},
-    {Content::kZstd, 0, "\x28\xb5\x2f\xfd"sv},
-    {Content::kOtherCompressed, 0, "BZh"sv},
-    {Content::kOtherCompressed, 0,
-     "\xfd"
-     "7zXZ\0"sv},
-    {Content::kOtherCompressed, 0, "\x5d\0\0"sv},
-    {Content::kOtherCompressed, 0, "\x02\x21\x4c\x18"sv},
-    {Content::kOtherCompressed, 0, "\x04\x22\x4d\x18"sv},
-    {Content::kOtherCompressed, 0, "\x89LZO\0"sv},
+bool has(std::span<const std::byte> head, const Magic& magic) {
+  if (head.size() >= magic.offset + sizeof(magic.word)) [[likely]] {
+    return (load_le<std::uint64_t>(head.data() + magic.offset) & magic.mask) == magic.word;
+  }
+  std::array<std::byte, sizeof(magic.word)> bytes{};
+  if (!fits(magic.offset, magic.size, head.size())) return false;
+  std::memcpy(bytes.data(), head.data() + magic.offset, magic.size);
+  return load_le<std::uint64_t>(bytes.data()) == magic.word;
+}
+
+struct KnownMagic {
+  Content content;
+  Magic magic;
+};
+
+constexpr KnownMagic kMagics[] = {
+    {Content::kElf,
+     {0,
+      "\x7f"
+      "ELF"sv}},
+    {Content::kBzImage, {0x202, "HdrS"sv}},
+    {Content::kEfiZboot, {0, "MZ\0\0zimg"sv}},
+    {Content::kArm64Image, {0x38, "ARM\x64"sv}},
+    {Content::kRiscv64Image, {0x38, "RSC\x05"sv}},
+    {Content::kGzip, {0, "\x1f\x8b"sv}},
+    {Content::kZstd, {0, "\x28\xb5\x2f\xfd"sv}},
+    {Content::kOtherCompressed, {0, "BZh"sv}},
+    {Content::kOtherCompressed,
+     {0,
+      "\xfd"
+      "7zXZ\0"sv}},
+    {Content::kOtherCompressed, {0, "\x5d\0\0"sv}},
+    {Content::kOtherCompressed, {0, "\x02\x21\x4c\x18"sv}},
+    {Content::kOtherCompressed, {0, "\x04\x22\x4d\x18"sv}},
+    {Content::kOtherCompressed, {0, "\x89LZO\0"sv}},
 };
 
 Result<LoadedKernel> load_plain(const Input& in, Content content) {
@@ -93,16 +114,16 @@ Result<LoadedKernel> load_zboot(const Input& in) {
   const auto offset = load_le<std::uint32_t>(in.head.data() + 8);
   const auto bytes = load_le<std::uint32_t>(in.head.data() + 12);
   VMM_TRY(const ImageSource packed, in.source.part(offset, bytes));
-  if (has(in.head, 24, "gzip\0"sv)) return load_compressed(in, packed, Content::kGzip);
-  if (has(in.head, 24, "zstd"sv)) return load_compressed(in, packed, Content::kZstd);
+  if (has(in.head, {24, "gzip\0"sv})) return load_compressed(in, packed, Content::kGzip);
+  if (has(in.head, {24, "zstd"sv})) return load_compressed(in, packed, Content::kZstd);
   return fail(LoadError::kUnsupportedCompression);
 }
 
 }  // namespace
 
 Content detect(std::span<const std::byte> head) {
-  for (const Magic& magic : kMagics) {
-    if (has(head, magic.offset, magic.bytes)) return magic.content;
+  for (const KnownMagic& known : kMagics) {
+    if (has(head, known.magic)) return known.content;
   }
   return Content::kUnknown;
 }

@@ -199,12 +199,17 @@ inline Result<std::size_t> move_some(int fd, off_t position, const MemoryView& m
   return result;
 }
 
+Error nothing_moved(Direction direction) {
+  return Error::os(direction == Direction::kToGuest ? ENODATA : EIO, name_of(direction));
+}
+
+/// What move_all() does, for what takes several calls or regions.
 template <Direction kDirection>
-Result<void> move_all(int fd, std::optional<std::uint64_t> offset, const MemoryView& memory,
-                      GuestAddress address, std::uint64_t bytes) {
+[[gnu::noinline]] Result<void> move_in_steps(int fd, std::optional<std::uint64_t> offset,
+                                             const MemoryView& memory, GuestAddress address,
+                                             std::uint64_t bytes) {
   VMM_TRY_DO(memory.check(address, bytes));
-  std::uint64_t moved = 0;
-  while (moved < bytes) {
+  for (std::uint64_t moved = 0; moved < bytes;) {
     off_t at = kOwnPosition;
     if (offset) {
       VMM_TRY(at, position(*offset, moved, kDirection));
@@ -212,13 +217,32 @@ Result<void> move_all(int fd, std::optional<std::uint64_t> offset, const MemoryV
     VMM_TRY(
         const std::size_t n,
         move_some<kDirection>(fd, at, memory, GuestAddress(address.raw() + moved), bytes - moved));
-    if (n == 0) {
-      const int error = kDirection == Direction::kToGuest ? ENODATA : EIO;
-      return fail(Error::os(error, name_of(kDirection)));
-    }
+    if (n == 0) return fail(nothing_moved(kDirection));
     moved += n;
   }
   return {};
+}
+
+/// Nearly always it is one region and one call.
+template <Direction kDirection>
+Result<void> move_all(int fd, std::optional<std::uint64_t> offset, const MemoryView& memory,
+                      GuestAddress address, std::uint64_t bytes) {
+  const std::optional<off_t> at = offset ? checked_cast<off_t>(*offset) : kOwnPosition;
+  const Result<GuestSlice, MemoryError> slice = memory.slice(address, bytes);
+  if (!slice || !at || bytes == 0) [[unlikely]]
+    return move_in_steps<kDirection>(fd, offset, memory, address, bytes);
+  const ssize_t done = call_one<kDirection>(fd, *at, slice->unsafe_iovec());
+  const Result<std::size_t> result = result_of(done, kDirection);
+  if constexpr (kDirection == Direction::kToGuest) slice->mark_dirty(0, written_by(done));
+  if (!result) [[unlikely]]
+    return fail(result.error());
+  const std::uint64_t moved = *result;
+  if (moved == bytes) [[likely]]
+    return {};
+  if (moved == 0) return fail(nothing_moved(kDirection));
+  if (offset) *offset += moved;
+  return move_in_steps<kDirection>(fd, offset, memory, GuestAddress(address.raw() + moved),
+                                   bytes - moved);
 }
 
 msghdr message_of(IoVecs<kMaxSlicesPerCall>& vecs, Slices slices) {

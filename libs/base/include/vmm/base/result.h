@@ -92,6 +92,11 @@ class [[nodiscard]] Result {
   constexpr Result()
     requires std::is_void_v<T>
       : s_(std::in_place_index<0>) {}
+  /// Makes the value in its place: for one that is large to move.
+  template <class... Args>
+    requires std::is_constructible_v<Value, Args...>
+  constexpr explicit Result(std::in_place_t, Args&&... args)
+      : s_(std::in_place_index<0>, std::forward<Args>(args)...) {}
   template <class U = Value>
     requires(std::is_convertible_v<U, Value> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
   constexpr Result(U&& value)  // NOLINT(google-explicit-constructor)

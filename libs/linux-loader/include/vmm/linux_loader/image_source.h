@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 
+#include "vmm/base/checked.h"
 #include "vmm/base/guest_address.h"
 #include "vmm/base/result.h"
+#include "vmm/linux_loader/load_error.h"
 #include "vmm/vm_memory/memory_view.h"
 
 namespace vmm::linux_loader {
@@ -31,15 +33,30 @@ class ImageSource {
   /// The scratch.size() bytes at `offset`: the source's own, or read into `scratch`.
   /// Errors: kTruncated, the errno of pread(2).
   [[nodiscard]] Result<std::span<const std::byte>> peek(std::uint64_t offset,
-                                                        std::span<std::byte> scratch) const;
+                                                        std::span<std::byte> scratch) const {
+    if (!fits<std::uint64_t>(offset, scratch.size(), size_)) return fail(LoadError::kTruncated);
+    if (fd_ < 0) return std::span(data_ + offset, scratch.size());
+    VMM_TRY_DO(read_file(offset, scratch));
+    return std::span<const std::byte>(scratch);
+  }
   /// Puts the `bytes` bytes at `offset` into guest memory at `at`.
   /// Errors: kTruncated, kOutsideRam (both before anything is written), the errno of pread(2).
-  [[nodiscard]] Result<void> load(std::uint64_t offset, std::uint64_t bytes,
-                                  vm_memory::MemoryView memory, GuestAddress at) const;
+  [[nodiscard, gnu::always_inline]] inline Result<void> load(std::uint64_t offset,
+                                                             std::uint64_t bytes,
+                                                             vm_memory::MemoryView memory,
+                                                             GuestAddress at) const {
+    if (!fits(offset, bytes, size_)) return fail(LoadError::kTruncated);
+    if (fd_ >= 0) return load_file(offset, bytes, memory, at);
+    if (!memory.write_bytes(at, {data_ + offset, bytes})) return fail(LoadError::kOutsideRam);
+    return {};
+  }
 
  private:
   ImageSource(const std::byte* data, int fd, std::uint64_t size)
       : data_(data), size_(size), fd_(fd) {}
+  [[nodiscard]] Result<void> read_file(std::uint64_t offset, std::span<std::byte> to) const;
+  [[nodiscard]] Result<void> load_file(std::uint64_t offset, std::uint64_t bytes,
+                                       vm_memory::MemoryView memory, GuestAddress at) const;
 
   const std::byte* data_;    // null for a file
   std::uint64_t start_ = 0;  // in the file

@@ -59,7 +59,7 @@ struct LoadedKernel {
   bool entry_is_32bit = false;              ///< a bzImage without a 64-bit entry point
   std::optional<GuestAddress> pvh_entry{};  ///< 32-bit PVH entry of an x86_64 ELF with its note
   SetupHeader setup_header{};               ///< of a bzImage, with code32_start as loaded
-  std::size_t cmdline_capacity;             ///< bytes of command line it takes, with the NUL
+  std::size_t cmdline_capacity = 0;         ///< bytes of command line it takes, with the NUL
   /// An initrd must lie below it (initrd_addr_max of a bzImage).
   GuestAddress initrd_limit{~std::uint64_t{0}};
 };

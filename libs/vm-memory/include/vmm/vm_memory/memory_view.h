@@ -57,7 +57,8 @@ class MemoryView {
   [[nodiscard]] GuestAddress last_address() const;
   /// Whether all of the range is RAM, in as many regions as it takes.
   [[nodiscard]] bool check_range(GuestAddress address, std::uint64_t bytes) const {
-    return check(address, bytes).has_value();
+    const At found = at(address, bytes);
+    return found.host != nullptr || is_ram(found.place, bytes);
   }
   /// The same with the reason. Errors: kUnmapped, kPartial, kOverflow.
   [[nodiscard]] Result<void, MemoryError> check(GuestAddress address, std::uint64_t bytes) const {
