@@ -82,9 +82,10 @@ struct ResultStorage<V, E, false> {
 /// A value of type T, or the reason E why there is none.
 ///
 /// The names are those of std::expected (C++23) and only the subset below is
-/// offered (and Uninitialized), so that one alias can replace this class once
-/// every supported compiler has a usable <expected>. Unlike libstdc++ 12's, the class itself is
-/// [[nodiscard]], and it is trivially copyable when T and E are.
+/// offered, and Uninitialized besides, so that little stands in the way of an
+/// alias once every supported compiler has a usable <expected>. Unlike
+/// libstdc++ 12's, the class itself is [[nodiscard]], and it is trivially
+/// copyable when T and E are.
 template <class T, class E = Error>
 class [[nodiscard]] Result {
   using Value = std::conditional_t<std::is_void_v<T>, detail::Unit, T>;

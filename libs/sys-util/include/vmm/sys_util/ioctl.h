@@ -18,7 +18,7 @@ struct IoctlRequest {
 /// Calls ioctl(2) once and returns its non-negative answer; EINTR is an error like any other.
 ///
 /// The argument is always passed: KVM refuses argument-less requests whose register holds garbage.
-/// Errors: the errno of the call, with the request's name. errno itself does not tell.
+/// Errors: the errno of the call, with the request's name. errno itself is not part of the answer.
 inline Result<int> ioctl(int fd, IoctlRequest request, std::uintptr_t argument = 0) {
   const int answer = detail::raw_ioctl(fd, request.number, argument);
   if (answer < 0) [[unlikely]]

@@ -18,7 +18,7 @@ namespace vmm::sys_util::detail {
 /// raw_ioctl() through the C library.
 int libc_ioctl(int fd, unsigned long request, std::uintptr_t argument) noexcept;
 
-/// ioctl(2): the kernel's answer, or the errno value negated. errno is not touched, or set too.
+/// ioctl(2): the kernel's answer, or the errno value negated. errno may be set, too, or not.
 ///
 /// One instruction of the processor where we know it. The C library adds nothing to ioctl(2), which
 /// is no cancellation point, but a variadic call and errno in thread-local storage: more
