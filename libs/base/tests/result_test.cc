@@ -57,6 +57,34 @@ TEST_CASE("a result moves values that cannot be copied", "[result]") {
   CHECK(to.error().is_os(ENOENT));
 }
 
+struct Plain {
+  std::uint64_t words[40];
+};
+static_assert(std::is_constructible_v<Result<Plain>, Uninitialized>);
+static_assert(!std::is_convertible_v<Uninitialized, Result<Plain>>);
+static_assert(!std::is_constructible_v<Result<std::unique_ptr<int>>, Uninitialized>);
+
+// As a call that fills a structure in, or not.
+Result<Plain> filled(bool well) {
+  Result<Plain> result{Uninitialized()};
+  if (well) {
+    for (std::uint64_t& word : result->words) word = 7;
+  } else {
+    result = fail(Error::os(EIO, "fill in"));
+  }
+  return result;
+}
+
+TEST_CASE("a result can be filled in in place, or become an error", "[result]") {
+  const Result<Plain> good = filled(true);
+  REQUIRE(good.has_value());
+  CHECK(good->words[0] == 7);
+  CHECK(good->words[39] == 7);
+  const Result<Plain> bad = filled(false);
+  REQUIRE_FALSE(bad.has_value());
+  CHECK(bad.error().is_os(EIO));
+}
+
 TEST_CASE("an error names what was attempted and the cause", "[error]") {
   errno = EACCES;
   CHECK(to_string(Error::from_errno("open /dev/kvm")) == "open /dev/kvm: Permission denied");

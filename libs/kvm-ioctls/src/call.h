@@ -21,10 +21,11 @@ inline Result<void> call(int fd, sys_util::IoctlRequest request, const void* arg
   VMM_TRY_DO(sys_util::ioctl(fd, request, argument));
   return {};
 }
-/// For structures that the kernel fills in; built in place, as some are large.
+/// For structures that the kernel fills in completely, as it does for each request of direction
+/// _IOR: they are built in place and not zeroed first, as some are large.
 template <class T>
 Result<T> read(int fd, sys_util::IoctlRequest request) {
-  Result<T> value = T{};
+  Result<T> value{Uninitialized()};
   const auto answer = sys_util::ioctl(fd, request, static_cast<void*>(&*value));
   if (!answer) [[unlikely]]
     value = fail(answer.error());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/kvm_ioctls/vcpu.h"
 
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,8 +61,9 @@ Result<Vcpu> Vcpu::adopt(Parts parts) {
 }
 
 Result<VcpuExit> Vcpu::run() {
-  if (::ioctl(fd_.get(), KVM_RUN, 0) < 0) [[unlikely]]
-    return run_failed(errno);
+  const int answer = sys_util::detail::raw_ioctl(fd_.get(), KVM_RUN, 0);
+  if (answer < 0) [[unlikely]]
+    return run_failed(-answer);
   return decode_exit(page_);
 }
 
@@ -80,14 +80,13 @@ Result<VcpuExit> Vcpu::run_failed(int error) {
 Result<std::optional<VcpuExit>> Vcpu::complete_pending_io() {
   std::uint8_t* flag = immediate_exit(*run_);
   __atomic_fetch_or(flag, kByOwner, __ATOMIC_RELAXED);
-  const int answer = ::ioctl(fd_.get(), KVM_RUN, 0);
-  const int error = errno;
+  const int answer = sys_util::detail::raw_ioctl(fd_.get(), KVM_RUN, 0);
   __atomic_fetch_and(flag, static_cast<std::uint8_t>(~kByOwner), __ATOMIC_RELAXED);
   if (answer >= 0) {
     VMM_TRY(const VcpuExit exit, decode_exit(page_));
     return std::optional<VcpuExit>(exit);
   }
-  VMM_TRY(const VcpuExit exit, run_failed(error));
+  VMM_TRY(const VcpuExit exit, run_failed(-answer));
   if (std::holds_alternative<exits::Interrupted>(exit)) return std::optional<VcpuExit>();
   return std::optional<VcpuExit>(exit);
 }

@@ -3,20 +3,13 @@
 
 #include <sys/ioctl.h>
 
-namespace vmm::sys_util {
+#include <cerrno>
 
-Result<int> ioctl(int fd, IoctlRequest request, std::uintptr_t argument) {
-  const int answer = ::ioctl(fd, request.number, argument);
-  if (answer < 0) return fail(Error::from_errno(request.name));
-  return answer;
+namespace vmm::sys_util::detail {
+
+int libc_ioctl(int fd, unsigned long request, std::uintptr_t argument) noexcept {
+  const int answer = ::ioctl(fd, request, argument);
+  return answer < 0 ? -errno : answer;
 }
 
-Result<int> ioctl(int fd, IoctlRequest request, void* argument) {
-  return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
-}
-
-Result<int> ioctl(int fd, IoctlRequest request, const void* argument) {
-  return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
-}
-
-}  // namespace vmm::sys_util
+}  // namespace vmm::sys_util::detail

@@ -21,6 +21,9 @@ template <class E>
   return {std::forward<E>(error)};
 }
 
+/// Asks for a Result whose value's memory is not written first; see Result(Uninitialized).
+struct Uninitialized {};
+
 namespace detail {
 
 struct Unit {};  // what a Result<void> holds
@@ -37,6 +40,7 @@ struct ResultStorage {
       : value(std::forward<decltype(args)>(args)...), ok(true) {}
   constexpr explicit ResultStorage(std::in_place_index_t<1>, auto&& arg)
       : error(std::forward<decltype(arg)>(arg)), ok(false) {}
+  explicit ResultStorage(Uninitialized) : ok(true) { ::new (static_cast<void*>(&value)) V; }
 };
 
 template <class V, class E>
@@ -78,9 +82,10 @@ struct ResultStorage<V, E, false> {
 /// A value of type T, or the reason E why there is none.
 ///
 /// The names are those of std::expected (C++23) and only the subset below is
-/// offered, so that one alias can replace this class once every supported
-/// compiler has a usable <expected>. Unlike libstdc++ 12's, the class itself is
-/// [[nodiscard]], and it is trivially copyable when T and E are.
+/// offered, and Uninitialized besides, so that little stands in the way of an
+/// alias once every supported compiler has a usable <expected>. Unlike
+/// libstdc++ 12's, the class itself is [[nodiscard]], and it is trivially
+/// copyable when T and E are.
 template <class T, class E = Error>
 class [[nodiscard]] Result {
   using Value = std::conditional_t<std::is_void_v<T>, detail::Unit, T>;
@@ -105,6 +110,14 @@ class [[nodiscard]] Result {
     requires std::is_constructible_v<E, F>
   constexpr Result(Unexpected<F> e)  // NOLINT(google-explicit-constructor)
       : s_(std::in_place_index<1>, E(std::move(e.error))) {}
+
+  /// A value with the memory's old content, for plain structures that somebody else is about to
+  /// fill in completely: large ones are neither zeroed nor copied. The caller must not let the
+  /// result out before that, or assigns an error. The one thing here that std::expected lacks.
+  explicit Result(Uninitialized)
+    requires(std::is_trivially_copyable_v<Value> &&
+             std::is_trivially_default_constructible_v<Value>)
+      : s_(Uninitialized{}) {}
 
   [[nodiscard]] constexpr bool has_value() const { return s_.ok; }
   constexpr explicit operator bool() const { return s_.ok; }

@@ -5,6 +5,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/sys_util/detail/raw_ioctl.h"
 
 namespace vmm::sys_util {
 
@@ -17,12 +18,21 @@ struct IoctlRequest {
 /// Calls ioctl(2) once and returns its non-negative answer; EINTR is an error like any other.
 ///
 /// The argument is always passed: KVM refuses argument-less requests whose register holds garbage.
-/// Errors: the errno of the call, with the request's name.
-Result<int> ioctl(int fd, IoctlRequest request, std::uintptr_t argument = 0);
+/// Errors: the errno of the call, with the request's name. errno itself is not part of the answer.
+inline Result<int> ioctl(int fd, IoctlRequest request, std::uintptr_t argument = 0) {
+  const int answer = detail::raw_ioctl(fd, request.number, argument);
+  if (answer < 0) [[unlikely]]
+    return fail(Error::os(-answer, request.name));
+  return answer;
+}
 /// The same with a pointer. Kernel-written structures must be passed as non-const pointers.
-Result<int> ioctl(int fd, IoctlRequest request, void* argument);
+inline Result<int> ioctl(int fd, IoctlRequest request, void* argument) {
+  return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
+}
 /// For structures that the kernel only reads.
-Result<int> ioctl(int fd, IoctlRequest request, const void* argument);
+inline Result<int> ioctl(int fd, IoctlRequest request, const void* argument) {
+  return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
+}
 
 }  // namespace vmm::sys_util
 
