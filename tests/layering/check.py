@@ -90,7 +90,7 @@ class Check:
             if name != folder.replace("/", "-"):
                 self.complain("libs/meson.build", 0, f"{name} should live in {name}, not {folder}")
 
-    def library_of(self, path):
+    def home_of(self, path):
         """The row whose folder holds `path`, the deepest one."""
         inside = [(name, folder) for name, folder, _ in self.layers
                   if path.is_relative_to(pathlib.PurePath("libs") / folder)]
@@ -113,7 +113,7 @@ class Check:
         return found
 
     def check_source(self, path, lines):
-        library = self.library_of(path)
+        library = self.home_of(path)
         in_libs = path.parts[0] == "libs"
         public = in_libs and "include" in path.parts
         if in_libs and library is None:
