@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <span>
@@ -89,12 +90,15 @@ void VcpuThread::request_stop() {
 }
 
 // One signal can come too early: just before the thread begins to wait in a write to a console
-// whose reader has stopped. So it is repeated until the thread is out.
+// whose reader has stopped. So it is repeated, ever more rarely, until the thread is out.
 void VcpuThread::join() {
   if (!thread_.joinable()) return;
-  while (const int thread = thread_id_.load()) {
-    (void)kick_.kick(thread, vcpu_signal()).has_value();
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  for (auto wait = std::chrono::milliseconds(1); thread_id_.load() != 0;
+       wait = std::min(2 * wait, std::chrono::milliseconds(100))) {
+    std::this_thread::sleep_for(wait);
+    if (const int thread = thread_id_.load()) {
+      (void)kick_.kick(thread, vcpu_signal()).has_value();
+    }
   }
   thread_.join();
 }
