@@ -123,7 +123,8 @@ Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& val
   std::string_view list = text;
   if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
   const auto parts = split_outside_groups(list, ',');
-  for (const std::string_view part : parts.value_or(std::vector<std::string_view>{})) {
+  if (!parts) return fail(value.error("affinity", "\"" + text + "\" is not [VCPU@[CPUS],...]"));
+  for (const std::string_view part : *parts) {
     const std::size_t at = part.find('@');
     const auto vcpu = parse_integer(part.substr(0, at));
     const auto cpus =

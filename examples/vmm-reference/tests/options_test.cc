@@ -81,6 +81,8 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--cpus", "boot=4,topology=4:1"}, "--cpus: topology"},
       {{"--cpus", "kvm_hyperv=on"}, "--cpus: kvm_hyperv: not offered yet"},
       {{"--cpus", "affinity=[1@2]"}, "--cpus: affinity"},
+      {{"--cpus", "boot=2,affinity=[0@1],[1@2]"}, "--cpus"},
+      {{"--cpus", "boot=2,affinity=\"[0@1],[1@2]\""}, "--cpus: affinity"},
       {{"--cpus", "cores=2"}, "--cpus: cores: unknown key"},
       {{"--memory", "size=0"}, "--memory: size: a VM without memory cannot run"},
       {{"--memory", "size=4097"}, "--memory: size: not a multiple"},
