@@ -3,7 +3,7 @@
 # lab run: one script in L1 (or, with --direct, in a temporary folder of this machine).
 
 run_timeout=120 run_cpu='' run_gic=3 run_smp=1 run_memory=2G run_out='' run_script=''
-run_icount=false run_interactive=false run_direct=false
+run_icount=false run_interactive=false run_direct=false run_beats=false
 run_files=() run_overlays=()
 
 parse_run() {
@@ -98,15 +98,31 @@ qemu_options() {
 # stop: ends what this run has started, and nothing else; gives the terminal back as it was.
 stop() {
   if [[ -n ${child:-} ]] && kill "$child" 2>/dev/null; then wait "$child" || true; fi
+  if [[ -n ${heart:-} ]]; then kill "$heart" 2>/dev/null || true; fi
   if [[ -n ${saved_tty:-} ]]; then stty "$saved_tty" 2>/dev/null || true; fi
   rm -rf "$work"
+}
+
+# QEMU's TCG can lose an interrupt of the emulated CPU: VMRUN and #VMEXIT change the CPU's set of
+# pending interrupts while another of its threads adds one. The local APIC has the interrupt, the
+# CPU does not see it, and as the timer is set anew only by its handler, L1 sleeps for good. Any
+# further interrupt makes the APIC look again: one byte to the console's port does.
+heartbeat() {
+  while sleep 0.25; do printf '\n' || return 0; done 2>/dev/null
 }
 
 # wait_for COMMAND...: runs it under the time limit; its exit status, or 124. The command dies
 # with this script, whatever ends that.
 wait_for() {
   local input=/dev/null status=0 limit=()
-  if $run_interactive; then input=/dev/stdin; fi
+  if $run_interactive; then
+    input=/dev/stdin
+  elif $run_beats; then
+    mkfifo "$work/beats"
+    heartbeat >"$work/beats" &
+    heart=$!
+    input=$work/beats
+  fi
   if [[ $run_timeout != 0 ]]; then
     limit=(setpriv --pdeathsig TERM timeout --foreground --kill-after 5 "$run_timeout")
   fi
@@ -114,6 +130,7 @@ wait_for() {
   child=$!
   wait "$child" || status=$?
   child=''
+  if [[ -n ${heart:-} ]]; then kill "$heart" 2>/dev/null || true; fi
   return "$status"
 }
 
@@ -129,6 +146,7 @@ run_in_l1() {
   make_initrd "$work"
   qemu_options "$work"
   if $run_interactive && [[ -t 0 ]]; then saved_tty=$(stty -g); fi
+  if ! $run_icount; then run_beats=true; fi
   say 'starting the emulated machine'
   wait_for "${qemu[@]}" 2>"$work/stderr" || status=$?
   grep -v "TCG doesn't support requested feature" "$work/stderr" >&2 || true
