@@ -88,15 +88,12 @@ Result<GuestAddress> run_time_end(const Input& in, const Header& header, GuestAd
                                   GuestAddress file_end) {
   if (header.init_size == 0) return file_end;
   // The kernel's own start code moves to an aligned address, not below its preferred one.
-  std::optional<GuestAddress> start = load.align_up(header.alignment);
-  if (!start) return fail(LoadError::kOverflow);
-  if (!header.relocatable || start->raw() < header.pref_address) {
-    start = GuestAddress(header.pref_address);
-  }
-  const auto end = start->checked_add(header.init_size);
-  if (!end) return fail(LoadError::kOverflow);
-  VMM_TRY_DO(require_ram(in.memory, *start, header.init_size));
-  return std::max(*end, file_end);
+  const std::optional<GuestAddress> aligned = load.align_up(header.alignment);
+  if (!aligned) return fail(LoadError::kOverflow);
+  const std::uint64_t start =
+      header.relocatable ? std::max(aligned->raw(), header.pref_address) : header.pref_address;
+  VMM_TRY_DO(require_ram(in.memory, GuestAddress(start), header.init_size));
+  return GuestAddress(std::max(start + header.init_size, file_end.raw()));
 }
 
 void copy_header(std::span<const std::byte> head, GuestAddress load, SetupHeader& setup) {
@@ -128,13 +125,13 @@ Result<LoadedKernel> load_bz_image(const Input& in) {
   if (GuestAddress(header.code32_start) < high || load < high) {
     return fail(LoadError::kBzImageStart);
   }
-  const auto file_end = load.checked_add(header.payload_bytes);
-  const auto entry = load.checked_add(header.entry64 ? kEntry64Offset : 0);
-  if (!file_end || !entry) return fail(LoadError::kOverflow);
   if (load.raw() > UINT32_MAX) return fail(LoadError::kOutsideRam);  // code32_start holds it
-  VMM_TRY(const GuestAddress end, run_time_end(in, header, load, *file_end));
+  // No overflow: no file has more than 2^63 bytes.
+  const GuestAddress file_end(load.raw() + header.payload_bytes);
+  const GuestAddress entry(load.raw() + (header.entry64 ? kEntry64Offset : 0));
+  VMM_TRY(const GuestAddress end, run_time_end(in, header, load, file_end));
   VMM_TRY_DO(in.source.load(header.payload, header.payload_bytes, in.memory, load));
-  return loaded(in, header, load, end, *entry);
+  return loaded(in, header, load, end, entry);
 }
 
 }  // namespace vmm::linux_loader

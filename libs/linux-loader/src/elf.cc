@@ -16,13 +16,12 @@ namespace {
 constexpr std::size_t kEhdrBytes = 64;
 constexpr std::size_t kPhdrBytes = 56;
 constexpr std::size_t kMaxPhdrs = 128;  // kernels have fewer than ten
-constexpr std::size_t kMaxNotes = 256;
 constexpr std::uint32_t kPtLoad = 1;
 constexpr std::uint32_t kPtNote = 4;
 constexpr std::uint32_t kPvhNoteType = 18;
 constexpr std::size_t kNoteHeaderBytes = 12;
 constexpr std::size_t kPvhNoteBytes = kNoteHeaderBytes + 4 + 4;  // a name of 4 bytes, an address
-constexpr std::size_t kNoteWindow = 1024;  // those of a kernel fit: read at once
+constexpr std::uint64_t kMaxNoteBytes = 16 << 10;  // of a segment; those of a kernel are 1 KiB
 
 struct ProgramHeader {
   std::uint32_t type;
@@ -33,14 +32,13 @@ struct ProgramHeader {
   std::uint64_t memsz;
 };
 
+constexpr std::uint64_t kNowhere = ~std::uint64_t{0};  // no segment reaches up to it
+
 // Of plain integers, so that an array of them costs nothing until it is filled.
 struct Segment {
   std::uint64_t offset;
   std::uint64_t filesz;
-  std::uint64_t memsz;
-  std::uint64_t vaddr;
-  std::uint64_t paddr;
-  std::uint64_t start;  // guest address: paddr plus the base
+  std::uint64_t start;  // guest address: that in the file plus the base
   std::uint64_t end;
 };
 
@@ -50,8 +48,11 @@ struct NoteRange {
 };
 
 struct Elf {
-  std::uint64_t entry;
+  std::uint64_t entry;  // as in the file
   std::uint64_t base;
+  // Where that is in guest memory, if a segment has it at its physical or virtual address.
+  std::uint64_t physical_entry = kNowhere;
+  std::uint64_t virtual_entry = kNowhere;
   std::size_t segments = 0;
   std::size_t notes = 0;
   std::array<Segment, kMaxPhdrs> segment;  // the first `segments`
@@ -105,6 +106,15 @@ Result<std::size_t> check_header(std::span<const std::byte> head, Arch guest) {
   return phnum;
 }
 
+void find_entry(Elf& elf, const ProgramHeader& header, std::uint64_t start) {
+  const std::uint64_t from_paddr = elf.entry - header.paddr;
+  const std::uint64_t from_vaddr = elf.entry - header.vaddr;
+  if (from_paddr < header.memsz) elf.physical_entry = start + from_paddr;
+  if (from_vaddr < header.memsz && elf.virtual_entry == kNowhere) {
+    elf.virtual_entry = start + from_vaddr;
+  }
+}
+
 Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header) {
   if (header.filesz > header.memsz) return fail(LoadError::kElfSegment);
   if (header.memsz == 0) return {};
@@ -119,13 +129,8 @@ Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header)
   if (!in.memory.check_range(GuestAddress(*start), header.memsz)) {
     return fail(LoadError::kOutsideRam);
   }
-  elf.segment[elf.segments++] = {.offset = header.offset,
-                                 .filesz = header.filesz,
-                                 .memsz = header.memsz,
-                                 .vaddr = header.vaddr,
-                                 .paddr = header.paddr,
-                                 .start = *start,
-                                 .end = *end};
+  elf.segment[elf.segments++] = {header.offset, header.filesz, *start, *end};
+  find_entry(elf, header, *start);
   return {};
 }
 
@@ -148,81 +153,44 @@ Result<void> parse(const Input& in, Elf& elf) {
   return {};
 }
 
-/// Where an address of the file's is in guest memory, when one of the segments holds it; `field`
-/// is the address that the file gives those.
-std::optional<GuestAddress> find(const Elf& elf, std::uint64_t Segment::* field,
-                                 std::uint64_t address) {
-  for (std::size_t i = 0; i < elf.segments; ++i) {
-    const Segment& segment = elf.segment[i];
-    const std::uint64_t offset = address - segment.*field;
-    if (offset < segment.memsz) return GuestAddress(segment.start + offset);
-  }
-  return std::nullopt;
-}
-
 /// Where the entry point is in guest memory. e_entry is a physical address in x86 and unikernel
 /// images, and a virtual one in arm64 and riscv64 vmlinux files.
 Result<GuestAddress> entry_address(const Input& in, const Elf& elf) {
-  std::optional<GuestAddress> entry = find(elf, &Segment::paddr, elf.entry);
-  if (!entry) entry = find(elf, &Segment::vaddr, elf.entry);
-  const bool outside = !entry;
-  if (outside) entry = GuestAddress(elf.entry).checked_add(elf.base);
-  if (!entry) return fail(LoadError::kOverflow);
-  if (*entry < in.options.high_memory) return fail(LoadError::kBadEntry);
+  std::uint64_t entry = elf.physical_entry;
+  if (entry == kNowhere) entry = elf.virtual_entry;
+  const bool outside = entry == kNowhere;
+  if (outside && __builtin_add_overflow(elf.entry, elf.base, &entry)) {
+    return fail(LoadError::kOverflow);
+  }
+  if (GuestAddress(entry) < in.options.high_memory) return fail(LoadError::kBadEntry);
   // Segments are in RAM.
-  if (outside && !in.memory.contains(*entry)) return fail(LoadError::kBadEntry);
-  return *entry;
+  if (outside && !in.memory.contains(GuestAddress(entry))) return fail(LoadError::kBadEntry);
+  return GuestAddress(entry);
 }
 
 /// `value` up to the next multiple of 4, without overflow.
 constexpr std::uint64_t padded(std::uint32_t value) { return (std::uint64_t{value} + 3) & ~3ull; }
 
-/// A note segment, of which a window is at hand.
-class Notes {
- public:
-  Notes(const Input& in, const NoteRange& range) : in_(in), range_(range) {}  // NOLINT: no storage
-
-  [[nodiscard]] std::uint64_t left() const { return range_.filesz - at_; }
-  void skip(std::uint64_t bytes) { at_ += bytes; }
-  /// Up to `bytes` bytes from here, fewer at the end.
-  Result<std::span<const std::byte>> peek(std::size_t bytes) {
-    bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, left()));
-    if (!fits<std::uint64_t>(at_ - window_at_, bytes, window_.size())) {
-      const auto more = static_cast<std::size_t>(std::min<std::uint64_t>(scratch_.size(), left()));
-      VMM_TRY(window_, in_.peek(range_.offset + at_, std::span(scratch_).first(more)));
-      window_at_ = at_;
-    }
-    return window_.subspan(static_cast<std::size_t>(at_ - window_at_), bytes);
-  }
-
- private:
-  const Input& in_;
-  NoteRange range_;
-  std::uint64_t at_ = 0;  // within the segment, as is the next
-  std::uint64_t window_at_ = 0;
-  std::span<const std::byte> window_;
-  std::array<std::byte, kNoteWindow> scratch_;
-};
-
 /// Looks for the PVH note in one note segment.
-Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& range,
-                                           std::size_t* budget) {
+Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& range) {
   if (!fits(range.offset, range.filesz, in.source.size())) return fail(LoadError::kTruncated);
-  Notes notes(in, range);
-  while (notes.left() >= kNoteHeaderBytes) {
-    if ((*budget)-- == 0) return fail(LoadError::kBadPvhNote);
-    VMM_TRY(const auto note, notes.peek(kPvhNoteBytes));
-    const auto name_bytes = load_le<std::uint32_t>(note.data());
-    const auto desc_bytes = load_le<std::uint32_t>(note.data() + 4);
-    const auto type = load_le<std::uint32_t>(note.data() + 8);
-    if (type == kPvhNoteType && name_bytes == 4 && note.size() >= kNoteHeaderBytes + 4 &&
-        std::memcmp(note.data() + kNoteHeaderBytes, "Xen", 4) == 0) {
-      if (desc_bytes < 4 || note.size() < kPvhNoteBytes) return fail(LoadError::kBadPvhNote);
-      return GuestAddress(load_le<std::uint32_t>(note.data() + kNoteHeaderBytes + 4));
+  std::array<std::byte, kMaxNoteBytes> scratch;
+  const auto bytes = static_cast<std::size_t>(std::min(range.filesz, kMaxNoteBytes));
+  VMM_TRY(const auto notes, in.peek(range.offset, std::span(scratch).first(bytes)));
+  const std::byte* note = notes.data();
+  std::uint64_t left = bytes;
+  while (left >= kNoteHeaderBytes) {
+    const auto name_bytes = load_le<std::uint32_t>(note);
+    const auto desc_bytes = load_le<std::uint32_t>(note + 4);
+    if (load_le<std::uint32_t>(note + 8) == kPvhNoteType && name_bytes == 4 &&
+        left >= kNoteHeaderBytes + 4 && std::memcmp(note + kNoteHeaderBytes, "Xen", 4) == 0) {
+      if (desc_bytes < 4 || left < kPvhNoteBytes) return fail(LoadError::kBadPvhNote);
+      return GuestAddress(load_le<std::uint32_t>(note + kNoteHeaderBytes + 4));
     }
     const std::uint64_t size = kNoteHeaderBytes + padded(name_bytes) + padded(desc_bytes);
-    if (size > notes.left()) break;
-    notes.skip(size);
+    if (size > left) break;
+    left -= size;
+    note += size;
   }
   return std::optional<GuestAddress>();
 }
@@ -230,9 +198,8 @@ Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& ran
 Result<std::optional<GuestAddress>> pvh_entry(const Input& in, const Elf& elf) {
   // The entry is an absolute address: a moved kernel has none.
   if (in.options.arch != Arch::kX86_64 || in.options.base) return std::optional<GuestAddress>();
-  std::size_t budget = kMaxNotes;
   for (std::size_t i = 0; i < elf.notes; ++i) {
-    VMM_TRY(const auto entry, pvh_in(in, elf.note[i], &budget));
+    VMM_TRY(const auto entry, pvh_in(in, elf.note[i]));
     if (!entry) continue;
     if (!in.memory.contains(*entry)) return fail(LoadError::kBadEntry);
     return entry;
@@ -241,12 +208,11 @@ Result<std::optional<GuestAddress>> pvh_entry(const Input& in, const Elf& elf) {
 }
 
 Result<void> load_segment(const Input& in, const Segment& segment) {
-  VMM_TRY_DO(
-      in.source.load(segment.offset, segment.filesz, in.memory, GuestAddress(segment.start)));
-  if (in.options.memory_is_zero || segment.memsz == segment.filesz) return {};
-  // No overflow: start + memsz was checked.
-  const GuestAddress bss(segment.start + segment.filesz);
-  return fill_zero(in.memory, bss, segment.memsz - segment.filesz);
+  const GuestAddress start(segment.start);
+  VMM_TRY_DO(in.source.load(segment.offset, segment.filesz, in.memory, start));
+  const std::uint64_t bss = segment.start + segment.filesz;
+  if (in.options.memory_is_zero || bss == segment.end) return {};
+  return fill_zero(in.memory, GuestAddress(bss), segment.end - bss);
 }
 
 Result<LoadedKernel> loaded(const Input& in, const Elf& elf, GuestAddress entry,

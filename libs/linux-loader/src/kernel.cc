@@ -66,7 +66,7 @@ constexpr KnownMagic kMagics[] = {
     {Content::kOtherCompressed, {0, "\x89LZO\0"sv}},
 };
 
-Result<LoadedKernel> load_plain(const Input& in, Content content) {
+[[gnu::always_inline]] inline Result<LoadedKernel> load_plain(const Input& in, Content content) {
   switch (content) {
     case Content::kElf:
       return load_elf(in);
@@ -122,6 +122,7 @@ Result<LoadedKernel> load_zboot(const Input& in) {
 }  // namespace
 
 Content detect(std::span<const std::byte> head) {
+#pragma GCC unroll 16  // each then compares with constants
   for (const KnownMagic& known : kMagics) {
     if (has(head, known.magic)) return known.content;
   }

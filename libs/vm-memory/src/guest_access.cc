@@ -13,100 +13,81 @@ struct Pair {
   typedef std::uint64_t type __attribute__((vector_size(16), may_alias));
 };
 
-template <std::size_t kBytes>
-VMM_RACES_BY_DESIGN inline void word_out(std::byte* to, const std::byte* guest) {
-  const auto word = load_word<kBytes>(guest);
-  __builtin_memcpy(to, &word, kBytes);
+enum class Side : bool { kFrom, kTo };  // which of the two pointers is the guest's
+
+template <std::size_t kBytes, Side kGuest>
+VMM_RACES_BY_DESIGN inline void move_word(std::byte* to, const std::byte* from) {
+  if constexpr (kGuest == Side::kFrom) {
+    const auto word = load_word<kBytes>(from);
+    __builtin_memcpy(to, &word, kBytes);
+  } else {
+    typename WordOf<kBytes>::plain word;
+    __builtin_memcpy(&word, from, kBytes);
+    store_word<kBytes>(to, word);
+  }
 }
 
-template <std::size_t kBytes>
-VMM_RACES_BY_DESIGN inline void word_in(std::byte* guest, const std::byte* from) {
-  typename WordOf<kBytes>::plain word;
-  __builtin_memcpy(&word, from, kBytes);
-  store_word<kBytes>(guest, word);
-}
-
-VMM_RACES_BY_DESIGN inline void pair_out(std::byte* to, const std::byte* guest) {
-  const auto pair = *reinterpret_cast<const Pair::type*>(guest);
-  __builtin_memcpy(to, &pair, 16);
-}
-
-VMM_RACES_BY_DESIGN inline void pair_in(std::byte* guest, const std::byte* from) {
+template <Side kGuest>
+VMM_RACES_BY_DESIGN inline void move_pair(std::byte* to, const std::byte* from) {
   Pair::type pair;
-  __builtin_memcpy(&pair, from, 16);
-  *reinterpret_cast<Pair::type*>(guest) = pair;
+  if constexpr (kGuest == Side::kFrom) {
+    pair = *reinterpret_cast<const Pair::type*>(from);
+    __builtin_memcpy(to, &pair, sizeof(pair));
+  } else {
+    __builtin_memcpy(&pair, from, sizeof(pair));
+    *reinterpret_cast<Pair::type*>(to) = pair;
+  }
 }
 
+/// The compiler can neither turn a loop with it into a call of memcpy, nor move accesses past it.
 inline void barrier() { asm volatile("" : : : "memory"); }
 
-}  // namespace
-
-// Both functions walk up to a 16-byte boundary of the *guest* side in ever larger words, then
-// move pairs, and end in ever smaller words: every word is aligned to its own size there.
-VMM_RACES_BY_DESIGN void copy_out_fields(std::byte* to, const std::byte* guest, std::size_t n) {
+/// Walks up to a 16-byte boundary of the guest's side in ever larger words, then moves pairs, and
+/// ends in ever smaller words: every word is aligned to its own size there.
+template <Side kGuest>
+VMM_RACES_BY_DESIGN inline void copy_fields(std::byte* to, const std::byte* from, std::size_t n) {
   const auto step = [&]<std::size_t kBytes>(std::integral_constant<std::size_t, kBytes>) {
-    word_out<kBytes>(to, guest);
+    move_word<kBytes, kGuest>(to, from);
     to += kBytes;
-    guest += kBytes;
-    n -= kBytes;
-  };
-  using std::integral_constant;
-  barrier();
-  if (!is_aligned(guest, 16)) {
-    if (!is_aligned(guest, 2) && n >= 1) step(integral_constant<std::size_t, 1>());
-    if (!is_aligned(guest, 4) && n >= 2) step(integral_constant<std::size_t, 2>());
-    if (!is_aligned(guest, 8) && n >= 4) step(integral_constant<std::size_t, 4>());
-    if (!is_aligned(guest, 16) && n >= 8) step(integral_constant<std::size_t, 8>());
-  }
-  for (; n >= 64; to += 64, guest += 64, n -= 64) {
-    pair_out(to, guest);
-    pair_out(to + 16, guest + 16);
-    pair_out(to + 32, guest + 32);
-    pair_out(to + 48, guest + 48);
-    barrier();  // also keeps the loop from being turned into a call of memcpy
-  }
-  for (; n >= 16; to += 16, guest += 16, n -= 16) {
-    pair_out(to, guest);
-    barrier();
-  }
-  if ((n & 8) != 0) step(integral_constant<std::size_t, 8>());
-  if ((n & 4) != 0) step(integral_constant<std::size_t, 4>());
-  if ((n & 2) != 0) step(integral_constant<std::size_t, 2>());
-  if ((n & 1) != 0) step(integral_constant<std::size_t, 1>());
-  barrier();
-}
-
-VMM_RACES_BY_DESIGN void copy_in_fields(std::byte* guest, const std::byte* from, std::size_t n) {
-  const auto step = [&]<std::size_t kBytes>(std::integral_constant<std::size_t, kBytes>) {
-    word_in<kBytes>(guest, from);
-    guest += kBytes;
     from += kBytes;
     n -= kBytes;
   };
+  const auto guest_aligned = [&](std::size_t power_of_two) {
+    return is_aligned(kGuest == Side::kFrom ? from : to, power_of_two);
+  };
   using std::integral_constant;
   barrier();
-  if (!is_aligned(guest, 16)) {
-    if (!is_aligned(guest, 2) && n >= 1) step(integral_constant<std::size_t, 1>());
-    if (!is_aligned(guest, 4) && n >= 2) step(integral_constant<std::size_t, 2>());
-    if (!is_aligned(guest, 8) && n >= 4) step(integral_constant<std::size_t, 4>());
-    if (!is_aligned(guest, 16) && n >= 8) step(integral_constant<std::size_t, 8>());
+  if (!guest_aligned(16)) {
+    if (!guest_aligned(2) && n >= 1) step(integral_constant<std::size_t, 1>());
+    if (!guest_aligned(4) && n >= 2) step(integral_constant<std::size_t, 2>());
+    if (!guest_aligned(8) && n >= 4) step(integral_constant<std::size_t, 4>());
+    if (!guest_aligned(16) && n >= 8) step(integral_constant<std::size_t, 8>());
   }
-  for (; n >= 64; guest += 64, from += 64, n -= 64) {
-    pair_in(guest, from);
-    pair_in(guest + 16, from + 16);
-    pair_in(guest + 32, from + 32);
-    pair_in(guest + 48, from + 48);
-    barrier();
+  for (const std::byte* const end = from + (n & ~std::size_t{63}); from != end; barrier()) {
+    for (std::size_t i = 0; i < 64; i += 16) move_pair<kGuest>(to + i, from + i);
+    to += 64;
+    from += 64;
   }
-  for (; n >= 16; guest += 16, from += 16, n -= 16) {
-    pair_in(guest, from);
-    barrier();
+  for (const std::byte* const end = from + (n & 48); from != end; barrier()) {
+    move_pair<kGuest>(to, from);
+    to += 16;
+    from += 16;
   }
   if ((n & 8) != 0) step(integral_constant<std::size_t, 8>());
   if ((n & 4) != 0) step(integral_constant<std::size_t, 4>());
   if ((n & 2) != 0) step(integral_constant<std::size_t, 2>());
   if ((n & 1) != 0) step(integral_constant<std::size_t, 1>());
   barrier();
+}
+
+}  // namespace
+
+VMM_RACES_BY_DESIGN void copy_out_fields(std::byte* to, const std::byte* guest, std::size_t n) {
+  copy_fields<Side::kFrom>(to, guest, n);
+}
+
+VMM_RACES_BY_DESIGN void copy_in_fields(std::byte* guest, const std::byte* from, std::size_t n) {
+  copy_fields<Side::kTo>(guest, from, n);
 }
 
 void copy_within(std::byte* guest_to, const std::byte* guest_from, std::size_t n) {

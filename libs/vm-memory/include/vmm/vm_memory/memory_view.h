@@ -134,7 +134,7 @@ class MemoryView {
     return {};
   }
   /// Copies all of `from` to guest memory. Errors: as read(); then nothing is written.
-  Result<void, MemoryError> write_bytes(GuestAddress address,
+  [[gnu::always_inline]] Result<void, MemoryError> write_bytes(GuestAddress address,
                                         std::span<const std::byte> from) const {
     const At found = at(address, from.size());
     if (found.host == nullptr) [[unlikely]]
