@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/arch/aarch64/device_tree.h"
 
+#include <string>
+
 #include "tree.h"
 
 namespace vmm::arch::aarch64 {
@@ -95,6 +97,24 @@ void put_psci(Node& root) {
   psci.string("method", "hvc");
 }
 
+/// The labels by which overlays may name nodes: those that have a phandle.
+void put_symbols(Node& root, const DeviceTreeConfig& config) {
+  Node symbols = root.child("__symbols__");
+  symbols.string("gic", Name::at("/intc", kGicDistributor.base.raw()));
+  if (config.gic == GicVersion::kV3 && config.its) {
+    const Name gic = Name::at("/intc", kGicDistributor.base.raw());
+    const Name msi = Name::at("/msic", its(config.vcpus).base.raw());
+    symbols.string("its", std::string(gic).append(msi));
+  }
+  if (config.serial || config.rtc || config.power_key) symbols.string("apb_pclk", "/apb-pclk");
+  if (config.serial) symbols.string("pl011", Name::at("/pl011", kSerial.base.raw()));
+  if (config.rtc) symbols.string("pl031", Name::at("/rtc", kRtc.base.raw()));
+  if (config.power_key) symbols.string("pl061", Name::at("/pl061", kGpio.base.raw()));
+  for (std::uint32_t cpu = 0; cpu < config.vcpus; ++cpu) {
+    symbols.string(Name::numbered("cpu", cpu), Name::at("/cpus/cpu", mpidr_affinity(cpu)));
+  }
+}
+
 void put_root(FdtWriter& writer, const DeviceTreeConfig& config) {
   Node root = writer.root();
   root.string("compatible", "linux,dummy-virt");
@@ -113,6 +133,7 @@ void put_root(FdtWriter& writer, const DeviceTreeConfig& config) {
   put_psci(root);
   tree::put_interrupts(root, config);
   tree::put_devices(root, config);
+  if (config.symbols) put_symbols(root, config);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ namespace vmm::arch::aarch64 {
 
 Result<void, ArchError> check_topology(const Topology& topology, std::uint32_t vcpus) {
   constexpr std::uint32_t kMaxLevel = 1 << 16;
+  if (vcpus == 0) return fail(ArchError::kNoCpus);
   const std::array levels = {topology.threads_per_core, topology.cores_per_cluster,
                              topology.clusters_per_socket, topology.sockets};
   std::uint64_t room = 1;
@@ -16,7 +17,6 @@ Result<void, ArchError> check_topology(const Topology& topology, std::uint32_t v
     room *= level;
     if (room > kMaxLevel) room = kMaxLevel;
   }
-  if (vcpus == 0) return fail(ArchError::kNoCpus);
   if (vcpus > room) return fail(ArchError::kTooManyCpus);
   return {};
 }

@@ -18,6 +18,8 @@ inline constexpr std::uint32_t kGic = 1;
 inline constexpr std::uint32_t kIts = 2;
 inline constexpr std::uint32_t kClock = 3;
 inline constexpr std::uint32_t kGpioController = 4;
+inline constexpr std::uint32_t kSerialPort = 5;
+inline constexpr std::uint32_t kRealTimeClock = 6;
 inline constexpr std::uint32_t kFirstCpu = 0x100;
 inline constexpr std::uint32_t kFirstCache = 0x1'0000;
 

@@ -83,6 +83,7 @@ void put_serial(Node& root) {
   put_registers(serial, kSerial, kSerialSpi, kLevelHigh);
   serial.cells("clocks", {kClock, kClock});
   serial.strings("clock-names", {"uartclk", "apb_pclk"});
+  serial.phandle(kSerialPort);
 }
 
 /// Without its interrupt, as the clock raises none: a driver that waits for one would wait long.
@@ -92,6 +93,7 @@ void put_rtc(Node& root) {
   rtc.cells64("reg", {kRtc.base.raw(), kRtc.size});
   rtc.u32("clocks", kClock);
   rtc.string("clock-names", "apb_pclk");
+  rtc.phandle(kRealTimeClock);
 }
 
 void put_power_key(Node& root) {

@@ -67,6 +67,8 @@ struct DeviceTreeConfig {
   std::optional<std::uint64_t> kaslr_seed{};
   std::span<const ReservedMemory> reserved{};
 
+  bool symbols = false;  ///< labels of the nodes with phandles, for overlays to name them
+
   GicVersion gic = GicVersion::kV3;
   bool its = true;   ///< of a GICv3: it can translate MSIs
   bool pmu = false;  ///< vCPUs have performance counters

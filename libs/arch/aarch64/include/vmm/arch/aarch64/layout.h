@@ -14,6 +14,9 @@
 
 namespace vmm::arch::aarch64 {
 
+using vmm::AddressRange;
+using vmm::sorted_and_disjoint;
+
 inline constexpr std::uint64_t kPageSize = 4096;  ///< the least; registers stand 64 KiB apart
 
 // Below RAM.
