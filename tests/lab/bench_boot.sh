@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #
+# bench_boot.sh ARCH BUILD-FOLDER [OPTION...]
 # ./dev bench --lab: how many instructions a boot takes, from the start of the VMM's process to the
 # guest's first program, for the reference VMM and its peers in the same L1.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-lab=$top/tests/lab/lab
-build=$top/build/plain
+guest_arch=$1 build=$2
+lab=("$top/tests/lab/lab" --arch "$guest_arch")
+shift 2
 json='' plain_clock=false only='.'
 guest_mib=512
 mark='guest: userspace'
 
 usage() {
   cat <<'END'
-usage: ./dev bench --lab [--filter RE] [--json FILE] [--clock]
+usage: ./dev bench --lab [--arch ARCH] [--filter RE] [--json FILE] [--clock]
 
 Boots the stock Debian kernel in the reference VMM, in QEMU's microvm and q35 machines and, where
 one is installed, in kvmtool (lkvm), one after the other on the same emulated CPU. Counts
 instructions of everything (VMM, host kernel, guest); the counts are the same in every run.
 Prints also the resident memory of each VMM outside the guest's.
 
+  --arch ARCH   x86_64 or aarch64 (default: this machine's; no peers for another one)
   --filter RE   only these rows (names like bzImage/qemu-q35)
   --json FILE   write rows {"name", "instructions", "peer", "peer_instructions"} as well
   --clock       measure the emulated machine's time instead, without counting
@@ -50,7 +53,7 @@ copy_program() {
 # The peers as an overlay for L1.
 peers_overlay() {
   local tree=$1/tree file
-  copy_program "$tree" "$(command -v qemu-system-x86_64)"
+  if [[ $guest_arch == x86_64 ]]; then copy_program "$tree" "$(command -v qemu-system-x86_64)"; fi
   for file in /usr/share/{qemu,seabios}/{bios-256k,bios-microvm,linuxboot_dma,pvh,kvmvapic}.bin; do
     [[ ! -e $file ]] || install -D -m 644 "$(readlink -f "$file")" "$tree$file"
   done
@@ -69,7 +72,7 @@ source_lab() {
 
 # command_of VMM KERNEL: what starts it in L1.
 command_of() {
-  local cmdline='console=ttyS0 panic=-1 quiet vmm_mark=1'
+  local cmdline="console=$console panic=-1 quiet vmm_mark=1"
   local qemu="qemu-system-x86_64 -accel kvm -cpu host -m $guest_mib -nodefaults -no-user-config
     -no-reboot -display none -serial stdio -kernel $2 -initrd guest.cpio -append '$cmdline'"
   case $1 in
@@ -85,15 +88,16 @@ command_of() {
 # measure KERNEL VMM: prints "KERNEL/VMM COUNT KIB". An L1 of its own for each, so that no row
 # depends on those before it.
 measure() {
-  local files=(boot-timer="$build/tests/lab/boot-timer" "$1=$("$lab" path "$1")"
-    guest.cpio="$("$lab" path l2)")
-  local options=(--timeout 300 --overlay "$work/peers.cpio") line
+  local files=(boot-timer="$build/tests/lab/boot-timer" "$1=$("${lab[@]}" path "$1")"
+    guest.cpio="$("${lab[@]}" path l2)")
+  local options=(--timeout 300) line
   if [[ $2 == vmm-reference ]]; then
     files+=("$build/examples/vmm-reference/vmm-reference")
-    options=(--timeout 300)
+  else
+    options+=(--overlay "$work/peers.cpio")
   fi
   if ! $plain_clock; then options+=(--icount); fi
-  line=$("$lab" run "${options[@]}" \
+  line=$("${lab[@]}" run "${options[@]}" \
     --script "echo \"result \$(boot-timer '$mark' $guest_mib $(command_of "$2" "$1") 2>&1)\"" \
     "${files[@]}" 2>"$work/stderr") || true
   line=$(tr -d '\r' <<<"$line" | sed -n 's/^result //p')
@@ -105,13 +109,15 @@ measure() {
 }
 
 measure_all() {
-  local kernel vmm vmms=(vmm-reference qemu-microvm qemu-q35)
-  if command -v lkvm >/dev/null; then vmms+=(kvmtool); fi
-  for kernel in bzImage:vmlinuz vmlinux:vmlinux; do
+  local kernel vmm vmms=(vmm-reference) kernels=(Image:vmlinuz)
+  if [[ $guest_arch == x86_64 ]]; then kernels=(bzImage:vmlinuz vmlinux:vmlinux); fi
+  if [[ $guest_arch == x86_64 && $(uname -m) == x86_64 ]]; then vmms+=(qemu-microvm qemu-q35); fi
+  if [[ $guest_arch == "$(uname -m)" ]] && command -v lkvm >/dev/null; then vmms+=(kvmtool); fi
+  for kernel in "${kernels[@]}"; do
     for vmm in "${vmms[@]}"; do
       if [[ ! ${kernel%:*}/$vmm =~ $only ]]; then continue; fi
       echo "measuring ${kernel%:*}/$vmm" >&2
-      measure "${kernel#*:}" "$vmm" | sed "s/^vmlinuz/bzImage/"
+      measure "${kernel#*:}" "$vmm" | sed "s/^vmlinuz/${kernel%:*}/"
     done
   done
 }
@@ -143,10 +149,14 @@ END
 
 main() {
   parse "$@"
-  "$lab" fetch
+  "${lab[@]}" fetch
   work=$(mktemp -d "${TMPDIR:-/tmp}/cpp-vmm-bench.XXXXXX")
   trap 'rm -rf "$work"' EXIT
-  peers_overlay "$work"
+  case $guest_arch in
+    x86_64) console=ttyS0 ;;
+    aarch64) console=ttyAMA0 ;;
+  esac
+  if [[ $guest_arch == "$(uname -m)" ]]; then peers_overlay "$work"; fi
   measure_all >"$work/rows"
   report
 }

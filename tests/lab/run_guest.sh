@@ -2,11 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #
 # ./dev run, after the build: one guest in the reference VMM, here or in the lab.
+# run_guest.sh ARCH BUILD-FOLDER [OPTION...]
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-lab=$top/tests/lab/lab
-vmm=$top/build/plain/examples/vmm-reference/vmm-reference
+arch=$1
+vmm=$2/examples/vmm-reference/vmm-reference
+lab=("$top/tests/lab/lab" --arch "$arch")
+shift 2
+case $arch in
+  x86_64) console=ttyS0 ;;
+  aarch64) console=ttyAMA0 ;;
+esac
 
 once=false cpus=1 memory=512M words=()
 
@@ -34,7 +41,7 @@ parse() {
 
 # vmm_command KERNEL INITRAMFS: quoted for a shell, as it has to reach one in L1.
 vmm_command() {
-  local cmdline="console=ttyS0 panic=-1 quiet TERM=${TERM:-vt100}"
+  local cmdline="console=$console panic=-1 quiet TERM=${TERM:-vt100}"
   if $once; then cmdline+=' vmm.test=poweroff'; fi
   if [[ ${#words[@]} -gt 0 ]]; then cmdline+=" ${words[*]}"; fi
   printf '%q ' vmm-reference --kernel "$1" --initramfs "$2" --cmdline "$cmdline" \
@@ -60,10 +67,10 @@ main() {
   parse "$@"
   local options=(--timeout 0) files=()
   local kernel initramfs
-  kernel=$("$lab" path vmlinuz)
-  initramfs=$("$lab" path l2)
+  kernel=$("${lab[@]}" path vmlinuz)
+  initramfs=$("${lab[@]}" path l2)
   files=(vmm-reference="$vmm" vmlinuz="$kernel" guest.cpio="$initramfs")
-  if "$lab" has-kvm; then
+  if "${lab[@]}" has-kvm; then
     options+=(--direct)
   else
     say 'no hardware KVM here: the VMM runs inside the lab, an emulated machine that has KVM'
@@ -72,7 +79,7 @@ main() {
     options+=(--interactive)
     say "exit the guest's shell, or press Ctrl-a x, to end"
   fi
-  exec "$lab" run "${options[@]}" --script "$(script "$(vmm_command vmlinuz guest.cpio)")" \
+  exec "${lab[@]}" run "${options[@]}" --script "$(script "$(vmm_command vmlinuz guest.cpio)")" \
     "${files[@]}"
 }
 

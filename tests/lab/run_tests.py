@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Runs the lab's tests: one boot of L1 for each file of tests/lab/tests, two boots side by side.
 
-On a host with KVM in hardware the same scripts run directly. Results go to build/lab/results.json,
-which tests/summary.py counts; each file's complete output to build/lab/NAME.log.
+On a host with KVM in hardware the same scripts run directly. Results go to build/lab/results.json
+(build/lab-ARCH/ for another architecture), which tests/summary.py counts; each file's complete
+output to NAME.log beside it.
 """
 import argparse
 import concurrent.futures
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -18,52 +20,73 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 LAB = TOP / "tests/lab/lab"
 TESTS = TOP / "tests/lab/tests"
-BUILD = TOP / "build/plain"
-RESULTS = TOP / "build/lab"
 REPORT = re.compile(r"^(ok|not ok|skip) - (.*?)(?: # (.*))?$")
+HOST_ARCH = platform.machine()
+
+# Other emulated machines that a test asks for with "# also ARCH: NAME...".
+VARIANTS = {
+    "max": ["--cpu", "max,pauth-impdef=on"],
+    "cortex-a72": ["--cpu", "cortex-a72"],  # without VHE: KVM's other mode
+    "gicv2": ["--cpu", "cortex-a72", "--gic", "2"],
+}
 
 
-def lab_path(name: str) -> Path:
-    done = subprocess.run([LAB, "path", name], check=True, stdout=subprocess.PIPE, text=True)
-    return Path(done.stdout.strip())
+class Target:
+    """The architecture of the guests, and where its programs and results are."""
 
+    def __init__(self, arch: str) -> None:
+        self.arch = arch
+        native = arch == HOST_ARCH
+        self.build = TOP / "build" / ("plain" if native else arch)
+        self.results = TOP / "build" / ("lab" if native else f"lab-{arch}")
+        self.lab = [str(LAB), "--arch", arch]
+        self.direct = subprocess.run([*self.lab, "has-kvm"], check=False).returncode == 0
 
-def kvm_programs() -> dict[str, Path]:
-    """The test programs of Meson's suite "kvm"."""
-    try:
-        tests = json.loads((BUILD / "meson-info/intro-tests.json").read_text(encoding="utf-8"))
-    except OSError:
-        return {}
-    paths = [Path(test["cmd"][0]) for test in tests
-             if any(suite.split(":")[-1] == "kvm" for suite in test["suite"])]
-    return {path.name: path for path in paths}
+    def lab_path(self, name: str) -> Path:
+        done = subprocess.run([*self.lab, "path", name], check=True, stdout=subprocess.PIPE,
+                              text=True)
+        return Path(done.stdout.strip())
 
+    def kvm_programs(self) -> dict[str, Path]:
+        """The test programs of Meson's suite "kvm"."""
+        try:
+            text = (self.build / "meson-info/intro-tests.json").read_text(encoding="utf-8")
+        except OSError:
+            return {}
+        found = {}
+        for test in json.loads(text):
+            if any(suite.split(":")[-1] == "kvm" for suite in test["suite"]):
+                # A program for another architecture stands behind the one that can run it here.
+                path = next(Path(word) for word in test["cmd"] if word.endswith("_kvm_test"))
+                found[path.name] = path
+        return found
 
-def files_for(word: str) -> dict[str, Path]:
-    """The files that a test's "needs:" word stands for, by their names in L1."""
-    if word in ("vmlinuz", "vmlinux"):
-        return {word: lab_path(word)}
-    if word == "guest.cpio":
-        return {word: lab_path("l2")}
-    if word == "kvm-tests":
-        return kvm_programs()
-    if (BUILD / "tests/lab" / word).is_file():
-        return {word: BUILD / "tests/lab" / word}
-    return {word: BUILD / "examples" / word / word}
+    def files_for(self, word: str) -> dict[str, Path]:
+        """The files that a test's "needs:" word stands for, by their names in L1."""
+        if word in ("vmlinuz", "vmlinux"):
+            return {word: self.lab_path(word)}
+        if word == "guest.cpio":
+            return {word: self.lab_path("l2")}
+        if word == "kvm-tests":
+            return self.kvm_programs()
+        if (self.build / "tests/lab" / word).is_file():
+            return {word: self.build / "tests/lab" / word}
+        return {word: self.build / "examples" / word / word}
 
 
 class Test:
-    def __init__(self, script: Path) -> None:
+    def __init__(self, script: Path, target: Target, variant: str = "") -> None:
         self.script = script
-        self.name = script.stem
+        self.target = target
+        self.name = f"{script.stem}@{variant}" if variant else script.stem
         head = script.read_text(encoding="utf-8")
         self.needs = self.field(head, "needs")
-        self.l1_options = self.field(head, "l1")
+        self.l1_options = self.field(head, "l1") + VARIANTS.get(variant, [])
         self.timeout = int((self.field(head, "timeout") or ["240"])[0])
         self.files = {"lib.sh": TESTS / "lib.sh"}
         self.absent = []
         for word in self.needs:
-            found = files_for(word)
+            found = target.files_for(word)
             self.files |= found
             if not found or not all(path.is_file() for path in found.values()):
                 self.absent.append(word)
@@ -73,10 +96,10 @@ class Test:
         match = re.search(rf"^# {name}: (.*)$", head, re.M)
         return match.group(1).split() if match else []
 
-    def command(self, direct: bool, slow: int) -> list[str]:
-        where = ["--direct"] if direct else self.l1_options
+    def command(self, slow: int) -> list[str]:
+        where = ["--direct"] if self.target.direct else self.l1_options
         files = [f"{name}={path}" for name, path in self.files.items()]
-        return [str(LAB), "run", "--timeout", str(self.timeout * slow), *where,
+        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where,
                 "--script", str(self.script), *files]
 
 
@@ -97,18 +120,29 @@ def reports(output: str) -> list[dict]:
     return found
 
 
-def attempt(test: Test, direct: bool, slow: int) -> subprocess.CompletedProcess:
-    return subprocess.run(test.command(direct, slow), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+def names_for(target: Target) -> list[str]:
+    """All tests of an architecture: NAME, or NAME@VARIANT."""
+    names = []
+    for script in sorted(TESTS.glob("*.sh")):
+        head = script.read_text(encoding="utf-8")
+        archs = Test.field(head, "arch") or ["x86_64", "aarch64"]
+        if script.stem == "lib" or target.arch not in archs:
+            continue
+        names.append(script.stem)
+        if not target.direct:
+            names += [f"{script.stem}@{variant}"
+                      for variant in Test.field(head, f"also {target.arch}")]
+    return names
 
 
-def run(test: Test, direct: bool, slow: int) -> tuple[Test, list[dict], str, float]:
+def run(test: Test, slow: int) -> tuple[Test, list[dict], str, float]:
     if test.absent:
         entry = {"lab": "not ok", "name": test.name,
                  "reason": f"not built: {', '.join(test.absent)}"}
         return test, [entry], "", 0
     begin = time.monotonic()
-    done = attempt(test, direct, slow)
+    done = subprocess.run(test.command(slow), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
     output = done.stdout.decode(errors="replace")
     found = reports(output)
     if done.returncode in (124, 125) or not found:
@@ -132,32 +166,38 @@ def show(test: Test, found: list[dict], output: str, seconds: float) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", nargs="*", metavar="TEST", help="names; all by default")
+    parser.add_argument("--arch", choices=["x86_64", "aarch64"], default=HOST_ARCH,
+                        help="of the guests (default: this machine's)")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1),
                         help="boots side by side (default 2)")
     parser.add_argument("--slow", type=int, default=1, help="multiply the time limits")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     arguments = parser.parse_args()
 
-    names = [script.stem for script in sorted(TESTS.glob("*.sh")) if script.stem != "lib"]
+    target = Target(arguments.arch)
+    names = names_for(target)
     if arguments.list:
         print("\n".join(names))
         return 0
     unknown = set(arguments.tests) - set(names)
     if unknown:
         parser.error(f"no such test: {', '.join(sorted(unknown))}")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    direct = subprocess.run([LAB, "has-kvm"], check=False).returncode == 0
-    where = "this host's KVM" if direct else "emulated machines with KVM (no hardware KVM here)"
+    target.results.mkdir(parents=True, exist_ok=True)
+    where = ("this host's KVM" if target.direct else
+             f"emulated {target.arch} machines with KVM (no hardware KVM here)")
     print(f"running in {where}, {arguments.jobs} at a time", flush=True)
 
-    tests = [Test(TESTS / f"{name}.sh") for name in arguments.tests or names]
+    tests = []
+    for name in arguments.tests or names:
+        stem, _, variant = name.partition("@")
+        tests.append(Test(TESTS / f"{stem}.sh", target, variant))
     good = True
-    with (open(RESULTS / "results.json", "w", encoding="utf-8") as results,
+    with (open(target.results / "results.json", "w", encoding="utf-8") as results,
           concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool):
-        jobs = [pool.submit(run, test, direct, arguments.slow) for test in tests]
+        jobs = [pool.submit(run, test, arguments.slow) for test in tests]
         for job in concurrent.futures.as_completed(jobs):
             test, found, output, seconds = job.result()
-            (RESULTS / f"{test.name}.log").write_text(output, encoding="utf-8")
+            (target.results / f"{test.name}.log").write_text(output, encoding="utf-8")
             show(test, found, output, seconds)
             for entry in found:
                 good = good and entry["lab"] != "not ok"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # arch: aarch64
+# also aarch64: max cortex-a72
 # needs: vmm-reference vmlinuz guest.cpio
 . ./lib.sh
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: kvm-tests
+# also aarch64: max gicv2
 # timeout: 400
 . ./lib.sh
 
