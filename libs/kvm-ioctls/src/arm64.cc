@@ -44,9 +44,8 @@ Result<std::uint64_t> Vm::copy_mte_tags(const MteTags& tags) const {
 
 Result<RegWritableMasks> Vm::reg_writable_masks() const {
   RegWritableMasks masks;
-  uapi::RegMaskRange range{.addr = reinterpret_cast<std::uintptr_t>(masks.words().data()),
-                           .range = 0,
-                           .reserved = {}};
+  uapi::RegMaskRange range{
+      .addr = reinterpret_cast<std::uintptr_t>(masks.words().data()), .range = 0, .reserved = {}};
   VMM_TRY_DO(
       call(fd_.get(), VMM_IOCTL(KVM_ARM_GET_REG_WRITABLE_MASKS), static_cast<void*>(&range)));
   return masks;

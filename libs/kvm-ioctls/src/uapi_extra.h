@@ -164,7 +164,7 @@ struct SmcccFilter {  // struct kvm_smccc_filter, Linux 6.4
 };
 inline constexpr __u32 kSmcccControl = 0;  // KVM_ARM_VM_SMCCC_CTRL, Linux 6.4
 inline constexpr __u64 kSmcccFilter = 0;   // KVM_ARM_VM_SMCCC_FILTER, Linux 6.4
-struct CounterOffset {  // struct kvm_arm_counter_offset, Linux 6.4
+struct CounterOffset {                     // struct kvm_arm_counter_offset, Linux 6.4
   __u64 counter_offset;
   __u64 reserved;
 };
@@ -179,8 +179,7 @@ struct CounterOffset {  // struct kvm_arm_counter_offset, Linux 6.4
 #define KVM_ARM_SET_COUNTER_OFFSET _IOW(KVMIO, 0xb5, struct vmm::kvm_ioctls::uapi::CounterOffset)
 #endif
 #ifndef KVM_ARM_GET_REG_WRITABLE_MASKS
-#define KVM_ARM_GET_REG_WRITABLE_MASKS \
-  _IOR(KVMIO, 0xb6, struct vmm::kvm_ioctls::uapi::RegMaskRange)
+#define KVM_ARM_GET_REG_WRITABLE_MASKS _IOR(KVMIO, 0xb6, struct vmm::kvm_ioctls::uapi::RegMaskRange)
 #endif
 #ifndef KVM_SET_MEMORY_ATTRIBUTES
 #define KVM_SET_MEMORY_ATTRIBUTES _IOW(KVMIO, 0xd2, struct vmm::kvm_ioctls::uapi::MemoryAttributes)

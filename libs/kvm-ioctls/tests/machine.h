@@ -78,6 +78,14 @@ struct Machine {
   sys_util::Mapping memory;
 };
 
+#if defined(__aarch64__)
+/// The version of the GIC that the host has.
+inline Result<Device> create_vgic(const Vm& vm) {
+  const bool v3 = vm.test_device(DeviceType::kArmVgicV3).has_value();
+  return vm.create_device(v3 ? DeviceType::kArmVgicV3 : DeviceType::kArmVgicV2);
+}
+#endif
+
 /// Says why a test stops early, and goes on to the next: `if (!needs(...)) return;`.
 inline bool needs(bool present, const char* what) {
   if (!present) std::printf("skipped: this host's KVM has no %s\n", what);

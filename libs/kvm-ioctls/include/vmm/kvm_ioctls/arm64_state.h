@@ -103,13 +103,13 @@ inline constexpr RegId kArm64TimerCount =
     arm64_sys_reg({.op0 = 3, .op1 = 3, .crn = 14, .crm = 3, .op2 = 2});
 inline constexpr RegId kArm64TimerControl =
     arm64_sys_reg({.op0 = 3, .op1 = 3, .crn = 14, .crm = 3, .op2 = 1});
-/// The set of SVE vector lengths, 64 bytes: bit n is a length of 16 * (n + 1) bytes. Written between
-/// Vcpu::init() and Vcpu::finalize().
+/// The set of SVE vector lengths, 64 bytes: bit n is a length of 16 * (n + 1) bytes. Written
+/// between Vcpu::init() and Vcpu::finalize().
 inline constexpr RegId kArm64SveLengths =
     static_cast<RegId>(kRegArchArm64 | 0x0060'0000'0000'0000 | 0x0015'ffff);
 
 /// Attributes of a vCPU (Vcpu::set_attr).
-inline constexpr std::uint32_t kArmVcpuPmu = 0;  ///< a group; its attributes:
+inline constexpr std::uint32_t kArmVcpuPmu = 0;          ///< a group; its attributes:
 inline constexpr std::uint64_t kArmVcpuPmuIrq = 0;       ///< int: the PPI
 inline constexpr std::uint64_t kArmVcpuPmuInit = 1;      ///< no data; last
 inline constexpr std::uint64_t kArmVcpuPmuFilter = 2;    ///< Arm64PmuFilter; before the interrupt
