@@ -145,7 +145,7 @@ Outcome<void> Board::add_serial() {
 // Held as long as a finger would, as the guest's driver waits for contacts to settle.
 void Board::press_power_button() {
   constexpr std::chrono::milliseconds kPress(100);
-  if (!release_->arm({.first = kPress, .interval = {}})) return;
+  if (!release_->arm({.after = kPress})) return;
   gpio_->set_input(arm::kPowerKeyLine, true);
 }
 
