@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "../tests/machine.h"
 #include "../tests/run_page.h"
@@ -23,7 +24,10 @@ using testing::Machine;
 
 bool have_kvm() {
   if (::access("/dev/kvm", R_OK | W_OK) == 0) return true;
-  std::fputs("kvm-ioctls: skipped the rows that need /dev/kvm, which this host has not\n", stderr);
+  static bool said = false;
+  if (!std::exchange(said, true))
+    std::fputs("kvm-ioctls: skipped the rows that need /dev/kvm, which this host has not\n",
+               stderr);
   return false;
 }
 
