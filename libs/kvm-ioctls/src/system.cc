@@ -78,7 +78,7 @@ Result<Vm> System::adopt_vm(UniqueFd fd) const {
 namespace {
 
 Result<CpuidList> cpuid_query(int fd, sys_util::IoctlRequest request, std::size_t max_entries) {
-  Result<CpuidList> list = CpuidList();
+  Result<CpuidList> list{std::in_place};
   if (!list->resize(max_entries)) {
     list = fail(Error::os(ENOMEM, request.name));
     return list;
