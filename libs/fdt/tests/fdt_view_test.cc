@@ -349,6 +349,16 @@ Blob patched_overlay(const Patches& patches) {
   return with_overlay_names(*writer.finish());
 }
 
+TEST_CASE("versions before 17 are refused", "[fdt][hostile]") {
+  for (const int version : {0, 1, 3, 15, 16, 17}) {
+    CAPTURE(version);
+    Blob blob = machine();
+    blob[23] = static_cast<std::byte>(version);
+    if (version < 16) blob[27] = static_cast<std::byte>(version);
+    CHECK(FdtView::open(blob).has_value() == (version == 17));
+  }
+}
+
 TEST_CASE("places to patch lie within their properties", "[fdt][overlay][hostile]") {
   using namespace std::string_view_literals;
   struct Case {
