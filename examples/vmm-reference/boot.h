@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "config.h"
 #include "failure.h"
@@ -25,6 +26,9 @@ struct GuestImage {
   linux_loader::LoadedKernel kernel;
   GuestRange initrd;              ///< empty: none
   linux_loader::Cmdline cmdline;  ///< checked, and short enough for the kernel
+  // The user's device tree and overlay, as they are in the files; empty: none.
+  std::vector<std::byte> dtb{};
+  std::vector<std::byte> dtb_overlay{};
 };
 
 /// Where an architecture wants things to be.

@@ -48,6 +48,16 @@ def read_peers(path):
     return rows
 
 
+def offer_kernels():
+    """Tells the programs which kernel to load: the one that the lab fetched, unless the caller
+    named another."""
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(os.environ.get("CPP_VMM_CACHE") or pathlib.Path(caches) / "cpp-vmm")
+    for variable, name in [("VMM_BENCH_KERNEL", "vmlinuz"), ("VMM_BENCH_VMLINUX", "vmlinux")]:
+        if (folder / "linux" / name).is_file():
+            os.environ.setdefault(variable, str(folder / "linux" / name))
+
+
 def run(command, **options):
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False, **options)
     if done.returncode != 0:
@@ -236,6 +246,7 @@ def main():
     if not options.no_build:
         build(options.build_dir)
     programs = find_programs(options)
+    offer_kernels()
     rows = merge(*measure(programs, options), peers)
     if not rows:
         raise Fail(f"no row matches {options.filter!r}")

@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
+#include <utility>
 
 #include "../tests/machine.h"
 #include "../tests/run_page.h"
@@ -22,7 +24,10 @@ using testing::Machine;
 
 bool have_kvm() {
   if (::access("/dev/kvm", R_OK | W_OK) == 0) return true;
-  std::fputs("kvm-ioctls: skipped the rows that need /dev/kvm, which this host has not\n", stderr);
+  static bool said = false;
+  if (!std::exchange(said, true))
+    std::fputs("kvm-ioctls: skipped the rows that need /dev/kvm, which this host has not\n",
+               stderr);
   return false;
 }
 
@@ -51,6 +56,38 @@ VMM_BENCH(bench) {  // decoding alone
   bench.run("kvm-ioctls/x_decode_mmio_write", [&] {
     const auto exit = decode_exit(write.bytes);
     if (const auto* mmio = exit_as<exits::MmioWrite>(exit)) keep(mmio->data[0]);
+  });
+}
+
+// The peer has its lists in its system library, hence the names.
+VMM_BENCH(bench) {  // lists
+  constexpr std::size_t kEntries = 64;
+  std::array<CpuidEntry, kEntries> entries{};
+  for (std::uint32_t i = 0; i < kEntries; ++i) entries[i].function = i;
+  bench.run("sys-util/fam_new_64", [] {
+    CpuidList list;
+    keep(list.resize(kEntries));
+    keep(list.raw());
+  });
+  bench.run("sys-util/fam_from_entries_64", [&] {
+    const Result<CpuidList> list = CpuidList::from(entries);
+    keep(list->raw());
+  });
+  bench.run("sys-util/fam_push_64", kEntries, [&] {
+    CpuidList list;
+    for (const CpuidEntry& entry : entries) keep(list.push_back(entry));
+    keep(list.raw());
+  });
+  CpuidList list = *CpuidList::from(entries);
+  bench.run("sys-util/fam_iterate_mutate_64", kEntries, [&] {
+#pragma GCC unroll 8  // as the peer's compiler does unasked
+    for (CpuidEntry& entry : list) entry.eax += 1;
+    keep(list.raw());
+  });
+  bench.run("sys-util/fam_retain_half_64", kEntries, [&] {
+    Result<CpuidList> half = CpuidList::from(entries);
+    half->retain([](const CpuidEntry& entry) { return entry.function % 2 == 0; });
+    keep(half->raw());
   });
 }
 

@@ -42,7 +42,7 @@ Result<void> Vcpu::set_cpuid2(const CpuidList& cpuid) const {
 }
 
 Result<CpuidList> Vcpu::get_cpuid2(std::size_t max_entries) const {
-  Result<CpuidList> list = CpuidList();
+  Result<CpuidList> list{std::in_place};
   if (!list->resize(max_entries)) {
     list = fail(Error::os(ENOMEM, "KVM_GET_CPUID2"));
     return list;

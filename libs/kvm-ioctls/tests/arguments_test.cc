@@ -43,6 +43,32 @@ TEST_CASE("lists hold what they have room for and refuse more", "[hostile]") {
   CHECK_FALSE(list.resize(257));
   CHECK(list.resize(2));
   CHECK(std::distance(list.begin(), list.end()) == 2);
+  CHECK(list.entries()[1].function == 1);
+  REQUIRE(list.resize(3));
+  CHECK(list.entries()[2].function == 0);
+}
+
+TEST_CASE("lists compare and drop by their entries") {
+  CpuidList list;
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    CpuidEntry entry{};
+    entry.function = i;
+    REQUIRE(list.push_back(entry));
+  }
+  CpuidList other = list;
+  CHECK(other == list);
+  other.entries()[5].padding[2] = 1;
+  CHECK_FALSE(other == list);
+  REQUIRE(other.resize(5));
+  CHECK_FALSE(other == list);
+  REQUIRE(list.resize(5));  // what lies behind the end does not count
+  CHECK(other == list);
+  list.retain([](const CpuidEntry& entry) { return entry.function % 2 == 1; });
+  REQUIRE(list.size() == 2);
+  CHECK(list.entries()[0].function == 1);
+  CHECK(list.entries()[1].function == 3);
+  list.retain([](const CpuidEntry&) { return false; });
+  CHECK(list.empty());
 }
 
 TEST_CASE("a list's length is its container's, whatever count was written into it", "[hostile]") {
@@ -106,6 +132,7 @@ TEST_CASE("an aarch64 interrupt number packs kind, vCPU and number") {
   CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 0, .number = 16}) == Gsi{0x02000010});
   CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 3, .number = 27}) == Gsi{0x0203001b});
   CHECK(arm_gsi({.kind = ArmIrqKind::kCpu, .vcpu = 1, .number = 0}) == Gsi{0x00010000});
+  CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 0x1ff, .number = 27}) == Gsi{0x12ff001b});
 }
 
 TEST_CASE("an ioeventfd's length is its match's size") {

@@ -2,8 +2,12 @@
 #include "vmm/sys_util/epoll.h"
 
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <cerrno>
+
+#include "vmm/base/detail/system_call.h"
 
 namespace vmm::sys_util {
 namespace {
@@ -18,11 +22,23 @@ static_assert(kOneShot.bits() == EPOLLONESHOT && kOnChange.bits() == EPOLLET);
 
 Result<void> control(int epoll, int operation, int fd, EventSet interest, std::uint64_t token,
                      const char* what) {
-  epoll_event event{};
-  event.events = interest.bits();
-  event.data.u64 = token;
-  if (::epoll_ctl(epoll, operation, fd, &event) != 0) return fail(Error::from_errno(what));
+  epoll_event event{.events = interest.bits(), .data = {.u64 = token}};
+  const long answer =
+      vmm::detail::system_call(&::epoll_ctl, SYS_epoll_ctl, epoll, operation, fd, &event);
+  if (answer < 0) return fail(Error::os(static_cast<int>(-answer), what));
   return {};
+}
+
+/// How many events there were, or the errno value negated.
+long wait_for(int epoll, EpollEvent* ready, int capacity, int timeout_ms) {
+  auto* const events = reinterpret_cast<epoll_event*>(ready);
+#if defined(SYS_epoll_wait)
+  return vmm::detail::system_call(&::epoll_wait, SYS_epoll_wait, epoll, events, capacity,
+                                  timeout_ms);
+#else  // newer ports have epoll_pwait(2) only
+  const int count = ::epoll_wait(epoll, events, capacity, timeout_ms);
+  return count < 0 ? -errno : count;
+#endif
 }
 
 }  // namespace
@@ -48,9 +64,8 @@ Result<void> Epoll::remove(int fd) const {
 Result<std::size_t> Epoll::wait(std::span<EpollEvent> ready, int timeout_ms) const {
   // The kernel refuses more than kMaxEvents; the cap keeps the conversion from wrapping.
   const int capacity = static_cast<int>(std::min(ready.size(), kMaxEvents + 1));
-  const int count =
-      ::epoll_wait(fd_.get(), reinterpret_cast<epoll_event*>(ready.data()), capacity, timeout_ms);
-  if (count < 0) return fail(Error::from_errno("epoll_wait"));
+  const long count = wait_for(fd_.get(), ready.data(), capacity, timeout_ms);
+  if (count < 0) return fail(Error::os(static_cast<int>(-count), "epoll_wait"));
   return static_cast<std::size_t>(count);
 }
 

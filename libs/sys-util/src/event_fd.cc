@@ -3,14 +3,24 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/base/detail/system_call.h"
+
 namespace vmm::sys_util {
+namespace {
+
+constexpr int kFlags = EFD_CLOEXEC | EFD_NONBLOCK;
+
+int duplicate_fd(int fd, int command, int lowest) { return ::fcntl(fd, command, lowest); }
+
+}  // namespace
 
 Result<EventFd> EventFd::create(std::uint32_t initial) {
-  UniqueFd fd(::eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd) return fail(Error::from_errno("eventfd"));
-  return EventFd(std::move(fd));
+  const long fd = vmm::detail::system_call(&::eventfd, SYS_eventfd2, initial, kFlags);
+  if (fd < 0) return fail(Error::os(static_cast<int>(-fd), "eventfd"));
+  return EventFd(UniqueFd(static_cast<int>(fd)));
 }
 
 Result<void> EventFd::add(std::uint64_t value) const {
@@ -29,9 +39,9 @@ Result<std::uint64_t> EventFd::take() const {
 }
 
 Result<EventFd> EventFd::duplicate() const {
-  UniqueFd copy(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!copy) return fail(Error::from_errno("fcntl F_DUPFD_CLOEXEC"));
-  return EventFd(std::move(copy));
+  const long fd = vmm::detail::system_call(&duplicate_fd, SYS_fcntl, fd_.get(), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return fail(Error::os(static_cast<int>(-fd), "fcntl F_DUPFD_CLOEXEC"));
+  return EventFd(UniqueFd(static_cast<int>(fd)));
 }
 
 }  // namespace vmm::sys_util

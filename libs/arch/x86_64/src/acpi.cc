@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "dsdt.h"
 #include "vmm/acpi_tables/fadt.h"
@@ -23,12 +24,6 @@ constexpr std::array<char, 6> kOemId = {'C', 'P', 'P', 'V', 'M', 'M'};
 constexpr std::array<char, 8> kHypervisor = {'C', 'P', 'P', '-', 'V', 'M', 'M', ' '};
 constexpr std::size_t kAlignment = 64;
 
-Oem oem(const char (&signature)[5]) {
-  Oem value{.id = kOemId, .table_id = {'C', 'P', 'P', 'V'}, .creator_id = {'C', 'P', 'P', 'V'}};
-  std::copy_n(signature, 4, value.table_id.begin() + 4);
-  return value;
-}
-
 /// The guest-physical address of what is written next, on a boundary of its own.
 std::uint64_t next_address(TableBuffer& out) {
   out.align(kAlignment);
@@ -42,7 +37,7 @@ std::uint64_t put_fadt(TableBuffer& out, const AcpiConfig& config, std::uint64_t
   const unsigned boot_arch = Fadt::kNoVga | (config.cmos_rtc ? 0u : unsigned{Fadt::kNoCmosRtc}) |
                              (config.i8042 ? unsigned{Fadt::kHas8042} : 0u);
   acpi_tables::write_fadt(
-      out, oem("FACP"),
+      out, acpi_oem("FACP"),
       {.dsdt = dsdt,
        .boot_arch = static_cast<std::uint16_t>(boot_arch),
        .flags = Fadt::kHardwareReduced | Fadt::kResetRegister | Fadt::kWbinvd | Fadt::kC1Supported |
@@ -57,7 +52,7 @@ std::uint64_t put_fadt(TableBuffer& out, const AcpiConfig& config, std::uint64_t
 
 std::uint64_t put_madt(TableBuffer& out, const ApicIds& ids) {
   const std::uint64_t address = next_address(out);
-  Madt madt(out, oem("APIC"), static_cast<std::uint32_t>(kLocalApic.base.raw()));
+  Madt madt(out, acpi_oem("APIC"), static_cast<std::uint32_t>(kLocalApic.base.raw()));
   for (std::uint32_t cpu = 0; cpu < ids.vcpus(); ++cpu) madt.local_x2apic(cpu, ids.id(cpu));
   madt.io_apic(0, static_cast<std::uint32_t>(kIoApic.base.raw()), 0);
   madt.interrupt_override(static_cast<std::uint8_t>(kSerialIrq), kSerialIrq, Madt::kConforms);
@@ -66,16 +61,26 @@ std::uint64_t put_madt(TableBuffer& out, const ApicIds& ids) {
 
 }  // namespace
 
+Oem acpi_oem(const char (&signature)[5]) {
+  Oem value{.id = kOemId, .table_id = {'C', 'P', 'P', 'V'}, .creator_id = {'C', 'P', 'P', 'V'}};
+  std::copy_n(signature, 4, value.table_id.begin() + 4);
+  return value;
+}
+
 Result<TableBuffer> make_acpi(const AcpiConfig& config) {
   if (config.ids == nullptr) return fail(ArchError::kNoCpus);
   if (config.ids->vcpus() > kMaxDsdtCpus) return fail(ArchError::kTooManyCpus);
   TableBuffer out(kSmbios.raw() - kRsdp.raw());
   out.zeros(acpi_tables::kRsdpBytes);  // written last
   const std::uint64_t dsdt = next_address(out);
-  write_dsdt(out, oem("DSDT"), config);
-  const std::array tables = {put_fadt(out, config, dsdt), put_madt(out, *config.ids)};
+  write_dsdt(out, acpi_oem("DSDT"), config);
+  std::vector<std::uint64_t> tables = {put_fadt(out, config, dsdt), put_madt(out, *config.ids)};
+  for (const auto& write : config.tables) {
+    tables.push_back(next_address(out));
+    write(out);
+  }
   const std::uint64_t xsdt = next_address(out);
-  acpi_tables::write_xsdt(out, oem("XSDT"), tables);
+  acpi_tables::write_xsdt(out, acpi_oem("XSDT"), tables);
   out.patch_bytes(0, acpi_tables::rsdp(kOemId, xsdt));
   VMM_TRY_DO(out.finish());
   return out;

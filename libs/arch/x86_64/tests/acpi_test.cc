@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "vmm/acpi_tables/aml_terms.h"
+#include "vmm/acpi_tables/numa.h"
+#include "vmm/acpi_tables/pci.h"
 #include "vmm/acpi_tables/testing/iasl.h"
 #include "vmm/base/endian.h"
 
@@ -106,6 +108,26 @@ TEST_CASE("a guest finds its tables from the RSDP, and iasl accepts each of them
   }
 }
 
+TEST_CASE("a caller adds tables, which a guest finds like the others", "[acpi]") {
+  const Guest guest(2);
+  const std::function<void(TableBuffer&)> more[] = {[](TableBuffer& out) {
+                                                      acpi_tables::Mcfg mcfg(out, acpi_oem("MCFG"));
+                                                      mcfg.segment(0, 0xe000'0000, 0, 255);
+                                                    },
+                                                    [](TableBuffer& out) {
+                                                      acpi_tables::Srat srat(out, acpi_oem("SRAT"));
+                                                      srat.local_x2apic(0, 1);
+                                                    }};
+  const auto placed = write_acpi(guest.view(), {.ids = &guest.ids, .tables = more});
+  REQUIRE(placed.has_value());
+  const Tables tables = walk(guest.view(), placed->rsdp);
+  CHECK(tables.size() == 6);
+  CHECK(tables.at("XSDT").size() == 36 + 4 * 8);
+  CHECK(load_le<std::uint64_t>(&tables.at("MCFG")[44]) == 0xe000'0000);
+  CHECK(tables.count("SRAT") == 1);
+  check_with_iasl(tables);
+}
+
 TEST_CASE("the FADT tells what there is not, and how to end", "[acpi]") {
   const Guest guest(1);
   REQUIRE(write_acpi(guest.view(), {.ids = &guest.ids}).has_value());
@@ -201,6 +223,11 @@ TEST_CASE("tables that do not fit or make no sense are refused", "[acpi][hostile
         }}) == AcpiError::kTooLarge);
   CHECK(error_of({.devices = [](acpi_tables::Aml& aml) { aml.path("bad"); }}) ==
         AcpiError::kBadName);
+  const std::function<void(TableBuffer&)> huge[] = {[](TableBuffer& out) { out.zeros(0x6'0000); }};
+  CHECK(error_of({.tables = huge}) == AcpiError::kTooLarge);
+  const std::function<void(TableBuffer&)> open[] = {
+      [](TableBuffer& out) { static_cast<void>(out.open_block()); }};
+  CHECK(error_of({.tables = open}) == AcpiError::kUnbalanced);
   const AcpiVirtioMmio high[] = {{{GuestAddress(0x1'0000'0000), 0x1000}, 5}};
   CHECK(error_of({.virtio_mmio = high}) == AcpiError::kBadRange);
   const AcpiVirtioMmio large[] = {{{GuestAddress(0), 0x1'0000'0000}, 5}};

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
+#include <utility>
 
 #include "vmm/base/result.h"
 
@@ -21,14 +23,17 @@ class EntryList {
  public:
   static constexpr std::uint32_t kCapacity = kMax;
 
-  EntryList() = default;
+  EntryList() {}  // NOLINT: entries are written when they become part of the list
 
   /// Errors: ENOMEM for more than kMax entries.
   static Result<EntryList> from(std::span<const Entry> entries) {
-    if (entries.size() > kMax) return fail(Error::os(ENOMEM, "EntryList::from"));
-    EntryList list;
-    list.count_ = static_cast<std::uint32_t>(entries.size());
-    std::copy(entries.begin(), entries.end(), list.entries_.begin());
+    Result<EntryList> list{std::in_place};  // the one thing returned, as it is large to move
+    if (entries.size() > kMax) {
+      list = fail(Error::os(ENOMEM, "EntryList::from"));
+      return list;
+    }
+    list->count_ = static_cast<std::uint32_t>(entries.size());
+    std::copy(entries.begin(), entries.end(), list->entries_.begin());
     return list;
   }
 
@@ -38,13 +43,31 @@ class EntryList {
     entries_[count_++] = entry;
     return true;
   }
-  /// Makes the list `count` entries long; new ones keep what their memory held.
+  /// Makes the list `count` entries long; new ones are zero. False when that is above kMax.
   [[nodiscard]] bool resize(std::size_t count) {
     if (count > kMax) return false;
+    if (count > size()) std::fill(end(), begin() + count, Entry{});
     count_ = static_cast<std::uint32_t>(count);
     return true;
   }
   void clear() { count_ = 0; }
+  /// Keeps the entries for which `keep` is true, in their order.
+  template <class Predicate>
+  void retain(Predicate keep) {
+    Entry* next = begin();
+    for (Entry* entry = begin(); entry != end(); ++entry) {
+      if (!keep(*entry)) continue;
+      if (next != entry) *next = *entry;
+      ++next;
+    }
+    count_ = static_cast<std::uint32_t>(next - begin());
+  }
+
+  /// The entries are the same, byte for byte.
+  friend bool operator==(const EntryList& a, const EntryList& b) {
+    return a.size() == b.size() &&
+           std::memcmp(a.entries_.data(), b.entries_.data(), a.size() * sizeof(Entry)) == 0;
+  }
 
   [[nodiscard]] std::size_t size() const { return std::min(count_, kMax); }
   [[nodiscard]] bool empty() const { return count_ == 0; }
@@ -61,7 +84,7 @@ class EntryList {
  private:
   std::uint32_t count_ = 0;
   std::uint32_t padding_ = 0;
-  std::array<Entry, kMax> entries_{};
+  std::array<Entry, kMax> entries_;  // the first size()
 };
 
 }  // namespace vmm::kvm_ioctls

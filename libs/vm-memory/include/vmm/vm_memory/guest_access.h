@@ -90,10 +90,12 @@ inline void store_word(std::byte* at, typename WordOf<kBytes>::plain value) {
   return (reinterpret_cast<std::uintptr_t>(at) & (power_of_two - 1)) == 0;
 }
 
+// Not inlined, so that they take no registers from those who have a word to move.
+
 /// Copies out of guest memory without tearing any naturally aligned field; any size.
-void copy_out_fields(std::byte* to, const std::byte* guest, std::size_t n);
+[[gnu::noinline]] void copy_out_fields(std::byte* to, const std::byte* guest, std::size_t n);
 /// Copies into guest memory without tearing any naturally aligned field; any size.
-void copy_in_fields(std::byte* guest, const std::byte* from, std::size_t n);
+[[gnu::noinline]] void copy_in_fields(std::byte* guest, const std::byte* from, std::size_t n);
 /// Copies within guest memory; the ranges may overlap, aligned fields may be torn.
 void copy_within(std::byte* guest_to, const std::byte* guest_from, std::size_t n);
 void fill(std::byte* guest, std::byte value, std::size_t n);

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "vmm/acpi_tables/aml.h"
+#include "vmm/acpi_tables/table.h"
 #include "vmm/acpi_tables/table_buffer.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/topology.h"
@@ -42,6 +43,9 @@ struct AcpiConfig {
   std::span<const AcpiVirtioMmio> virtio_mmio{};
   /// Writes further objects into \_SB_, for example PCI root bridges.
   std::function<void(acpi_tables::Aml&)> devices{};
+  /// Each writes one further table, for example an MCFG; they stand last in the XSDT, in this
+  /// order.
+  std::span<const std::function<void(acpi_tables::TableBuffer&)>> tables{};
 };
 
 struct AcpiPlacement {
@@ -49,9 +53,12 @@ struct AcpiPlacement {
   GuestAddress end;  ///< the first address behind the tables
 };
 
-/// Builds the tables as they stand from kRsdp on: RSDP, DSDT, FACP, APIC, XSDT.
-/// Errors (as vmm::Error): kNoCpus without `ids`; an AcpiError, kTooLarge when they would reach
-/// kSmbios.
+/// Who made the table with this signature: what all tables here say, for those of a caller.
+acpi_tables::Oem acpi_oem(const char (&signature)[5]);
+
+/// Builds the tables as they stand from kRsdp on: RSDP, DSDT, FACP, APIC, those of the caller,
+/// XSDT. Errors (as vmm::Error): kNoCpus without `ids`; an AcpiError, kTooLarge when they would
+/// reach kSmbios.
 Result<acpi_tables::TableBuffer> make_acpi(const AcpiConfig& config);
 
 /// Writes them, and the EBDA pointer that leads old guests to them. Errors: as make_acpi(), or a
