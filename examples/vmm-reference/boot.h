@@ -1,33 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "config.h"
 #include "failure.h"
-#include "vmm/arch/x86_64/acpi.h"
-#include "vmm/arch/x86_64/layout.h"
-#include "vmm/arch/x86_64/registers.h"
-#include "vmm/arch/x86_64/topology.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/linux_loader/blobs.h"
+#include "vmm/linux_loader/cmdline.h"
+#include "vmm/linux_loader/image_source.h"
 #include "vmm/linux_loader/kernel.h"
 #include "vmm/vm_memory/guest_memory.h"
 
 namespace vmm::reference {
 
+using linux_loader::GuestRange;
+
 /// Guest memory with what is to run in it.
 struct GuestImage {
   vm_memory::GuestMemory memory;
   linux_loader::LoadedKernel kernel;
-  arch::x86_64::AddressRange initrd;  ///< size 0: none
+  GuestRange initrd;              ///< empty: none
+  linux_loader::Cmdline cmdline;  ///< checked, and short enough for the kernel
+  // The user's device tree and overlay, as they are in the files; empty: none.
+  std::vector<std::byte> dtb{};
+  std::vector<std::byte> dtb_overlay{};
 };
 
-/// Makes the RAM that --memory asks for, and loads kernel, initramfs and command line. Needs no
-/// KVM, so that a wrong file is reported as such on every host.
-Outcome<GuestImage> load_image(const VmConfig& config);
+/// Where an architecture wants things to be.
+struct BootPlan {
+  linux_loader::Arch arch;
+  std::span<const GuestRange> ram;
+  std::optional<GuestAddress> kernel_base;  ///< nullopt: as the kernel says
+  GuestAddress kernel_floor;                ///< entry points below it are refused
+  GuestAddress initrd_limit;
+  std::size_t cmdline_bytes;  ///< longest command line, with the NUL
+};
 
-/// The APIC ids of the vCPUs, by --cpus.
-Outcome<arch::x86_64::ApicIds> make_apic_ids(const CpusConfig& config);
+/// Makes the RAM that --memory asks for and loads kernel and initramfs. Needs no KVM, so that a
+/// wrong file is reported as such on every host.
+Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan);
 
-/// Writes the ACPI tables and the boot structures, and answers with what vCPU 0 starts.
-Outcome<arch::x86_64::BootRegisters> write_boot_structures(const GuestImage& image,
-                                                           const arch::x86_64::AcpiConfig& acpi);
+/// A file that an option names, open as long as it is read.
+struct InputFile {
+  UniqueFd fd;
+  linux_loader::ImageSource source;
+};
+/// `context` ("--kernel: PATH") begins the message of a failure.
+Outcome<InputFile> open_input(const std::string& context, const std::string& path);
 
 }  // namespace vmm::reference

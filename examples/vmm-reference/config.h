@@ -57,6 +57,8 @@ struct VmConfig {
   std::string kernel;
   std::string initramfs;  ///< empty: none
   std::string cmdline;
+  std::string dtb;          ///< a device tree to use as it is; empty: the VMM makes one
+  std::string dtb_overlay;  ///< merged into the VMM's device tree; empty: none
   CpusConfig cpus;
   MemoryConfig memory;
   ConsoleConfig serial;

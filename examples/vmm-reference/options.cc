@@ -49,6 +49,18 @@ constexpr std::array kOptions{
                 into.vm.cmdline = text;
                 return {};
               }},
+    OptionRow{"dtb", Arity::kOne,
+              "PATH  a device tree to use as it is; where it and the VM differ is logged\n"
+              "(aarch64)",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.dtb = text;
+                return {};
+              }},
+    OptionRow{"dtb-overlay", Arity::kOne, "PATH  merged into the VMM's device tree (aarch64)",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.dtb_overlay = text;
+                return {};
+              }},
     OptionRow{"cpus", Arity::kOne,
               "boot=1,max=1,topology=THREADS:CORES:DIES:PACKAGES,max_phys_bits=46,nested=on,\n"
               "affinity=[VCPU@[CPUS],...]",

@@ -5,8 +5,7 @@
 
 namespace vmm::reference {
 
-Outcome<void> SerialInput::start(vm_superio::Serial& port) {
-  port_ = &port;
+Outcome<void> SerialInput::start() {
   if (console_.input_fd() < 0 || console_.at_end()) return {};
   VMM_STEP("serial input", registration_,
            loop_.add(console_.input_fd(), event_manager::kReadable,
@@ -29,11 +28,11 @@ void SerialInput::watch(bool on) {
 
 void SerialInput::read() {
   std::array<std::byte, 64> bytes;
-  const std::size_t space = std::min(port_->space(), bytes.size());
+  const std::size_t space = std::min(space_(), bytes.size());
   if (space == 0) return watch(false);  // asking for the space has armed input_space()
   const std::size_t read = console_.read_input(std::span(bytes).first(space));
   // All of it fits, as only this thread adds.
-  port_->enqueue(std::span(bytes).first(read));
+  enqueue_(std::span(bytes).first(read));
   if (console_.at_end()) registration_.reset();
   if (console_.quit_requested()) on_quit_();
 }

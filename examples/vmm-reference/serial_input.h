@@ -3,12 +3,12 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "console.h"
 #include "failure.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/vm_superio/input_listener.h"
-#include "vmm/vm_superio/serial.h"
 
 namespace vmm::reference {
 
@@ -28,19 +28,26 @@ class SerialInput final : public vm_superio::InputListener {
   SerialInput(const SerialInput&) = delete;
   SerialInput& operator=(const SerialInput&) = delete;
 
-  /// Begins to feed `port`, which must outlive this object.
-  Outcome<void> start(vm_superio::Serial& port);
+  /// Begins to feed `port`, a Serial or Pl011 that must outlive this object.
+  template <class Port>
+  Outcome<void> start(Port& port) {
+    space_ = [&port] { return port.space(); };
+    enqueue_ = [&port](std::span<const std::byte> bytes) { port.enqueue(bytes); };
+    return start();
+  }
 
   void input_space() override;
 
  private:
+  Outcome<void> start();
   void read();
   void watch(bool on);
 
   Console& console_;
   event_manager::EventLoop& loop_;
   std::function<void()> on_quit_;
-  vm_superio::Serial* port_ = nullptr;
+  std::function<std::size_t()> space_;
+  std::function<void(std::span<const std::byte>)> enqueue_;
   event_manager::Registration registration_;
   // What a posted function finds of this object: null once it is gone. Changed and read on the
   // loop's thread only.

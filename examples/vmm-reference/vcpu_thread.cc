@@ -11,14 +11,12 @@
 #include <cstdio>
 #include <span>
 
-#include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/base/log.h"
 
 namespace vmm::reference {
 namespace {
 
 namespace exits = kvm_ioctls::exits;
-using vm_device::PioAddress;
 
 int vcpu_signal() { return SIGRTMIN; }
 
@@ -58,22 +56,26 @@ Outcome<void> prepare_vcpu_signal() {
   return {};
 }
 
-VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, const ExitTargets& targets, Options options)
+VcpuThread::Options VcpuThread::options_for(const CpusConfig& config, std::uint32_t index) {
+  Options options{.index = index, .host_cpus = {}};
+  for (const auto& affinity : config.affinity) {
+    if (affinity.vcpu == index) options.host_cpus = affinity.host_cpus;
+  }
+  return options;
+}
+
+VcpuThread::VcpuThread(kvm_ioctls::Vcpu vcpu, vm_device::MmioBus& mmio, VmEvents& events,
+                       std::unique_ptr<ArchExits> arch, Options options)
     : vcpu_(std::move(vcpu)),
       kick_(vcpu_.kick_handle()),
-      ports_(targets.ports),
-      mmio_(targets.mmio),
-      ioapic_(targets.ioapic),
-      events_(targets.events),
+      mmio_(mmio),
+      events_(events),
+      arch_(std::move(arch)),
       options_(std::move(options)) {}
 
 VcpuThread::~VcpuThread() {
   request_stop();
   join();
-}
-
-Result<void> VcpuThread::set_registers(const arch::x86_64::BootRegisters& registers) const {
-  return arch::x86_64::kvm::set_registers(vcpu_, registers);
 }
 
 void VcpuThread::start() {
@@ -140,22 +142,9 @@ void VcpuThread::run() {
   }
 }
 
-// Ports and MMIO come first, as they are nearly all exits. An access that no device takes reads as
-// all ones (the bus has filled the data in) and is dropped on a write, as on real buses.
+// An access that no device takes reads as all ones (the bus has filled the data in) and is dropped
+// on a write, as on real buses.
 bool VcpuThread::handle(const kvm_ioctls::VcpuExit& exit) {
-  if (const auto* out = std::get_if<exits::IoOut>(&exit)) {
-    for (std::size_t i = 0; i < out->count; ++i) {
-      (void)ports_.write(PioAddress(out->port),
-                         out->data.subspan(i * out->item_bytes, out->item_bytes));
-    }
-    return true;
-  }
-  if (const auto* in = std::get_if<exits::IoIn>(&exit)) {
-    for (std::size_t i = 0; i < in->count; ++i) {
-      (void)ports_.read(PioAddress(in->port), in->data.subspan(i * in->item_bytes, in->item_bytes));
-    }
-    return true;
-  }
   if (const auto* store = std::get_if<exits::MmioWrite>(&exit)) {
     (void)mmio_.write(store->address, store->data);
     return true;
@@ -164,15 +153,11 @@ bool VcpuThread::handle(const kvm_ioctls::VcpuExit& exit) {
     (void)mmio_.read(load->address, load->data);
     return true;
   }
-  return handle_other(exit);
+  return arch_->handle(vcpu_, exit) || handle_other(exit);
 }
 
 bool VcpuThread::handle_other(const kvm_ioctls::VcpuExit& exit) {
   if (std::holds_alternative<exits::Interrupted>(exit)) return true;
-  if (const auto* eoi = std::get_if<exits::IoapicEoi>(&exit)) {
-    ioapic_.end_of_interrupt(eoi->vector);
-    return true;
-  }
   if (std::holds_alternative<exits::Shutdown>(exit)) {  // a triple fault
     events_.report(VmEnd::kReset);
     return false;

@@ -7,21 +7,26 @@
 #include <thread>
 #include <vector>
 
+#include "config.h"
 #include "failure.h"
 #include "vm_events.h"
-#include "vmm/arch/x86_64/registers.h"
 #include "vmm/kvm_ioctls/vcpu.h"
 #include "vmm/vm_device/bus.h"
-#include "vmm/vm_superio/ioapic.h"
 
 namespace vmm::reference {
 
-/// What a vCPU's exits are answered by. Outlives the thread.
-struct ExitTargets {
-  vm_device::PioBus& ports;
-  vm_device::MmioBus& mmio;
-  vm_superio::Ioapic& ioapic;
-  VmEvents& events;
+/// Answers those exits of one vCPU that only its architecture has. Used by the vCPU's thread.
+class ArchExits {
+ public:
+  virtual ~ArchExits() = default;
+  ArchExits(const ArchExits&) = delete;
+  ArchExits& operator=(const ArchExits&) = delete;
+
+  /// False for an exit that it does not know.
+  virtual bool handle(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit) = 0;
+
+ protected:
+  ArchExits() = default;
 };
 
 /// Runs one vCPU on a thread of its own, from start() to stop().
@@ -31,14 +36,17 @@ class VcpuThread {
     std::uint32_t index;
     std::vector<std::uint64_t> host_cpus;  ///< where it may run; empty: anywhere
   };
+  /// The options of vCPU `index`.
+  static Options options_for(const CpusConfig& config, std::uint32_t index);
 
-  /// `vcpu` is configured and moves in.
-  VcpuThread(kvm_ioctls::Vcpu vcpu, const ExitTargets& targets, Options options);
+  /// `vcpu` is configured and moves in. Borrows `mmio` and `events`.
+  VcpuThread(kvm_ioctls::Vcpu vcpu, vm_device::MmioBus& mmio, VmEvents& events,
+             std::unique_ptr<ArchExits> arch, Options options);
   /// Stops.
   ~VcpuThread();
 
-  /// What the boot vCPU starts with; before start().
-  Result<void> set_registers(const arch::x86_64::BootRegisters& registers) const;
+  /// For its registers, before start().
+  [[nodiscard]] const kvm_ioctls::Vcpu& vcpu() const { return vcpu_; }
 
   void start();
   /// Asks the thread to leave the guest. Follow it with join(); two steps, so that all vCPUs of a
@@ -56,10 +64,9 @@ class VcpuThread {
 
   kvm_ioctls::Vcpu vcpu_;
   kvm_ioctls::VcpuKick kick_;
-  vm_device::PioCaller ports_;
   vm_device::MmioCaller mmio_;
-  vm_superio::Ioapic& ioapic_;
   VmEvents& events_;
+  std::unique_ptr<ArchExits> arch_;
   Options options_;
   std::atomic<bool> stop_{false};
   std::atomic<int> thread_id_{0};  // 0 until the thread runs and after it has ended

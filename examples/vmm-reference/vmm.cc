@@ -110,13 +110,13 @@ Outcome<void> Vmm::run() {
 }
 
 Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
-  VMM_TRY(machine_, Machine::create(config_,
-                                    {.system = *system_,
-                                     .serial = *serial_,
-                                     .debug = *debug_console_,
-                                     .events = *events_,
-                                     .loop = *loop_},
-                                    std::move(image)));
+  VMM_TRY(machine_, create_machine(config_,
+                                   {.system = *system_,
+                                    .serial = *serial_,
+                                    .debug = *debug_console_,
+                                    .events = *events_,
+                                    .loop = *loop_},
+                                   std::move(image)));
   VMM_STEP("events", const auto end_watch,
            loop_->add(events_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { loop_->stop(); }));

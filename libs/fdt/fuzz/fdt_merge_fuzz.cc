@@ -23,6 +23,9 @@ void walk(const FdtView& view, FdtView::Node node, std::size_t depth, std::size_
       require(value->data() + value->size() <= begin + view.blob().size());
     }
     (void)view.u32(node, name);
+    const auto cells = view.cells(node, name);
+    require(cells[cells.size()] == 0);
+    if (const auto text = view.string(node, name)) require(view.has_string(node, name, *text));
     (void)view.u64(node, name);
     (void)view.string(node, name);
   }

@@ -83,6 +83,26 @@ std::optional<std::span<const std::byte>> FdtView::property(Node node,
   return std::span(static_cast<const std::byte*>(value), static_cast<std::size_t>(bytes));
 }
 
+std::uint32_t FdtView::Cells::operator[](std::size_t i) const {
+  return i < size() ? load_be32(bytes_.data() + 4 * i) : 0;
+}
+
+FdtView::Cells FdtView::cells(Node node, std::string_view name) const {
+  return Cells(property(node, name).value_or(std::span<const std::byte>()));
+}
+
+bool FdtView::has_string(Node node, std::string_view name, std::string_view value) const {
+  const auto bytes = property(node, name);
+  if (!bytes) return false;
+  std::string_view rest(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  for (;;) {
+    const std::size_t nul = rest.find('\0');
+    if (nul == std::string_view::npos) return false;  // what is left is no string
+    if (rest.substr(0, nul) == value) return true;
+    rest.remove_prefix(nul + 1);
+  }
+}
+
 std::optional<std::uint32_t> FdtView::u32(Node node, std::string_view name) const {
   const auto value = property(node, name);
   if (!value || value->size() != 4) return std::nullopt;

@@ -49,6 +49,9 @@ bool has_class(char c, CharClass wanted) {
   return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
 }
 
+/// The node under the root that gives overlays the paths of labels; made outside the naming rules.
+constexpr std::string_view kSymbols = "__symbols__";
+
 /// A base of 1 to 31 characters that begins with a letter, and possibly '@' and a unit address.
 bool valid_node_name(std::string_view name) {
   if (name.empty() || !has_class(name[0], kLetter)) return false;
@@ -259,7 +262,7 @@ Node Node::child(std::string_view name) {
   if (writer_->ok_) {
     if (depth_ != writer_->depth_) {
       writer_->stop(FdtError::kNotInnermost);
-    } else if (!valid_node_name(name)) {
+    } else if (!valid_node_name(name) && !(depth_ == 1 && name == kSymbols)) {
       writer_->stop(name.find('\0') == std::string_view::npos ? FdtError::kNodeName
                                                               : FdtError::kInvalidString);
     } else {

@@ -160,9 +160,64 @@ TEST_CASE("nodes nested deeper than 64 are refused, however many", "[fdt][hostil
   }
 }
 
+TEST_CASE("cells are read as far as they go", "[fdt]") {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    root.cells("cells", {1, 0x8000'0002});
+    root.bytes("odd", std::as_bytes(std::span("\0\0\0\7..", 6)));
+    root.flag("none");
+  }
+  const Blob blob = *writer.finish();
+  const auto view = FdtView::open(blob);
+  REQUIRE(view);
+  const auto cells = view->cells(view->root(), "cells");
+  REQUIRE(cells.size() == 2);
+  CHECK(cells[0] == 1);
+  CHECK(cells[1] == 0x8000'0002);
+  CHECK(cells[2] == 0);
+  CHECK(cells[~std::size_t{0}] == 0);
+  const auto odd = view->cells(view->root(), "odd");
+  REQUIRE(odd.size() == 1);
+  CHECK(odd[0] == 7);
+  CHECK(odd[1] == 0);
+  CHECK(view->cells(view->root(), "none").empty());
+  CHECK(view->cells(view->root(), "missing").empty());
+  CHECK(FdtView::Cells()[0] == 0);
+}
+
+TEST_CASE("a string is found in a list of whole strings", "[fdt]") {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    root.strings("list", {"one", "", "three"});
+    root.bytes("open", std::as_bytes(std::span("one\0two", 7)));
+    root.flag("none");
+  }
+  const Blob blob = *writer.finish();
+  const auto view = FdtView::open(blob);
+  REQUIRE(view);
+  struct Case {
+    const char* name;
+    const char* value;
+    bool found;
+  };
+  const auto c = GENERATE(values<Case>({{"list", "one", true},
+                                        {"list", "", true},
+                                        {"list", "three", true},
+                                        {"list", "thr", false},
+                                        {"list", "hree", false},
+                                        {"open", "one", true},
+                                        {"open", "two", false},
+                                        {"none", "", false},
+                                        {"missing", "", false}}));
+  CAPTURE(c.name, c.value);
+  CHECK(view->has_string(view->root(), c.name, c.value) == c.found);
+}
+
 /// Names that begin with "xx" get the "__" of overlays, which are no names for the writer.
 Blob with_overlay_names(Blob blob) {
-  for (const std::string_view name : {"xxsymbols__", "xxoverlay__", "xxfixups__"}) {
+  for (const std::string_view name : {"xxoverlay__", "xxfixups__"}) {
     const auto bytes = std::as_bytes(std::span(name));
     for (auto at = blob.begin();;) {
       at = std::search(at, blob.end(), bytes.begin(), bytes.end());
@@ -183,7 +238,7 @@ Blob labelled_machine() {
       chosen.string("bootargs", "ro");
       chosen.phandle(1);
     }
-    Node symbols = root.child("xxsymbols__");
+    Node symbols = root.child("__symbols__");
     symbols.string("chosen", "/chosen");
   }
   return with_overlay_names(*writer.finish());

@@ -300,6 +300,30 @@ TEST_CASE("strings hold no NUL", "[fdt]") {
         FdtError::kInvalidString);
 }
 
+TEST_CASE("the node of labels has its name under the root only", "[fdt]") {
+  const auto with = [](bool below) {
+    FdtWriter w({});
+    {
+      Node root = w.root();
+      if (below) {
+        Node a = root.child("a");
+        a.child("__symbols__");
+      } else {
+        Node symbols = root.child("__symbols__");
+        symbols.string("label", "/a");
+      }
+    }
+    return w.finish();
+  };
+  CHECK(with(false));
+  const auto refused = with(true);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == FdtError::kNodeName);
+  FdtWriter root({});
+  root.root().child("__overlay__");
+  CHECK_FALSE(root.finish());
+}
+
 TEST_CASE("a phandle is unique and none of the reserved values", "[fdt]") {
   const auto with = [](std::uint32_t value) {
     return error_of([value](FdtWriter& w) {

@@ -59,6 +59,18 @@ Result<VcpuExit> decode_mmio(std::span<std::byte> run, const kvm_run& page) {
   return exits::MmioRead{address, {data, bytes}};
 }
 
+VcpuExit decode_hypercall(std::span<std::byte> run, const kvm_run& page) {
+#if defined(__aarch64__)
+  constexpr bool kArm = true;
+#else
+  constexpr bool kArm = false;
+#endif
+  const bool flag = (page.hypercall.longmode & 1u) != 0;  // means one or the other
+  return exits::Hypercall{page.hypercall.nr, words_at<6>(run, VMM_DATA_OFFSET(hypercall.args)),
+                          words_at(run, VMM_DATA_OFFSET(hypercall.ret)), !kArm && flag,
+                          kArm && flag};
+}
+
 VcpuExit decode_debug(const kvm_run& page) {
 #if defined(__x86_64__)
   const kvm_debug_exit_arch& arch = page.debug.arch;
@@ -189,9 +201,7 @@ VcpuExit decode_rare(std::span<std::byte> run, const kvm_run& page) {
     case KVM_EXIT_X86_WRMSR:
       return exits::Wrmsr{page.msr.reason, page.msr.index, page.msr.data, msr_error(run)};
     case KVM_EXIT_HYPERCALL:
-      return exits::Hypercall{page.hypercall.nr, words_at<6>(run, VMM_DATA_OFFSET(hypercall.args)),
-                              words_at(run, VMM_DATA_OFFSET(hypercall.ret)),
-                              (page.hypercall.longmode & 1u) != 0};
+      return decode_hypercall(run, page);
     case KVM_EXIT_SYSTEM_EVENT:
       return exits::SystemEvent{page.system_event.type,
                                 {words_at(run, VMM_DATA_OFFSET(system_event.data)),

@@ -134,6 +134,38 @@ VMM_SAME_FIELD(XenAttr, value, kvm_xen_hvm_attr, u);
 
 VMM_SAME_SIZE(VcpuInit, kvm_vcpu_init);
 VMM_SAME_FIELD(VcpuInit, features, kvm_vcpu_init, features);
+VMM_SAME_SIZE(Arm64VcpuEvents, kvm_vcpu_events);
+VMM_SAME_FIELD(Arm64VcpuEvents, serror_esr, kvm_vcpu_events, exception.serror_esr);
+VMM_SAME_SIZE(Arm64GuestDebug, kvm_guest_debug);
+VMM_SAME_FIELD(Arm64GuestDebug, breakpoint_value, kvm_guest_debug, arch.dbg_bvr);
+VMM_SAME_FIELD(Arm64GuestDebug, watchpoint_value, kvm_guest_debug, arch.dbg_wvr);
+static_assert(Arm64GuestDebug::kHardware == KVM_GUESTDBG_USE_HW);
+VMM_SAME_SIZE(Arm64PmuFilter, kvm_pmu_event_filter);
+VMM_SAME_FIELD(Arm64PmuFilter, action, kvm_pmu_event_filter, action);
+static_assert(static_cast<std::uint64_t>(kArm64PsciVersion) == KVM_REG_ARM_PSCI_VERSION);
+static_assert(static_cast<std::uint64_t>(kArm64TimerCompare) == KVM_REG_ARM_TIMER_CVAL);
+static_assert(static_cast<std::uint64_t>(kArm64TimerCount) == KVM_REG_ARM_TIMER_CNT);
+static_assert(static_cast<std::uint64_t>(kArm64TimerControl) == KVM_REG_ARM_TIMER_CTL);
+static_assert(static_cast<std::uint64_t>(kArm64SveLengths) == KVM_REG_ARM64_SVE_VLS);
+static_assert(kArmVcpuPmu == KVM_ARM_VCPU_PMU_V3_CTRL && kArmVcpuTimer == KVM_ARM_VCPU_TIMER_CTRL &&
+              kArmVcpuPvTime == KVM_ARM_VCPU_PVTIME_CTRL);
+static_assert(kArmVcpuPmuIrq == KVM_ARM_VCPU_PMU_V3_IRQ &&
+              kArmVcpuPmuInit == KVM_ARM_VCPU_PMU_V3_INIT &&
+              kArmVcpuPmuFilter == KVM_ARM_VCPU_PMU_V3_FILTER &&
+              kArmVcpuPmuSet == KVM_ARM_VCPU_PMU_V3_SET_PMU);
+static_assert(kVgicAddress == KVM_DEV_ARM_VGIC_GRP_ADDR &&
+              kVgicDistRegs == KVM_DEV_ARM_VGIC_GRP_DIST_REGS &&
+              kVgicCpuRegs == KVM_DEV_ARM_VGIC_GRP_CPU_REGS &&
+              kVgicNrIrqs == KVM_DEV_ARM_VGIC_GRP_NR_IRQS &&
+              kVgicControl == KVM_DEV_ARM_VGIC_GRP_CTRL &&
+              kVgicRedistRegs == KVM_DEV_ARM_VGIC_GRP_REDIST_REGS &&
+              kVgicCpuSysRegs == KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS &&
+              kVgicLevelInfo == KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO &&
+              kVgicItsRegs == KVM_DEV_ARM_VGIC_GRP_ITS_REGS);
+static_assert(kVgicV3RedistRegion == KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION &&
+              kVgicItsAddress == KVM_VGIC_ITS_ADDR_TYPE &&
+              kVgicItsReset == KVM_DEV_ARM_ITS_CTRL_RESET &&
+              kVgicSavePendingTables == KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES);
 
 #endif
 
@@ -157,18 +189,13 @@ VMM_SAME_CAP(kIommu, KVM_CAP_IOMMU);
 VMM_SAME_CAP(kDestroyMemoryRegionWorks, KVM_CAP_DESTROY_MEMORY_REGION_WORKS);
 VMM_SAME_CAP(kUserNmi, KVM_CAP_USER_NMI);
 VMM_SAME_CAP(kSetGuestDebug, KVM_CAP_SET_GUEST_DEBUG);
-VMM_SAME_CAP(kReinjectControl, KVM_CAP_REINJECT_CONTROL);
 VMM_SAME_CAP(kIrqRouting, KVM_CAP_IRQ_ROUTING);
 VMM_SAME_CAP(kIrqInjectStatus, KVM_CAP_IRQ_INJECT_STATUS);
 VMM_SAME_CAP(kJoinMemoryRegionsWorks, KVM_CAP_JOIN_MEMORY_REGIONS_WORKS);
-VMM_SAME_CAP(kMce, KVM_CAP_MCE);
 VMM_SAME_CAP(kIrqfd, KVM_CAP_IRQFD);
-VMM_SAME_CAP(kPit2, KVM_CAP_PIT2);
 VMM_SAME_CAP(kSetBootCpuId, KVM_CAP_SET_BOOT_CPU_ID);
-VMM_SAME_CAP(kPitState2, KVM_CAP_PIT_STATE2);
 VMM_SAME_CAP(kIoeventfd, KVM_CAP_IOEVENTFD);
 VMM_SAME_CAP(kSetIdentityMapAddr, KVM_CAP_SET_IDENTITY_MAP_ADDR);
-VMM_SAME_CAP(kXenHvm, KVM_CAP_XEN_HVM);
 VMM_SAME_CAP(kAdjustClock, KVM_CAP_ADJUST_CLOCK);
 VMM_SAME_CAP(kInternalErrorData, KVM_CAP_INTERNAL_ERROR_DATA);
 VMM_SAME_CAP(kVcpuEvents, KVM_CAP_VCPU_EVENTS);
@@ -177,11 +204,8 @@ VMM_SAME_CAP(kHypervVapic, KVM_CAP_HYPERV_VAPIC);
 VMM_SAME_CAP(kHypervSpin, KVM_CAP_HYPERV_SPIN);
 VMM_SAME_CAP(kPciSegment, KVM_CAP_PCI_SEGMENT);
 VMM_SAME_CAP(kIntrShadow, KVM_CAP_INTR_SHADOW);
-VMM_SAME_CAP(kDebugregs, KVM_CAP_DEBUGREGS);
 VMM_SAME_CAP(kX86RobustSinglestep, KVM_CAP_X86_ROBUST_SINGLESTEP);
 VMM_SAME_CAP(kEnableCap, KVM_CAP_ENABLE_CAP);
-VMM_SAME_CAP(kXsave, KVM_CAP_XSAVE);
-VMM_SAME_CAP(kXcrs, KVM_CAP_XCRS);
 VMM_SAME_CAP(kAsyncPf, KVM_CAP_ASYNC_PF);
 VMM_SAME_CAP(kTscControl, KVM_CAP_TSC_CONTROL);
 VMM_SAME_CAP(kGetTscKhz, KVM_CAP_GET_TSC_KHZ);
@@ -299,5 +323,17 @@ VMM_SAME_CAP(kRiscvMpStateReset, KVM_CAP_RISCV_MP_STATE_RESET);
 VMM_SAME_CAP(kArmCacheablePfnmapSupported, KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED);
 VMM_SAME_CAP(kGuestMemfdFlags, KVM_CAP_GUEST_MEMFD_FLAGS);
 VMM_SAME_CAP(kArmSeaToUser, KVM_CAP_ARM_SEA_TO_USER);
+
+// The header has these for x86_64 only.
+#if defined(__x86_64__)
+VMM_SAME_CAP(kReinjectControl, KVM_CAP_REINJECT_CONTROL);
+VMM_SAME_CAP(kMce, KVM_CAP_MCE);
+VMM_SAME_CAP(kPit2, KVM_CAP_PIT2);
+VMM_SAME_CAP(kPitState2, KVM_CAP_PIT_STATE2);
+VMM_SAME_CAP(kXenHvm, KVM_CAP_XEN_HVM);
+VMM_SAME_CAP(kDebugregs, KVM_CAP_DEBUGREGS);
+VMM_SAME_CAP(kXsave, KVM_CAP_XSAVE);
+VMM_SAME_CAP(kXcrs, KVM_CAP_XCRS);
+#endif
 
 }  // namespace vmm::kvm_ioctls

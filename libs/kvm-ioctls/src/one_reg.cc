@@ -2,6 +2,8 @@
 #include "vmm/kvm_ioctls/one_reg.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -27,6 +29,16 @@ Result<void> Vcpu::set_one_reg(RegId id, std::span<const std::byte> value) const
   kvm_one_reg reg{.id = static_cast<std::uint64_t>(id),
                   .addr = reinterpret_cast<std::uintptr_t>(value.data())};
   return call(fd_.get(), VMM_IOCTL(KVM_SET_ONE_REG), &reg);
+}
+
+Result<std::uint64_t> Vcpu::get_reg(RegId id) const {
+  std::array<std::byte, sizeof(std::uint64_t)> bytes;
+  VMM_TRY_DO(get_one_reg(id, bytes));
+  return std::bit_cast<std::uint64_t>(bytes);
+}
+
+Result<void> Vcpu::set_reg(RegId id, std::uint64_t value) const {
+  return set_one_reg(id, std::as_bytes(std::span(&value, 1)));
 }
 
 Result<Vcpu::RegCount> Vcpu::reg_list(std::span<RegId> ids) const {

@@ -146,6 +146,8 @@ bool System::has_attr(const DeviceAttr& attr) const { return detail::has_attr(fd
 std::uint32_t System::host_ipa_limit() const { return limit(*this, Cap::kArmVmIpaSize, 0); }
 
 Result<Vm> System::create_vm_with_ipa_bits(std::uint32_t bits) const {
+  // The number has one byte in the VM's type, in which 0 means 40.
+  if (bits == 0 || bits > 0xff) return fail(Error::os(EINVAL, "KVM_CREATE_VM"));
   VMM_TRY(const int fd,
           sys_util::ioctl(fd_.get(), VMM_IOCTL(KVM_CREATE_VM), KVM_VM_TYPE_ARM_IPA_SIZE(bits)));
   return adopt_vm(UniqueFd(fd));

@@ -151,7 +151,20 @@ struct PreFaultMemory {  // struct kvm_pre_fault_memory, Linux 6.11
   __u64 flags;
   __u64 padding[5];
 };
-struct CounterOffset {  // struct kvm_arm_counter_offset, Linux 6.4
+struct RegMaskRange {  // struct reg_mask_range, Linux 6.7
+  __u64 addr;
+  __u32 range;
+  __u32 reserved[13];
+};
+struct SmcccFilter {  // struct kvm_smccc_filter, Linux 6.4
+  __u32 base;
+  __u32 nr_functions;
+  __u8 action;
+  __u8 pad[15];
+};
+inline constexpr __u32 kSmcccControl = 0;  // KVM_ARM_VM_SMCCC_CTRL, Linux 6.4
+inline constexpr __u64 kSmcccFilter = 0;   // KVM_ARM_VM_SMCCC_FILTER, Linux 6.4
+struct CounterOffset {                     // struct kvm_arm_counter_offset, Linux 6.4
   __u64 counter_offset;
   __u64 reserved;
 };
@@ -161,6 +174,12 @@ struct CounterOffset {  // struct kvm_arm_counter_offset, Linux 6.4
 #ifndef KVM_SET_USER_MEMORY_REGION2
 #define KVM_SET_USER_MEMORY_REGION2 \
   _IOW(KVMIO, 0x49, struct vmm::kvm_ioctls::uapi::UserspaceMemoryRegion2)
+#endif
+#ifndef KVM_ARM_SET_COUNTER_OFFSET
+#define KVM_ARM_SET_COUNTER_OFFSET _IOW(KVMIO, 0xb5, struct vmm::kvm_ioctls::uapi::CounterOffset)
+#endif
+#ifndef KVM_ARM_GET_REG_WRITABLE_MASKS
+#define KVM_ARM_GET_REG_WRITABLE_MASKS _IOR(KVMIO, 0xb6, struct vmm::kvm_ioctls::uapi::RegMaskRange)
 #endif
 #ifndef KVM_SET_MEMORY_ATTRIBUTES
 #define KVM_SET_MEMORY_ATTRIBUTES _IOW(KVMIO, 0xd2, struct vmm::kvm_ioctls::uapi::MemoryAttributes)

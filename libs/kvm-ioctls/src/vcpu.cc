@@ -156,16 +156,4 @@ Result<void> Vcpu::memory_encrypt_op(void* command) const {
   return call(fd_.get(), VMM_IOCTL(KVM_MEMORY_ENCRYPT_OP), command);
 }
 
-#if defined(__aarch64__)
-
-Result<void> Vcpu::init(const VcpuInit& init) const {
-  return call(fd_.get(), VMM_IOCTL(KVM_ARM_VCPU_INIT), static_cast<const void*>(&init));
-}
-
-Result<void> Vcpu::finalize(std::int32_t feature) const {
-  return call(fd_.get(), VMM_IOCTL(KVM_ARM_VCPU_FINALIZE), static_cast<const void*>(&feature));
-}
-
-#endif
-
 }  // namespace vmm::kvm_ioctls

@@ -3,8 +3,6 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
-
 #include "call.h"
 #include "uapi_extra.h"
 
@@ -28,18 +26,16 @@ Result<void> Vm::enable_cap(const EnableCap& cap) const {
 }
 
 Result<Vcpu> Vm::create_vcpu(std::uint32_t id) const {
+  Vcpu::Parts parts;
+#if defined(__x86_64__)
+  parts.xsave_bytes = xsave_bytes();
+#endif
   VMM_TRY(const int raw, sys_util::ioctl(fd_.get(), VMM_IOCTL(KVM_CREATE_VCPU), id));
-  UniqueFd fd(raw);
-  VMM_TRY(auto run, sys_util::Mapping::create(run_bytes_, {.protection = PROT_READ | PROT_WRITE,
-                                                           .flags = MAP_SHARED,
-                                                           .fd = fd.get()}));
-  return Vcpu::adopt({.fd = std::move(fd), .run = std::move(run), .xsave_bytes = xsave_bytes()});
-}
-
-std::size_t Vm::xsave_bytes() const {
-  const auto answer = check_extension(Cap::kXsave2);
-  return answer && *answer > 0 ? std::max<std::size_t>(static_cast<std::size_t>(*answer), 4096)
-                               : 4096;
+  parts.fd = UniqueFd(raw);
+  VMM_TRY(parts.run, sys_util::Mapping::create(run_bytes_, {.protection = PROT_READ | PROT_WRITE,
+                                                            .flags = MAP_SHARED,
+                                                            .fd = parts.fd.get()}));
+  return Vcpu::adopt(std::move(parts));
 }
 
 Result<Device> Vm::create_device(DeviceType type) const {
@@ -72,20 +68,5 @@ Result<void> Vm::unregister_encrypted_region(const HostRange& range) const {
   kvm_enc_region region{.addr = range.address, .size = range.bytes};
   return call(fd_.get(), VMM_IOCTL(KVM_MEMORY_ENCRYPT_UNREG_REGION), static_cast<void*>(&region));
 }
-
-#if defined(__aarch64__)
-
-Result<void> Vm::create_irqchip() const { return call(fd_.get(), VMM_IOCTL(KVM_CREATE_IRQCHIP)); }
-
-Result<VcpuInit> Vm::preferred_target() const {
-  return read<VcpuInit>(fd_.get(), VMM_IOCTL(KVM_ARM_PREFERRED_TARGET));
-}
-
-Result<void> Vm::set_counter_offset(std::uint64_t ticks) const {
-  const uapi::CounterOffset offset{.counter_offset = ticks, .reserved = 0};
-  return call(fd_.get(), VMM_IOCTL(KVM_ARM_SET_COUNTER_OFFSET), &offset);
-}
-
-#endif
 
 }  // namespace vmm::kvm_ioctls

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -10,6 +11,12 @@
 #include "uapi_extra.h"
 
 namespace vmm::kvm_ioctls {
+
+std::size_t Vm::xsave_bytes() const {
+  const auto answer = check_extension(Cap::kXsave2);
+  return answer && *answer > 0 ? std::max<std::size_t>(static_cast<std::size_t>(*answer), 4096)
+                               : 4096;
+}
 
 Result<void> Vm::create_irqchip() const { return call(fd_.get(), VMM_IOCTL(KVM_CREATE_IRQCHIP)); }
 

@@ -132,6 +132,7 @@ TEST_CASE("an aarch64 interrupt number packs kind, vCPU and number") {
   CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 0, .number = 16}) == Gsi{0x02000010});
   CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 3, .number = 27}) == Gsi{0x0203001b});
   CHECK(arm_gsi({.kind = ArmIrqKind::kCpu, .vcpu = 1, .number = 0}) == Gsi{0x00010000});
+  CHECK(arm_gsi({.kind = ArmIrqKind::kPpi, .vcpu = 0x1ff, .number = 27}) == Gsi{0x12ff001b});
 }
 
 TEST_CASE("an ioeventfd's length is its match's size") {

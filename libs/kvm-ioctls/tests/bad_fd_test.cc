@@ -126,6 +126,24 @@ TEST_CASE("every x86_64 function of a VM without a descriptor says EBADF", "[hos
   CHECK(bad(vm.set_xen_attr(attr)));
   CHECK(bad(vm.set_hyperv_eventfd(1, -1)));
 }
+#elif defined(__aarch64__)
+TEST_CASE("every aarch64 function of a VM or a vCPU without a descriptor says EBADF", "[hostile]") {
+  CHECK(bad(System::adopt(UniqueFd()).create_vm_with_ipa_bits(40)));
+  const Vm vm = Vm::adopt(UniqueFd(), 12288);
+  std::array<std::byte, 256> tags{};
+  CHECK(bad(vm.create_irqchip()));
+  CHECK(bad(vm.preferred_target()));
+  CHECK(bad(vm.set_counter_offset(0)));
+  CHECK(bad(vm.copy_mte_tags({.address = GuestAddress(0), .tags = tags, .to_guest = false})));
+  CHECK(bad(vm.reg_writable_masks()));
+  CHECK(bad(vm.set_smccc_filter({.base = 0, .count = 1, .action = SmcccFilter::Action::kDeny})));
+  const Vcpu vcpu = closed_vcpu();
+  CHECK(bad(vcpu.init({})));
+  CHECK(bad(vcpu.finalize(VcpuInit::kSve)));
+  CHECK(bad(vcpu.get_vcpu_events()));
+  CHECK(bad(vcpu.set_vcpu_events({})));
+  CHECK(bad(vcpu.set_guest_debug({})));
+}
 #endif
 
 TEST_CASE("every function of a vCPU without a descriptor says EBADF", "[hostile]") {
@@ -149,6 +167,8 @@ TEST_CASE("every function of a vCPU without a descriptor says EBADF", "[hostile]
   const RegId reg{kRegArchX86 | kRegSizeU64};
   CHECK(bad(vcpu.get_one_reg(reg, std::as_writable_bytes(std::span(words)))));
   CHECK(bad(vcpu.set_one_reg(reg, std::as_bytes(std::span(words)))));
+  CHECK(bad(vcpu.get_reg(reg)));
+  CHECK(bad(vcpu.set_reg(reg, 0)));
   CHECK(bad(vcpu.reg_list()));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-// A small real-mode machine for the tests and benchmarks that need /dev/kvm.
+// A small machine for the tests and benchmarks that need /dev/kvm: on x86_64 in real mode, on
+// aarch64 at EL1 with its MMU off.
 
 #include <sys/mman.h>
 
@@ -24,7 +25,7 @@ inline sys_util::Mapping ram(std::size_t bytes) {
 }
 
 /// System, VM and, once load() ran, one vCPU over 64 KiB of memory at 0 with its code at 0x1000.
-/// The data segment begins at 0xd0000, where there is no memory.
+/// On x86_64 the data segment begins at 0xd0000, where there is no memory.
 struct Machine {
   static constexpr std::size_t kBytes = 0x10000;
   static constexpr std::uint64_t kCode = 0x1000;
@@ -37,6 +38,7 @@ struct Machine {
                                             .log_dirty_pages = flags_log_dirty != 0}));
   }
 
+#if defined(__x86_64__)
   void write(std::uint64_t at, std::initializer_list<int> code) {
     for (const int byte : code) memory.data()[at++] = static_cast<std::byte>(byte);
   }
@@ -58,11 +60,31 @@ struct Machine {
     static_cast<void>(vcpu.set_regs(regs));
     return vcpu;
   }
+#elif defined(__aarch64__)
+  /// A vCPU at kCode, with these instructions there. PSCI version 0.2 or later, no other features.
+  Vcpu load(std::initializer_list<std::uint32_t> code, std::uint32_t id = 0) {
+    std::memcpy(memory.data() + kCode, code.begin(), code.size() * sizeof(*code.begin()));
+    Vcpu vcpu = *vm.create_vcpu(id);
+    VcpuInit init = *vm.preferred_target();
+    init.enable(VcpuInit::kPsci02);
+    static_cast<void>(vcpu.init(init));
+    static_cast<void>(vcpu.set_reg(kArm64Pc, kCode));
+    return vcpu;
+  }
+#endif
 
   System system;
   Vm vm;
   sys_util::Mapping memory;
 };
+
+#if defined(__aarch64__)
+/// The version of the GIC that the host has.
+inline Result<Device> create_vgic(const Vm& vm) {
+  const bool v3 = vm.test_device(DeviceType::kArmVgicV3).has_value();
+  return vm.create_device(v3 ? DeviceType::kArmVgicV3 : DeviceType::kArmVgicV2);
+}
+#endif
 
 /// Says why a test stops early, and goes on to the next: `if (!needs(...)) return;`.
 inline bool needs(bool present, const char* what) {

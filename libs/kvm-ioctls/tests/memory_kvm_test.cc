@@ -21,11 +21,6 @@ bool fails(const Result<T>& result, KvmError error) {
          result.error().code() == static_cast<int>(error);
 }
 
-int count_bits(const std::vector<std::uint64_t>& words) {
-  return std::accumulate(words.begin(), words.end(), 0,
-                         [](int sum, std::uint64_t word) { return sum + std::popcount(word); });
-}
-
 TEST_CASE("removing a slot that never was is an error, by either interface") {
   const Vm vm = *System::open()->create_vm();
   CHECK_FALSE(vm.set_memory_region({}));
@@ -126,6 +121,13 @@ TEST_CASE("slots of no, unaligned or wrapping memory are refused", "[hostile]") 
   CHECK(slots.in_use() == 0);
 }
 
+#if defined(__x86_64__)
+
+int count_bits(const std::vector<std::uint64_t>& words) {
+  return std::accumulate(words.begin(), words.end(), 0,
+                         [](int sum, std::uint64_t word) { return sum + std::popcount(word); });
+}
+
 // Writes one byte to 0x2000 and to 0x3000, in a loop of one store each, then halts.
 Vcpu writer(Machine& machine, std::uint32_t id = 0) {
   Vcpu vcpu = machine.load(
@@ -173,18 +175,6 @@ TEST_CASE("the dirty log has exactly the pages that the guest wrote, once") {
   CHECK(machine.slot->dirty_log(words).error().is_os(EINVAL));
   CHECK(machine.slot->set_dirty_logging(false));
   CHECK(machine.slot->dirty_log().error().is_os(ENOENT));
-}
-
-TEST_CASE("a bitmap has a bit for every page, in whole words") {
-  const Vm vm = *System::open()->create_vm();
-  MemorySlots slots = *vm.memory_slots();
-  for (const std::size_t pages : {1u, 63u, 64u, 65u, 128u}) {
-    auto memory = ram(pages * 4096);
-    const auto slot = slots.add(
-        {.address = GuestAddress(0), .host = memory.bytes(), .log_dirty_pages = true}, nullptr);
-    REQUIRE(slot);
-    CHECK(slot->dirty_log()->size() == (pages + 63) / 64);
-  }
 }
 
 TEST_CASE("with manual protection, pages stay dirty until they are cleared") {
@@ -318,22 +308,6 @@ TEST_CASE("stores to coalesced zones are collected, and exit again once unregist
   CHECK(std::holds_alternative<exits::IoOut>(*vcpu.run()));
 }
 
-TEST_CASE("guest_memfd and memory attributes work where KVM has them, and say so where not") {
-  const System system = *System::open();
-  const Vm vm = *system.create_vm();
-  if (!needs(vm.has(Cap::kGuestMemfd), "KVM_CAP_GUEST_MEMFD")) {
-    CHECK_FALSE(vm.create_guest_memfd(0x10000));
-    CHECK_FALSE(vm.set_memory_attributes({.address = GuestAddress(0), .bytes = 0x1000}));
-    return;
-  }
-  const auto flags = vm.check_extension(Cap::kGuestMemfdFlags);
-  const std::uint64_t mmap = flags && (*flags & 1) != 0 ? GuestMemfd::kMmap : 0;
-  const auto memfd = vm.create_guest_memfd(0x10000, mmap);
-  REQUIRE(memfd);
-  CHECK(memfd->size() == 0x10000);
-  CHECK_FALSE(vm.create_guest_memfd(1));  // not a whole page
-}
-
 TEST_CASE("statistics of a VM and a vCPU can be read by name") {
   const System system = *System::open();
   if (!needs(system.has(Cap::kBinaryStatsFd), "KVM_CAP_BINARY_STATS_FD")) return;
@@ -351,6 +325,36 @@ TEST_CASE("statistics of a VM and a vCPU can be read by name") {
   CHECK(values.at(exits_at->offset / 8) >= 3);
   const StatsFd vm_stats = *machine.vm.stats();
   CHECK(vm_stats.read(*vm_stats.schema()));
+}
+
+#endif
+
+TEST_CASE("a bitmap has a bit for every page, in whole words") {
+  const Vm vm = *System::open()->create_vm();
+  MemorySlots slots = *vm.memory_slots();
+  for (const std::size_t pages : {1u, 63u, 64u, 65u, 128u}) {
+    auto memory = ram(pages * 4096);
+    const auto slot = slots.add(
+        {.address = GuestAddress(0), .host = memory.bytes(), .log_dirty_pages = true}, nullptr);
+    REQUIRE(slot);
+    CHECK(slot->dirty_log()->size() == (pages + 63) / 64);
+  }
+}
+
+TEST_CASE("guest_memfd and memory attributes work where KVM has them, and say so where not") {
+  const System system = *System::open();
+  const Vm vm = *system.create_vm();
+  if (!needs(vm.has(Cap::kGuestMemfd), "KVM_CAP_GUEST_MEMFD")) {
+    CHECK_FALSE(vm.create_guest_memfd(0x10000));
+    CHECK_FALSE(vm.set_memory_attributes({.address = GuestAddress(0), .bytes = 0x1000}));
+    return;
+  }
+  const auto flags = vm.check_extension(Cap::kGuestMemfdFlags);
+  const std::uint64_t mmap = flags && (*flags & 1) != 0 ? GuestMemfd::kMmap : 0;
+  const auto memfd = vm.create_guest_memfd(0x10000, mmap);
+  REQUIRE(memfd);
+  CHECK(memfd->size() == 0x10000);
+  CHECK_FALSE(vm.create_guest_memfd(1));  // not a whole page
 }
 
 TEST_CASE("regions to be encrypted are refused without encryption") {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kMaxDeviceTree = std::uint64_t{2} << 20;
+constexpr std::uint64_t kDeviceTreeAlignment = 8;
 constexpr std::uint32_t kDeviceTreeMagic = 0xd00dfeed;
 constexpr std::size_t kDeviceTreeHeader = 40;
 
@@ -67,6 +68,7 @@ Result<GuestRange> load_initrd(vm_memory::MemoryView memory, const ImageSource& 
 
 Result<GuestRange> load_device_tree(vm_memory::MemoryView memory, const ImageSource& source,
                                     GuestAddress at) {
+  if (!at.is_aligned(kDeviceTreeAlignment)) return fail(LoadError::kDeviceTreeAddress);
   if (source.size() > kMaxDeviceTree) return fail(LoadError::kDeviceTreeTooLarge);
   if (source.size() < kDeviceTreeHeader) return fail(LoadError::kBadDeviceTree);
   std::array<std::byte, 8> scratch;
@@ -80,6 +82,15 @@ Result<GuestRange> load_device_tree(vm_memory::MemoryView memory, const ImageSou
   if (!end) return fail(LoadError::kOutsideRam);
   VMM_TRY_DO(source.load(0, bytes, memory, at));
   return GuestRange{at, *end};
+}
+
+Result<GuestRange> load_firmware(vm_memory::MemoryView memory, const ImageSource& source,
+                                 GuestRange window) {
+  if (source.size() == 0) return fail(LoadError::kEmpty);
+  const std::uint64_t room = window.end.offset_from(window.start).value_or(0);
+  if (source.size() > room) return fail(LoadError::kFirmwareTooLarge);
+  VMM_TRY_DO(source.load(0, source.size(), memory, window.start));
+  return GuestRange{window.start, GuestAddress(window.start.raw() + source.size())};
 }
 
 }  // namespace vmm::linux_loader

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "formats.h"
+#include "vmm/base/checked.h"
 #include "vmm/base/endian.h"
 
 namespace vmm::linux_loader {
@@ -15,7 +16,9 @@ namespace {
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::size_t kTextOffset = 8;
 constexpr std::size_t kImageSize = 16;
-constexpr std::uint64_t kOldTextOffset = 0x80000;  // of arm64 kernels that state no image_size
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+constexpr std::uint64_t kInitrdWindow = 32 * kGiB;  // from the kernel's GiB on, of arm64
+constexpr std::uint64_t kOldTextOffset = 0x80000;   // of arm64 kernels that state no image_size
 
 Result<GuestAddress> choose_base(const Input& in) {
   std::optional<GuestAddress> base = in.options.base;
@@ -49,6 +52,8 @@ Result<LoadedKernel> load_image(const Input& in, Arch arch) {
   const auto format = arm ? KernelFormat::kArm64Image : KernelFormat::kRiscv64Image;
   Result<LoadedKernel> kernel(std::in_place, format, *load, *end, *load);
   kernel->cmdline_capacity = cmdline_capacity(arch);
+  const GuestAddress gib(align_down(load->raw(), kGiB));
+  if (arm) kernel->initrd_limit = gib.checked_add(kInitrdWindow).value_or(kernel->initrd_limit);
   return kernel;
 }
 

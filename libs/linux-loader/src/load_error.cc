@@ -82,6 +82,10 @@ std::string_view message(std::int32_t code) {
       return "not a valid device tree blob";
     case LoadError::kDeviceTreeTooLarge:
       return "device tree blob larger than 2 MiB";
+    case LoadError::kDeviceTreeAddress:
+      return "device tree address is not a multiple of 8";
+    case LoadError::kFirmwareTooLarge:
+      return "firmware larger than the place for it";
   }
   return "unknown load error";
 }

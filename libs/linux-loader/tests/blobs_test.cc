@@ -144,8 +144,9 @@ TEST_CASE("a bad device tree is refused", "[dtb][hostile]") {
       {"a size below the header", device_tree(0xd00dfeed, 39, 40), 0, LoadError::kBadDeviceTree},
       {"a size past the end", device_tree(0xd00dfeed, 41, 40), 0, LoadError::kBadDeviceTree},
       {"over 2 MiB", device_tree(0xd00dfeed, 40, 0x200001), 0, LoadError::kDeviceTreeTooLarge},
-      {"past RAM", device_tree(0xd00dfeed, 40, 40), 4 * kMiB - 39, LoadError::kOutsideRam},
-      {"past 2^64", device_tree(0xd00dfeed, 40, 40), kTop - 39, LoadError::kOutsideRam},
+      {"past RAM", device_tree(0xd00dfeed, 40, 40), 4 * kMiB - 32, LoadError::kOutsideRam},
+      {"at 4", device_tree(0xd00dfeed, 40, 40), 4, LoadError::kDeviceTreeAddress},
+      {"past 2^64", device_tree(0xd00dfeed, 40, 40), kTop - 7, LoadError::kOutsideRam},
   }));
   CAPTURE(c.name);
   const Ram ram(4 * kMiB);
@@ -153,6 +154,42 @@ TEST_CASE("a bad device tree is refused", "[dtb][hostile]") {
       load_device_tree(ram.view(), ImageSource::from_bytes(c.blob), GuestAddress(c.at));
   REQUIRE_FALSE(placed);
   CHECK(is(placed.error(), c.expected));
+  CHECK(ram.untouched());
+}
+
+TEST_CASE("firmware is loaded at the start of its window", "[firmware]") {
+  const Ram ram(0x10000);
+  const Bytes firmware(0x1800, std::byte{0x5a});
+  const ImageSource source = ImageSource::from_bytes(firmware);
+  const auto loaded = load_firmware(ram.view(), source, range(0x2000, 0x3800));
+  REQUIRE(loaded);
+  CHECK(loaded->start.raw() == 0x2000);
+  CHECK(loaded->end.raw() == 0x3800);
+  CHECK(ram.untouched(0, 0x2000));
+  CHECK(ram.at(0x2000) == std::byte{0x5a});
+  CHECK(ram.at(0x37ff) == std::byte{0x5a});
+  CHECK(ram.untouched(0x3800, 0x10000));
+}
+
+TEST_CASE("firmware that does not fit is refused", "[firmware][hostile]") {
+  struct Case {
+    const char* name;
+    std::size_t bytes;
+    GuestRange window;
+    LoadError expected;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"empty", 0, range(0, 0x1000), LoadError::kEmpty},
+      {"one byte too many", 0x1001, range(0, 0x1000), LoadError::kFirmwareTooLarge},
+      {"a window that ends before it starts", 1, range(1, 0), LoadError::kFirmwareTooLarge},
+      {"without RAM", 0x2000, range(0xf000, 0x12000), LoadError::kOutsideRam},
+  }));
+  CAPTURE(c.name);
+  const Ram ram(0x10000);
+  const Bytes firmware(c.bytes);
+  const auto loaded = load_firmware(ram.view(), ImageSource::from_bytes(firmware), c.window);
+  REQUIRE_FALSE(loaded);
+  CHECK(is(loaded.error(), c.expected));
   CHECK(ram.untouched());
 }
 

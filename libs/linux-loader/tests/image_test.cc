@@ -59,6 +59,26 @@ TEST_CASE("an Image goes to its text offset behind the base", "[image]") {
   CHECK(ram.untouched(c.load + 0x1000, 8 * kMiB + 0x1000));
 }
 
+TEST_CASE("an arm64 kernel reaches 32 GiB from its own GiB on", "[image]") {
+  constexpr std::uint64_t kGiB = 1024 * kMiB;
+  struct Case {
+    bool arm;
+    std::uint64_t base;
+    std::uint64_t limit;
+  };
+  const auto c = GENERATE(values<Case>({{true, kGiB, 33 * kGiB},
+                                        {true, 2 * kGiB - 2 * kMiB, 33 * kGiB},
+                                        {true, 0, 32 * kGiB},
+                                        {true, kTop - 0x3fffff, kTop},
+                                        {false, kGiB, kTop}}));
+  CAPTURE(c.arm, c.base);
+  const Ram ram(2 * kMiB, c.base);
+  const auto kernel =
+      load(ram, build(Image{.arm = c.arm}), {.arch = c.arm ? Arch::kAarch64 : Arch::kRiscv64});
+  REQUIRE(kernel);
+  CHECK(kernel->initrd_limit.raw() == c.limit);
+}
+
 TEST_CASE("a bad Image is refused before anything is written", "[image][hostile]") {
   struct Case {
     const char* name;

@@ -67,7 +67,7 @@ TEST_CASE("every pair of architectures is named", "[kernel]") {
 }
 
 TEST_CASE("every load error has words of its own", "[kernel]") {
-  for (int code = 1; code <= static_cast<int>(LoadError::kDeviceTreeTooLarge); ++code) {
+  for (int code = 1; code <= static_cast<int>(LoadError::kFirmwareTooLarge); ++code) {
     const Error error = static_cast<LoadError>(code);
     CHECK(to_string(error).find("unknown") == std::string::npos);
     CHECK(is(error, static_cast<LoadError>(code)));

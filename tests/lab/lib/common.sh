@@ -6,6 +6,13 @@
 lab_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${CPP_VMM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpp-vmm}
 
+# use_arch ARCH: the architecture of L1 and its guests; its kernel, busybox and images are in $kit.
+use_arch() {
+  arch=$1
+  kit=$cache/$arch
+}
+use_arch "$(uname -m)"
+
 say() { printf 'lab: %s\n' "$*" >&2; }
 
 die() {

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
+# shellcheck shell=bash disable=SC2154  # kit, arch and lab_dir come from common.sh
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
-l1_modules=(kvm-amd kvm-intel)
+# What L1 loads; KVM is built into the kernel for aarch64.
+l1_modules() { if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
 
 # key_of FILE...: names a cached image after what goes into it.
-key_of() { cat "$cache/linux/release" "$@" | sha256sum | cut -c 1-16; }
+key_of() { cat "$kit/linux/release" "$@" | sha256sum | cut -c 1-16; }
 
 # module_files NAME...: the modules and what they depend on, relative to modules/RELEASE.
 module_files() {
-  local name dep=$cache/linux/modules/$1/modules.dep
+  local name dep=$kit/linux/modules/$1/modules.dep
   shift
   for name in "$@"; do
     sed -n "s|^\(.*/$name\.ko[.a-z]*\):|\1|p" "$dep"
@@ -18,7 +19,7 @@ module_files() {
 
 skeleton() {
   mkdir -p "$1"/{bin,sbin,dev,proc,sys,tmp,run,etc,root}
-  cp "$cache/busybox" "$1/bin/busybox"
+  cp "$kit/busybox" "$1/bin/busybox"
   ln -s busybox "$1/bin/sh"
   printf '%s\n' root:x:0:0::/root:/bin/sh nobody:x:65534:65534::/:/bin/sh >"$1/etc/passwd"
 }
@@ -26,13 +27,13 @@ skeleton() {
 # cached NAME SOURCE BUILDER: prints the path of an image, built first when its sources changed.
 cached() {
   local file
-  file=$cache/$1-$(key_of "$2" "${BASH_SOURCE[0]}").cpio
+  file=$kit/$1-$(key_of "$2" "${BASH_SOURCE[0]}").cpio
   if [[ ! -e $file ]]; then
     local work
-    work=$(mktemp -d "$cache/image.XXXXXX")
+    work=$(mktemp -d "$kit/image.XXXXXX")
     "$3" "$work/tree"
     pack "$work/tree" >"$work/image"
-    rm -f "$cache/$1"-*.cpio
+    rm -f "$kit/$1"-*.cpio
     mv "$work/image" "$file"
     rm -rf "$work"
   fi
@@ -41,14 +42,16 @@ cached() {
 
 build_l1() {
   local release file
-  release=$(<"$cache/linux/release")
+  release=$(<"$kit/linux/release")
   skeleton "$1"
   ln -s ../bin/busybox "$1/sbin/modprobe"
   install -m 755 "$lab_dir/init/l1" "$1/init"
-  for file in $(module_files "$release" "${l1_modules[@]}"); do
-    install -D -m 644 "$cache/linux/modules/$release/$file" "$1/lib/modules/$release/$file"
+  mkdir -p "$1/lib/modules/$release"
+  # shellcheck disable=SC2046  # a list of words
+  for file in $(module_files "$release" $(l1_modules)); do
+    install -D -m 644 "$kit/linux/modules/$release/$file" "$1/lib/modules/$release/$file"
   done
-  cp "$cache/linux/modules/$release"/modules.{builtin,builtin.modinfo,order} "$1/lib/modules/$release/"
+  cp "$kit/linux/modules/$release"/modules.{builtin,builtin.modinfo,order} "$1/lib/modules/$release/"
   depmod --basedir "$1" "$release"
 }
 

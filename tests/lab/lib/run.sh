@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# shellcheck shell=bash disable=SC2154  # cache and lab_dir come from common.sh
+# shellcheck shell=bash disable=SC2154  # kit, arch and lab_dir come from common.sh
 # lab run: one script in L1 (or, with --direct, in a temporary folder of this machine).
 
-run_timeout=120 run_cpu=EPYC run_smp=1 run_memory=2G run_out='' run_script=''
-run_icount=false run_interactive=false run_direct=false
+run_timeout=120 run_cpu='' run_gic=3 run_smp=1 run_memory=2G run_out='' run_script=''
+run_icount=false run_interactive=false run_direct=false run_beats=false
 run_files=() run_overlays=()
 
 parse_run() {
@@ -11,6 +11,7 @@ parse_run() {
     case $1 in
       --timeout) run_timeout=$2 && shift 2 ;;
       --cpu) run_cpu=$2 && shift 2 ;;
+      --gic) run_gic=$2 && shift 2 ;;
       --smp) run_smp=$2 && shift 2 ;;
       --memory) run_memory=$2 && shift 2 ;;
       --out) run_out=$2 && shift 2 ;;
@@ -51,11 +52,30 @@ make_initrd() {
   rm -rf "$work/tree"
 }
 
+# machine_options: the emulated machine and, last of its serial ports, the one for the status.
+machine_options() {
+  case $arch in
+    x86_64)
+      console=ttyS0
+      qemu=(qemu-system-x86_64 -M q35 -cpu "${run_cpu:-EPYC}")
+      status_port=(-serial "file:$work/status")
+      ;;
+    aarch64)
+      console=ttyAMA0
+      qemu=(qemu-system-aarch64 -M "virt,virtualization=on,gic-version=$run_gic"
+        -cpu "${run_cpu:-neoverse-n1}")
+      status_port=(-chardev "file,id=status,path=$work/status" -device 'pci-serial,chardev=status')
+      ;;
+  esac
+}
+
 qemu_options() {
-  local work=$1 append='console=ttyS0 panic=-1 quiet'
-  qemu=(qemu-system-x86_64 -M q35 -cpu "$run_cpu" -smp "$run_smp" -m "$run_memory"
+  local work=$1 console status_port append
+  machine_options
+  append="console=$console panic=-1 quiet"
+  qemu+=(-smp "$run_smp" -m "$run_memory"
     -nodefaults -no-user-config -display none -no-reboot -net none
-    -kernel "$cache/linux/vmlinuz" -initrd "$work/initrd")
+    -kernel "$kit/linux/vmlinuz" -initrd "$work/initrd")
   if $run_icount; then
     qemu+=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -seed 42
       -rtc 'base=2024-01-01T00:00:00,clock=vm')
@@ -68,7 +88,7 @@ qemu_options() {
   else
     qemu+=(-serial stdio)
   fi
-  qemu+=(-serial "file:$work/status" -append "$append")
+  qemu+=("${status_port[@]}" -append "$append")
   if [[ -n $run_out ]]; then
     truncate -s 256M "$work/out.img"
     qemu+=(-drive "file=$work/out.img,format=raw,if=none,id=out" -device 'nvme,drive=out,serial=out')
@@ -78,15 +98,31 @@ qemu_options() {
 # stop: ends what this run has started, and nothing else; gives the terminal back as it was.
 stop() {
   if [[ -n ${child:-} ]] && kill "$child" 2>/dev/null; then wait "$child" || true; fi
+  if [[ -n ${heart:-} ]]; then kill "$heart" 2>/dev/null || true; fi
   if [[ -n ${saved_tty:-} ]]; then stty "$saved_tty" 2>/dev/null || true; fi
   rm -rf "$work"
+}
+
+# QEMU's TCG can lose an interrupt of the emulated CPU: VMRUN and #VMEXIT change the CPU's set of
+# pending interrupts while another of its threads adds one. The local APIC has the interrupt, the
+# CPU does not see it, and as the timer is set anew only by its handler, L1 sleeps for good. Any
+# further interrupt makes the APIC look again: one byte to the console's port does.
+heartbeat() {
+  while sleep 0.25; do printf '\n' || return 0; done 2>/dev/null
 }
 
 # wait_for COMMAND...: runs it under the time limit; its exit status, or 124. The command dies
 # with this script, whatever ends that.
 wait_for() {
   local input=/dev/null status=0 limit=()
-  if $run_interactive; then input=/dev/stdin; fi
+  if $run_interactive; then
+    input=/dev/stdin
+  elif $run_beats; then
+    mkfifo "$work/beats"
+    heartbeat >"$work/beats" &
+    heart=$!
+    input=$work/beats
+  fi
   if [[ $run_timeout != 0 ]]; then
     limit=(setpriv --pdeathsig TERM timeout --foreground --kill-after 5 "$run_timeout")
   fi
@@ -94,6 +130,7 @@ wait_for() {
   child=$!
   wait "$child" || status=$?
   child=''
+  if [[ -n ${heart:-} ]]; then kill "$heart" 2>/dev/null || true; fi
   return "$status"
 }
 
@@ -103,12 +140,13 @@ take_files() {
 }
 
 run_in_l1() {
-  need qemu-system-x86_64 cpio depmod setpriv timeout
+  need "qemu-system-$arch" cpio depmod setpriv timeout
   fetch
   local qemu status=0
   make_initrd "$work"
   qemu_options "$work"
   if $run_interactive && [[ -t 0 ]]; then saved_tty=$(stty -g); fi
+  if ! $run_icount; then run_beats=true; fi
   say 'starting the emulated machine'
   wait_for "${qemu[@]}" 2>"$work/stderr" || status=$?
   grep -v "TCG doesn't support requested feature" "$work/stderr" >&2 || true

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmlinux guest.cpio
-# l1: --smp 2
 . ./lib.sh
 
 kernel=vmlinux

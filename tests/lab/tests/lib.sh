@@ -6,6 +6,11 @@
 # print goes to files, so that a guest cannot report.
 
 vmm_pid='' vmm_status='' log=serial.log
+arch=$(uname -m)
+case $arch in
+  aarch64) console=ttyAMA0 ;;
+  *) console=ttyS0 ;;
+esac
 
 pass() { echo "ok - $1"; }
 skip() { echo "skip - $1 # $2"; }
@@ -38,7 +43,7 @@ guest() {
   words=$1
   shift
   start --kernel "${kernel:-vmlinuz}" --initramfs guest.cpio \
-    --cmdline "console=ttyS0 panic=-1 quiet $words" "$@"
+    --cmdline "console=$console panic=-1 quiet $words" "$@"
 }
 
 alive() { kill -0 "$vmm_pid" 2>/dev/null; }
@@ -91,7 +96,7 @@ boots() {
   return 1
 }
 
-complaints='ACPI.*(Error|Warning|BIOS|bug)|APIC.*(bug|error)|unchecked MSR|\[Firmware (Bug|Warn)|WARNING:|BUG:|Call Trace'
+complaints='ACPI.*(Error|Warning|BIOS|bug)|APIC.*(bug|error)|unchecked MSR|\[Firmware (Bug|Warn)|WARNING:|BUG:|Call Trace|GICv?[0-9]?:? .*(fail|error|bad)|ITS.*(fail|error)|arch_timer.*(fail|error|bad|No interrupt)|OF: .*(fail|error|bad|[Nn]ot)|DT.*(missing|invalid)|psci: .*(fail|unsupported)|kvm .*error'
 # Of the emulated CPU's microcode, and an advice that every PC with PCI gets.
 excused='Speculative Return Stack Overflow: WARNING|PCI: Using host bridge windows from ACPI'
 

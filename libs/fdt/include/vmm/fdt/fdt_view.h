@@ -34,6 +34,21 @@ class FdtView {
     int offset_;
   };
 
+  /// A property's value as 32-bit numbers; a rest of less than 4 bytes is left out.
+  class Cells {
+   public:
+    Cells() = default;
+    [[nodiscard]] std::size_t size() const { return bytes_.size() / 4; }
+    [[nodiscard]] bool empty() const { return size() == 0; }
+    /// Cell `i`; 0 past the end.
+    [[nodiscard]] std::uint32_t operator[](std::size_t i) const;
+
+   private:
+    friend class FdtView;
+    explicit Cells(std::span<const std::byte> bytes) : bytes_(bytes) {}
+    std::span<const std::byte> bytes_;
+  };
+
   /// The whole blob, as long as its header says.
   [[nodiscard]] std::span<const std::byte> blob() const { return blob_; }
   [[nodiscard]] Node root() const { return Node(0); }
@@ -48,6 +63,10 @@ class FdtView {
   /// A property's value; nullopt when the node has no such property.
   [[nodiscard]] std::optional<std::span<const std::byte>> property(Node node,
                                                                    std::string_view name) const;
+  /// A property's cells; none when the node has no such property.
+  [[nodiscard]] Cells cells(Node node, std::string_view name) const;
+  /// Whether `value` is one of a property's strings, as "compatible" holds them.
+  [[nodiscard]] bool has_string(Node node, std::string_view name, std::string_view value) const;
   /// A property of exactly 4 bytes; nullopt for any other.
   [[nodiscard]] std::optional<std::uint32_t> u32(Node node, std::string_view name) const;
   /// A property of exactly 8 bytes; nullopt for any other.

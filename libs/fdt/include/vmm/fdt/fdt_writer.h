@@ -105,7 +105,8 @@ class Node {
   }
 
   /// Opens a child; one that is not kept is closed at once, empty. The name is 1 to 31 characters,
-  /// with an optional "@unit-address".
+  /// with an optional "@unit-address"; "__symbols__" under the root, with a string of its path for
+  /// each label, lets overlays name nodes by label.
   Node child(std::string_view name);
 
   /// A property without a value.

@@ -94,7 +94,8 @@ struct Hypercall {
   std::uint64_t number;
   std::span<const std::uint64_t, 6> arguments;
   std::uint64_t* result;
-  bool long_mode;
+  bool long_mode;  ///< x86_64
+  bool by_smc;     ///< aarch64: the guest used SMC, not HVC (see Vm::set_smccc_filter())
 };
 /// A breakpoint or single step of KVM_SET_GUEST_DEBUG. On x86_64 all fields count; on aarch64
 /// `exception` is ESR's low half and `pc` the fault address; on riscv64 none counts.

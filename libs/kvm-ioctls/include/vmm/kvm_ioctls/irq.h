@@ -21,13 +21,14 @@ enum class ArmIrqKind : std::uint8_t {
 };
 struct ArmIrq {
   ArmIrqKind kind;
-  std::uint8_t vcpu = 0;
+  std::uint16_t vcpu = 0;  ///< below 4096; above 255 it needs Cap::kArmIrqLineLayout2
   std::uint16_t number = 0;
 };
 /// The number that KVM_IRQ_LINE wants on aarch64: kind, vCPU and interrupt packed into a word.
 [[nodiscard]] constexpr Gsi arm_gsi(const ArmIrq& irq) {
-  return static_cast<Gsi>(static_cast<std::uint32_t>(irq.kind) << 24 |
-                          static_cast<std::uint32_t>(irq.vcpu) << 16 | irq.number);
+  const std::uint32_t vcpu = irq.vcpu;
+  return static_cast<Gsi>((vcpu >> 8 & 0xf) << 28 | static_cast<std::uint32_t>(irq.kind) << 24 |
+                          (vcpu & 0xff) << 16 | irq.number);
 }
 
 /// A message-signalled interrupt: a write of `data` to `address`.

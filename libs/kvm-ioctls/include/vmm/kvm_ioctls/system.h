@@ -81,6 +81,8 @@ class System {
 #elif defined(__aarch64__)
   /// Bits of the largest guest-physical address; 0 when KVM only knows the default of 40.
   [[nodiscard]] std::uint32_t host_ipa_limit() const;
+  /// A VM with this many bits of guest-physical address: 32 to host_ipa_limit(). Fewer make for
+  /// fewer levels of page tables. Errors: EINVAL for other numbers.
   [[nodiscard]] Result<Vm> create_vm_with_ipa_bits(std::uint32_t bits) const;
   [[nodiscard]] std::uint32_t nr_hardware_breakpoints() const;
   [[nodiscard]] std::uint32_t nr_hardware_watchpoints() const;

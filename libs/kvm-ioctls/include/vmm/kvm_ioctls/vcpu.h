@@ -10,6 +10,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/kvm_ioctls/arm64_state.h"
 #include "vmm/kvm_ioctls/cap.h"
 #include "vmm/kvm_ioctls/coalesced_ring.h"
 #include "vmm/kvm_ioctls/device.h"
@@ -121,6 +122,9 @@ class Vcpu {
   Result<std::size_t> get_one_reg(RegId id, std::span<std::byte> value) const;
   /// Errors: EINVAL (found here) when `value` is smaller than the register.
   Result<void> set_one_reg(RegId id, std::span<const std::byte> value) const;
+  /// The same for registers of at most 8 bytes. Errors: EINVAL (found here) for larger ones.
+  [[nodiscard]] Result<std::uint64_t> get_reg(RegId id) const;
+  Result<void> set_reg(RegId id, std::uint64_t value) const;
   /// All registers of KVM_GET_ONE_REG. Errors: ENOEXEC on aarch64 before init().
   [[nodiscard]] Result<std::vector<RegId>> reg_list() const;
   struct RegCount {
@@ -204,9 +208,13 @@ class Vcpu {
   [[nodiscard]] bool ready_for_interrupt() const noexcept;
   void request_interrupt_window(bool on) noexcept;
 #elif defined(__aarch64__)
+  /// Makes the vCPU usable, or resets it. Every call of a vCPU asks for the same features.
   Result<void> init(const VcpuInit& init) const;
   /// Seals a feature such as SVE (`feature` is KVM_ARM_VCPU_SVE). Needs Cap::kArmSve.
   Result<void> finalize(std::int32_t feature) const;
+  [[nodiscard]] Result<Arm64VcpuEvents> get_vcpu_events() const;
+  Result<void> set_vcpu_events(const Arm64VcpuEvents& events) const;
+  Result<void> set_guest_debug(const Arm64GuestDebug& debug) const;
 #endif
 
   /// Borrowed: valid as long as this object lives.

@@ -9,6 +9,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/kvm_ioctls/arm64_state.h"
 #include "vmm/kvm_ioctls/cap.h"
 #include "vmm/kvm_ioctls/device.h"
 #include "vmm/kvm_ioctls/irq.h"
@@ -164,8 +165,16 @@ class Vm {
   Result<void> create_irqchip() const;
   /// A target and features for Vcpu::init().
   [[nodiscard]] Result<VcpuInit> preferred_target() const;
+  /// What the guest's counters are behind the host's; from then on the guest cannot set them.
   /// Needs Cap::kCounterOffset.
   Result<void> set_counter_offset(std::uint64_t ticks) const;
+  /// Answers the bytes of memory whose tags were copied. Needs Cap::kArmMte.
+  Result<std::uint64_t> copy_mte_tags(const MteTags& tags) const;
+  /// Needs Cap::kArmSupportedRegMaskRanges.
+  [[nodiscard]] Result<RegWritableMasks> reg_writable_masks() const;
+  /// Before the first vCPU runs; ranges may not overlap. Errors: ENXIO or ENOTTY when KVM has no
+  /// filter; EEXIST for a range that has an action already.
+  Result<void> set_smccc_filter(const SmcccFilter& filter) const;
 #endif
 
   /// Borrowed: valid as long as this object lives.

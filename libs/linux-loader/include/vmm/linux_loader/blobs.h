@@ -31,8 +31,14 @@ Result<GuestRange> load_initrd(vm_memory::MemoryView memory, const ImageSource& 
                                GuestAddress at, std::span<const GuestRange> taken);
 
 /// Loads a flattened device tree at `at`. Errors: kBadDeviceTree, kDeviceTreeTooLarge (2 MiB, what
-/// a guest maps of it), kOutsideRam, kTruncated; errno values.
+/// a guest maps of it), kDeviceTreeAddress, kOutsideRam, kTruncated; errno values.
 Result<GuestRange> load_device_tree(vm_memory::MemoryView memory, const ImageSource& source,
                                     GuestAddress at);
+
+/// Loads flat firmware, which begins with its first instruction, at the start of `window` (memory
+/// of its own, where a guest has its flash). Contents unchecked. Errors: kEmpty,
+/// kFirmwareTooLarge, kOutsideRam, kTruncated; errno values.
+Result<GuestRange> load_firmware(vm_memory::MemoryView memory, const ImageSource& source,
+                                 GuestRange window);
 
 }  // namespace vmm::linux_loader

@@ -60,7 +60,8 @@ struct LoadedKernel {
   std::optional<GuestAddress> pvh_entry{};  ///< 32-bit PVH entry of an x86_64 ELF with its note
   SetupHeader setup_header{};               ///< of a bzImage, with code32_start as loaded
   std::size_t cmdline_capacity = 0;         ///< bytes of command line it takes, with the NUL
-  /// An initrd must lie below it (initrd_addr_max of a bzImage).
+  /// An initrd must lie below it (initrd_addr_max of a bzImage; 32 GiB behind the start of an
+  /// arm64 Image's GiB).
   GuestAddress initrd_limit{~std::uint64_t{0}};
 };
 

@@ -39,6 +39,8 @@ enum class LoadError : std::uint8_t {
   kInitrdOverlap,           ///< the address asked for is taken
   kBadDeviceTree,           ///< no device tree magic, or its size field is wrong
   kDeviceTreeTooLarge,      ///< over 2 MiB
+  kDeviceTreeAddress,       ///< an address that is no multiple of 8
+  kFirmwareTooLarge,        ///< larger than where it goes
 };
 
 /// The domain of LoadError; its messages are whole phrases for people.

@@ -6,31 +6,16 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "vmm/arch/x86_64/error.h"
+#include "vmm/base/address_range.h"
 #include "vmm/base/guest_address.h"
 #include "vmm/base/result.h"
 
 namespace vmm::arch::x86_64 {
 
-/// A range of guest-physical addresses.
-struct AddressRange {
-  GuestAddress base{};
-  std::uint64_t size = 0;  ///< bytes
-
-  friend constexpr bool operator==(const AddressRange&, const AddressRange&) = default;
-};
-
-/// Whether the ranges ascend, are not empty, do not overlap and end below 2^64.
-[[nodiscard]] constexpr bool sorted_and_disjoint(std::span<const AddressRange> ranges) {
-  std::uint64_t free_from = 0;
-  for (const AddressRange& range : ranges) {
-    if (range.base.raw() < free_from || range.size == 0) return false;
-    if (__builtin_add_overflow(range.base.raw(), range.size, &free_from)) return false;
-  }
-  return true;
-}
+using vmm::AddressRange;
+using vmm::sorted_and_disjoint;
 
 inline constexpr std::uint64_t kPageSize = 4096;
 

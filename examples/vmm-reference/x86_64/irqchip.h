@@ -5,12 +5,11 @@
 #include <memory>
 #include <optional>
 
-#include "failure.h"
 #include "vmm/base/mutex.h"
 #include "vmm/kvm_ioctls/vm.h"
 #include "vmm/vm_superio/ioapic.h"
 
-namespace vmm::reference {
+namespace vmm::reference::x86_64 {
 
 /// The user-space half of KVM's split irqchip: an I/O APIC that sends messages to the local APICs,
 /// which are in the kernel.
@@ -53,4 +52,4 @@ class PulsedPin final : public vm_device::IrqTrigger {
   vm_device::IrqLine& line_;
 };
 
-}  // namespace vmm::reference
+}  // namespace vmm::reference::x86_64

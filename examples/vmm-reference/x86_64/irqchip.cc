@@ -5,7 +5,7 @@
 
 #include "vmm/base/log.h"
 
-namespace vmm::reference {
+namespace vmm::reference::x86_64 {
 namespace {
 
 constexpr std::uint32_t kLevel = 1u << 15;  // of a message's data: level-sensitive
@@ -47,4 +47,4 @@ void SplitIrqchip::route_changed(std::uint32_t pin,
   }
 }
 
-}  // namespace vmm::reference
+}  // namespace vmm::reference::x86_64

@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "machine.h"
+#include "../machine.h"
 
 #include <algorithm>
 
+#include "../mapped_memory.h"
+#include "../serial_input.h"
+#include "../vcpu_set.h"
+#include "boot.h"
+#include "irqchip.h"
 #include "vmm/arch/x86_64/kvm/cpuid.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/arch/x86_64/kvm/vm.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/log.h"
+#include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/acpi.h"
 #include "vmm/vm_superio/cmos_rtc.h"
+#include "vmm/vm_superio/debug_port.h"
 #include "vmm/vm_superio/i8042.h"
+#include "vmm/vm_superio/serial.h"
+#include "vmm/vm_superio/wall_clock.h"
 
-namespace vmm::reference {
+namespace vmm::reference::x86_64 {
 namespace {
 
 using vm_device::PioAddress;
 
+namespace exits = kvm_ioctls::exits;
 namespace x86 = arch::x86_64;
 
 // The keyboard controller's ports; 0x61 among them is the system control port.
@@ -36,45 +46,90 @@ GuestAddress ged_address(std::span<x86::CpuidEntry> cpuid) {
   return GuestAddress((std::uint64_t{1} << bits) - x86::kPlatformMmioBytes);
 }
 
-}  // namespace
+// Port I/O, the I/O APIC's end of interrupt.
+class PcExits final : public ArchExits {
+ public:
+  PcExits(vm_device::PioBus& ports, vm_superio::Ioapic& ioapic) : ports_(ports), ioapic_(ioapic) {}
 
-Outcome<std::unique_ptr<Machine>> Machine::create(const VmConfig& config, const Host& host,
-                                                  GuestImage image) {
-  const std::uint32_t most = host.system.max_vcpus();
-  if (config.cpus.boot > most) {
-    return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
+  bool handle(const kvm_ioctls::Vcpu&, const kvm_ioctls::VcpuExit& exit) override {
+    if (const auto* out = std::get_if<exits::IoOut>(&exit)) {
+      for (std::size_t i = 0; i < out->count; ++i) {
+        (void)ports_.write(PioAddress(out->port),
+                           out->data.subspan(i * out->item_bytes, out->item_bytes));
+      }
+      return true;
+    }
+    if (const auto* in = std::get_if<exits::IoIn>(&exit)) {
+      for (std::size_t i = 0; i < in->count; ++i) {
+        (void)ports_.read(PioAddress(in->port),
+                          in->data.subspan(i * in->item_bytes, in->item_bytes));
+      }
+      return true;
+    }
+    if (const auto* eoi = std::get_if<exits::IoapicEoi>(&exit)) {
+      ioapic_.end_of_interrupt(eoi->vector);
+      return true;
+    }
+    return false;
   }
-  VMM_STEP("VM", kvm_ioctls::Vm vm, host.system.create_vm());
-  VMM_STEP("VM", kvm_ioctls::MemorySlots slots, vm.memory_slots());
-  std::unique_ptr<Machine> machine(
-      new Machine(config, host, std::move(image), std::move(vm), std::move(slots)));
-  VMM_TRY_DO(machine->add_irqchip());
-  VMM_TRY_DO(machine->map_memory());
-  VMM_TRY_DO(machine->add_devices());
-  VMM_TRY_DO(machine->add_vcpus());
-  return machine;
-}
 
-Machine::Machine(const VmConfig& config, const Host& host, GuestImage image, kvm_ioctls::Vm vm,
-                 kvm_ioctls::MemorySlots slots)
-    : config_(config),
-      host_(host),
-      image_(std::move(image)),
-      vm_(std::move(vm)),
-      slots_(std::move(slots)) {}
+ private:
+  vm_device::PioCaller ports_;
+  vm_superio::Ioapic& ioapic_;
+};
 
-Machine::~Machine() {
-  for (const auto& vcpu : vcpus_) vcpu->request_stop();
-  for (const auto& vcpu : vcpus_) vcpu->join();
+/// A PC without a chipset: split irqchip, COM1, ACPI.
+class Pc final : public Machine {
+ public:
+  Pc(const VmConfig& config, const Host& host, GuestImage image, kvm_ioctls::Vm vm)
+      : config_(config), host_(host), image_(std::move(image)), vm_(std::move(vm)) {}
+  ~Pc() override;
+
+  Outcome<void> assemble();
+  void start() override { vcpus_->start(); }
+  void press_power_button() override { ged_->notify(vm_superio::GedEvent::kPowerButton); }
+
+ private:
+  Outcome<void> add_irqchip();
+  Outcome<void> add_devices();
+  Outcome<void> add_serial();
+  Outcome<void> add_ged(GuestAddress at);
+  Outcome<void> add_vcpus();
+  Outcome<void> add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
+                         std::span<const x86::CpuidEntry> cpuid);
+
+  const VmConfig& config_;
+  Host host_;
+  // In the order in which they are made; taken apart the other way round.
+  GuestImage image_;
+  kvm_ioctls::Vm vm_;
+  std::optional<MappedMemory> mapped_;
+  std::unique_ptr<SplitIrqchip> irqchip_;
+  vm_device::PioBus ports_;
+  vm_device::MmioBus mmio_;
+  vm_superio::HostClock clock_;
+  std::unique_ptr<PulsedPin> ged_irq_;
+  std::shared_ptr<vm_superio::GedStatus> ged_;
+  std::unique_ptr<SerialInput> serial_input_;
+  std::shared_ptr<vm_superio::Serial> serial_;
+  std::shared_ptr<vm_superio::DebugConsole> debug_console_;
+  std::optional<VcpuSet> vcpus_;
+};
+
+Pc::~Pc() {
+  vcpus_.reset();  // nothing is printed any more
   if (serial_ != nullptr) serial_->flush();
   if (debug_console_ != nullptr) debug_console_->flush();
 }
 
-void Machine::start() {
-  for (const auto& vcpu : vcpus_) vcpu->start();
+Outcome<void> Pc::assemble() {
+  VMM_TRY_DO(add_irqchip());
+  VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
+  VMM_TRY_DO(add_devices());
+  return add_vcpus();
 }
 
-Outcome<void> Machine::add_irqchip() {
+Outcome<void> Pc::add_irqchip() {
   x86::kvm::VmSetup setup;
   setup.irqchip = x86::kvm::Irqchip::kSplit;
   setup.wide_apic_ids = config_.cpus.boot > 255;
@@ -85,22 +140,7 @@ Outcome<void> Machine::add_irqchip() {
   return {};
 }
 
-Outcome<void> Machine::map_memory() {
-  const auto map = image_.memory.snapshot();
-  for (const auto& region : map->regions()) {
-    VMM_STEP("guest memory", auto slot,
-             slots_.add({.address = region->base(),
-                         .host = region->host(),
-                         .log_dirty_pages = false,
-                         .read_only = false,
-                         .private_memory = std::nullopt},
-                        region));
-    slots_in_use_.push_back(std::move(slot));
-  }
-  return {};
-}
-
-Outcome<void> Machine::add_devices() {
+Outcome<void> Pc::add_devices() {
   VmEvents& events = host_.events;
   const auto power_off = [&events] { events.report(VmEnd::kPowerOff); };
   const auto reset = [&events] { events.report(VmEnd::kReset); };
@@ -135,7 +175,7 @@ Outcome<void> Machine::add_devices() {
   return {};
 }
 
-Outcome<void> Machine::add_serial() {
+Outcome<void> Pc::add_serial() {
   VmEvents& events = host_.events;
   serial_input_ = std::make_unique<SerialInput>(host_.serial, host_.loop,
                                                 [&events] { events.report(VmEnd::kStopped); });
@@ -148,16 +188,14 @@ Outcome<void> Machine::add_serial() {
 
 // The register of the generic event device is on a platform page of its own at the end of the
 // guest's address space.
-Outcome<void> Machine::add_ged(GuestAddress at) {
+Outcome<void> Pc::add_ged(GuestAddress at) {
   ged_irq_ = std::make_unique<PulsedPin>(irqchip_->ioapic()->line(x86::kGedIrq));
   ged_ = std::make_shared<vm_superio::GedStatus>(*ged_irq_);
   VMM_STEP_DO("ACPI event device", mmio_.add(at, vm_superio::GedStatus::kSize, ged_));
   return {};
 }
 
-void Machine::press_power_button() { ged_->notify(vm_superio::GedEvent::kPowerButton); }
-
-Outcome<void> Machine::add_vcpus() {
+Outcome<void> Pc::add_vcpus() {
   VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
   VMM_STEP("CPUID", auto cpuid,
            x86::kvm::guest_cpuid(host_.system, ids, cpuid_config(config_.cpus)));
@@ -174,29 +212,41 @@ Outcome<void> Machine::add_vcpus() {
                                          .ged = x86::GedConfig{.status = ged},
                                          .virtio_mmio = {},
                                          .devices = {}}));
+  vcpus_.emplace();
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
     VMM_TRY_DO(add_vcpu(index, ids, cpuid));
   }
-  VMM_STEP_DO("vCPU 0", vcpus_.front()->set_registers(registers));
+  VMM_STEP_DO("vCPU 0", x86::kvm::set_registers((*vcpus_)[0], registers));
   return {};
 }
 
-Outcome<void> Machine::add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
-                                std::span<const x86::CpuidEntry> cpuid) {
+Outcome<void> Pc::add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
+                           std::span<const x86::CpuidEntry> cpuid) {
   const std::string name = "vCPU " + std::to_string(index);
   VMM_STEP(name, kvm_ioctls::Vcpu vcpu, vm_.create_vcpu(ids.id(index)));
   VMM_STEP_DO(name, x86::kvm::set_up_vcpu(
                         vcpu, ids, {.index = index, .cpuid = cpuid, .in_kernel_apic = true}));
-  VcpuThread::Options options{.index = index, .host_cpus = {}};
-  for (const auto& affinity : config_.cpus.affinity) {
-    if (affinity.vcpu == index) options.host_cpus = affinity.host_cpus;
-  }
-  vcpus_.push_back(std::make_unique<VcpuThread>(
-      std::move(vcpu),
-      ExitTargets{
-          .ports = ports_, .mmio = mmio_, .ioapic = *irqchip_->ioapic(), .events = host_.events},
-      std::move(options)));
+  vcpus_->add(std::make_unique<VcpuThread>(std::move(vcpu), mmio_, host_.events,
+                                           std::make_unique<PcExits>(ports_, *irqchip_->ioapic()),
+                                           VcpuThread::options_for(config_.cpus, index)));
   return {};
+}
+
+}  // namespace
+}  // namespace vmm::reference::x86_64
+
+namespace vmm::reference {
+
+Outcome<std::unique_ptr<Machine>> create_machine(const VmConfig& config, const Host& host,
+                                                 GuestImage image) {
+  const std::uint32_t most = host.system.max_vcpus();
+  if (config.cpus.boot > most) {
+    return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
+  }
+  VMM_STEP("VM", kvm_ioctls::Vm vm, host.system.create_vm());
+  auto machine = std::make_unique<x86_64::Pc>(config, host, std::move(image), std::move(vm));
+  VMM_TRY_DO(machine->assemble());
+  return std::unique_ptr<Machine>(std::move(machine));
 }
 
 }  // namespace vmm::reference

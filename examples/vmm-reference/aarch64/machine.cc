@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "../machine.h"
+
+#include <chrono>
+
+#include "../mapped_memory.h"
+#include "../serial_input.h"
+#include "../vcpu_set.h"
+#include "boot.h"
+#include "irq.h"
+#include "vmm/arch/aarch64/kvm/gic.h"
+#include "vmm/arch/aarch64/kvm/vcpu.h"
+#include "vmm/arch/aarch64/kvm/vm.h"
+#include "vmm/arch/aarch64/layout.h"
+#include "vmm/arch/aarch64/registers.h"
+#include "vmm/base/log.h"
+#include "vmm/event_manager/timer.h"
+#include "vmm/vm_device/bus.h"
+#include "vmm/vm_superio/pl011.h"
+#include "vmm/vm_superio/pl031.h"
+#include "vmm/vm_superio/pl061.h"
+#include "vmm/vm_superio/wall_clock.h"
+
+namespace vmm::reference::aarch64 {
+namespace {
+
+namespace arm = arch::aarch64;
+namespace exits = kvm_ioctls::exits;
+
+// An access to a device by an instruction that says nothing of the access to its abort (LDP, DC ZVA
+// and the like): devices do not answer it, the guest gets an external abort.
+class ArmExits final : public ArchExits {
+ public:
+  bool handle(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit) override {
+    const auto* access = std::get_if<exits::ArmNisv>(&exit);
+    if (access == nullptr) return false;
+    VMM_LOG_GUEST(kWarn, "device access at %#llx by an instruction without syndrome",
+                  static_cast<unsigned long long>(access->fault_address.raw()));
+    return arm::kvm::inject_external_abort(vcpu).has_value();
+  }
+};
+
+/// A board: GIC, PL011, PL031, PL061, PSCI, a device tree.
+class Board final : public Machine {
+ public:
+  Board(const VmConfig& config, const Host& host, GuestImage image, kvm_ioctls::Vm vm)
+      : config_(config), host_(host), image_(std::move(image)), vm_(std::move(vm)) {}
+  ~Board() override;
+
+  Outcome<void> assemble();
+  void start() override { vcpus_->start(); }
+  void press_power_button() override;
+
+ private:
+  Outcome<void> add_vcpus();
+  Outcome<void> add_gic();
+  Outcome<void> add_devices();
+  Outcome<void> add_serial();
+
+  const VmConfig& config_;
+  Host host_;
+  // In the order in which they are made; taken apart the other way round.
+  GuestImage image_;
+  kvm_ioctls::Vm vm_;
+  std::optional<MappedMemory> mapped_;
+  SpiLine serial_irq_{vm_, arm::kSerialSpi};
+  SpiLine gpio_irq_{vm_, arm::kGpioSpi};
+  vm_device::MmioBus mmio_;
+  vm_superio::HostClock clock_;
+  std::shared_ptr<vm_superio::Pl061> gpio_;
+  std::optional<event_manager::Timer> release_;  // of the power key
+  std::unique_ptr<SerialInput> serial_input_;
+  std::shared_ptr<vm_superio::Pl011> serial_;
+  bool pmu_ = false;
+  std::optional<VcpuSet> vcpus_;
+  std::optional<arm::kvm::Gic> gic_;
+};
+
+Board::~Board() {
+  vcpus_.reset();  // nothing is printed any more
+  if (serial_ != nullptr) serial_->flush();
+}
+
+// The GIC comes behind the vCPUs, as KVM gives each of them its redistributor.
+Outcome<void> Board::assemble() {
+  VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
+  VMM_STEP_DO("VM", arm::kvm::set_up_vm(vm_));
+  VMM_TRY_DO(add_vcpus());
+  VMM_TRY_DO(add_gic());
+  VMM_TRY_DO(add_devices());
+  return write_device_tree(config_, image_,
+                           {.gic = gic_->version(),
+                            .its = gic_->has_its(),
+                            .pmu = pmu_,
+                            .serial = host_.serial.present()});
+}
+
+Outcome<void> Board::add_vcpus() {
+  const arm::kvm::VcpuFeatures features = arm::kvm::host_features(vm_);
+  pmu_ = features.pmu;
+  vcpus_.emplace();
+  for (std::uint32_t index = 0; index < config_.cpus.boot; ++index) {
+    const std::string name = "vCPU " + std::to_string(index);
+    VMM_STEP(name, const auto init, arm::kvm::vcpu_init(vm_, features, index != 0));
+    VMM_STEP(name, kvm_ioctls::Vcpu vcpu, vm_.create_vcpu(index));
+    VMM_STEP_DO(name, arm::kvm::set_up_vcpu(vcpu, init));
+    vcpus_->add(std::make_unique<VcpuThread>(std::move(vcpu), mmio_, host_.events,
+                                             std::make_unique<ArmExits>(),
+                                             VcpuThread::options_for(config_.cpus, index)));
+  }
+  const auto registers = arm::linux_registers(image_.kernel.entry, arm::kFdt.base);
+  VMM_STEP_DO("vCPU 0", arm::kvm::set_registers((*vcpus_)[0], registers));
+  return {};
+}
+
+Outcome<void> Board::add_gic() {
+  VMM_STEP("GIC", gic_, arm::kvm::Gic::create(vm_, {.vcpus = config_.cpus.boot}));
+  for (std::uint32_t index = 0; pmu_ && index < config_.cpus.boot; ++index) {
+    VMM_STEP_DO("PMU", arm::kvm::start_pmu((*vcpus_)[index]));
+  }
+  return {};
+}
+
+Outcome<void> Board::add_devices() {
+  gpio_ = std::make_shared<vm_superio::Pl061>(gpio_irq_);
+  VMM_STEP("power key", release_, event_manager::Timer::create(host_.loop, [this](std::uint64_t) {
+             gpio_->set_input(arm::kPowerKeyLine, false);
+           }));
+  VMM_STEP_DO("GPIO", mmio_.add(arm::kGpio.base, arm::kGpio.size, gpio_));
+  VMM_STEP_DO("RTC", mmio_.add(arm::kRtc.base, arm::kRtc.size,
+                               std::make_shared<vm_superio::Pl031>(clock_)));
+  if (host_.serial.present()) return add_serial();
+  return {};
+}
+
+Outcome<void> Board::add_serial() {
+  VmEvents& events = host_.events;
+  serial_input_ = std::make_unique<SerialInput>(host_.serial, host_.loop,
+                                                [&events] { events.report(VmEnd::kStopped); });
+  serial_ = std::make_shared<vm_superio::Pl011>(serial_irq_, host_.serial, serial_input_.get());
+  VMM_STEP_DO("--serial", mmio_.add(arm::kSerial.base, arm::kSerial.size, serial_));
+  return serial_input_->start(*serial_);
+}
+
+// Held as long as a finger would, as the guest's driver waits for contacts to settle.
+void Board::press_power_button() {
+  constexpr std::chrono::milliseconds kPress(100);
+  if (!release_->arm({.after = kPress})) return;
+  gpio_->set_input(arm::kPowerKeyLine, true);
+}
+
+}  // namespace
+}  // namespace vmm::reference::aarch64
+
+namespace vmm::reference {
+
+Outcome<std::unique_ptr<Machine>> create_machine(const VmConfig& config, const Host& host,
+                                                 GuestImage image) {
+  const std::uint32_t most = std::min(host.system.max_vcpus(), arch::aarch64::kMaxVcpus);
+  if (config.cpus.boot > most) {
+    return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
+  }
+  namespace arm = arch::aarch64;
+  VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
+  VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(ram));
+  VMM_STEP("--memory: size", kvm_ioctls::Vm vm, arm::kvm::create_vm(host.system, window.end()));
+  auto machine = std::make_unique<aarch64::Board>(config, host, std::move(image), std::move(vm));
+  VMM_TRY_DO(machine->assemble());
+  return std::unique_ptr<Machine>(std::move(machine));
+}
+
+}  // namespace vmm::reference
