@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <vector>
 
 /// A fuzzer's input, consumed from the front; zeros when it has run out.
@@ -32,6 +33,12 @@ class Input {
     if (n != 0) std::memcpy(out.data(), rest_.data(), n);
     rest_ = rest_.subspan(n);
     return out;
+  }
+  /// The next `count` bytes, or as many as there are, borrowed from the input.
+  std::string_view text(std::size_t count) {
+    const auto front = rest_.first(std::min(count, rest_.size()));
+    rest_ = rest_.subspan(front.size());
+    return {reinterpret_cast<const char*>(front.data()), front.size()};
   }
 
  private:

@@ -4,13 +4,12 @@
 // limit, and what it finishes is well formed as far as lengths go: the table's length and checksum
 // are right, and each block ends where its package length says.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
+#include <string_view>
 #include <vector>
 
+#include "fuzz_input.h"
 #include "vmm/acpi_tables/aml_terms.h"
 #include "vmm/acpi_tables/resources.h"
 #include "vmm/acpi_tables/table.h"
@@ -22,33 +21,12 @@ using namespace vmm::acpi_tables;
 constexpr std::size_t kLimit = 1 << 20;
 constexpr unsigned kMaxDepth = 32;
 
-void require(bool holds) {
-  if (!holds) std::abort();
+std::string_view text(Input& input) { return input.text(input.byte()); }
+
+/// Names are often good ones, so that the writer gets past them.
+std::string_view name(Input& input) {
+  return (input.byte() & 3) != 0 ? "\\_SB_.ABCD" : text(input);
 }
-
-struct Input {
-  const std::uint8_t* data;
-  std::size_t size;
-
-  template <class T>
-  T take() {
-    T value{};
-    const std::size_t n = std::min(size, sizeof value);
-    if (n != 0) std::memcpy(&value, data, n);
-    data += n;
-    size -= n;
-    return value;
-  }
-  std::string_view text() {
-    const std::size_t n = std::min<std::size_t>(take<std::uint8_t>(), size);
-    const std::string_view value(reinterpret_cast<const char*>(data), n);
-    data += n;
-    size -= n;
-    return value;
-  }
-  /// Names are often good ones, so that the writer gets past them.
-  std::string_view name() { return (take<std::uint8_t>() & 3) != 0 ? "\\_SB_.ABCD" : text(); }
-};
 
 std::size_t decode_length(std::span<const std::byte> at) {
   require(!at.empty());
@@ -65,17 +43,16 @@ std::size_t decode_length(std::span<const std::byte> at) {
 
 void put_resources(Input& input, Aml& aml) {
   Resources resources = aml.resources();
-  for (unsigned n = input.take<std::uint8_t>() % 8; n != 0; --n) {
-    switch (input.take<std::uint8_t>() % 8) {
+  for (unsigned n = input.byte() % 8; n != 0; --n) {
+    switch (input.byte() % 8) {
       case 0:
         resources.memory32_fixed(true, input.take<std::uint32_t>(), input.take<std::uint32_t>());
         break;
       case 1:
-        resources.io(input.take<std::uint16_t>(), input.take<std::uint16_t>(), 0,
-                     input.take<std::uint8_t>());
+        resources.io(input.take<std::uint16_t>(), input.take<std::uint16_t>(), 0, input.byte());
         break;
       case 2:
-        resources.irq({input.take<std::uint8_t>()}, {});
+        resources.irq({input.byte()}, {});
         break;
       case 3:
         resources.interrupt({}, std::vector<std::uint32_t>(input.take<std::uint16_t>() % 300));
@@ -98,29 +75,29 @@ void put_resources(Input& input, Aml& aml) {
 }
 
 void put_term(Input& input, Aml& aml) {
-  switch (input.take<std::uint8_t>() % 12) {
+  switch (input.byte() % 12) {
     case 0:
       return aml.put(input.take<std::uint64_t>());
     case 1:
-      return aml.put(input.text());
+      return aml.put(text(input));
     case 2:
-      return aml.put(Path{input.name()});
+      return aml.put(Path{name(input)});
     case 3:
-      return aml.put(EisaId{input.text()});
+      return aml.put(EisaId{text(input)});
     case 4:
-      return aml.put(Uuid{input.text()});
+      return aml.put(Uuid{text(input)});
     case 5:
-      return aml.put(Local{static_cast<std::uint8_t>(input.take<std::uint8_t>() % 9)});
+      return aml.put(Local{static_cast<std::uint8_t>(input.byte() % 9)});
     case 6:
-      return aml.put(Arg{static_cast<std::uint8_t>(input.take<std::uint8_t>() % 8)});
+      return aml.put(Arg{static_cast<std::uint8_t>(input.byte() % 8)});
     case 7:
       return aml.buffer(std::vector<std::byte>(input.take<std::uint16_t>()));
     case 8:
       return aml.put(store(add(input.take<std::uint32_t>(), Local{0}, NoTarget{}), Ones{}));
     case 9:
-      return aml.put(call(Path{input.name()}, input.take<std::uint8_t>()));
+      return aml.put(call(Path{name(input)}, input.byte()));
     case 10:
-      return aml.name(input.name(), input.take<std::uint16_t>());
+      return aml.name(name(input), input.take<std::uint16_t>());
     default:
       return put_resources(input, aml);
   }
@@ -132,35 +109,34 @@ void put_package(Input& input, Aml& aml) {
 }
 
 void put_field(Input& input, Aml& aml) {
-  FieldList field = aml.field(input.name(), {});
-  for (unsigned n = input.take<std::uint8_t>() % 8; n != 0; --n) {
-    field.reserved(input.take<std::uint32_t>() >> (input.take<std::uint8_t>() & 31));
+  FieldList field = aml.field(name(input), {});
+  for (unsigned n = input.byte() % 8; n != 0; --n) {
+    field.reserved(input.take<std::uint32_t>() >> (input.byte() & 31));
     field.named("ABCD", input.take<std::uint16_t>());
   }
 }
 
 Block open_block(Input& input, Aml& aml) {
-  switch (input.take<std::uint8_t>() % 6) {
+  switch (input.byte() % 6) {
     case 0:
-      return aml.scope(input.name());
+      return aml.scope(name(input));
     case 1:
-      return aml.device(input.name());
+      return aml.device(name(input));
     case 2:
-      return aml.method(input.name(),
-                        {.arguments = static_cast<std::uint8_t>(input.take<std::uint8_t>() % 9)});
+      return aml.method(name(input), {.arguments = static_cast<std::uint8_t>(input.byte() % 9)});
     case 3:
       return aml.if_(equal(Local{0}, input.take<std::uint16_t>()));
     case 4:
       return aml.while_(less(Local{0}, input.take<std::uint16_t>()));
     default:
-      return aml.power_resource(input.name(), 0, input.take<std::uint16_t>());
+      return aml.power_resource(name(input), 0, input.take<std::uint16_t>());
   }
 }
 
 /// Writes terms until the input says to go up again.
 void put_block(Input& input, Aml& aml, unsigned depth) {
-  while (input.size != 0 && !aml.out().failed()) {
-    const auto what = input.take<std::uint8_t>() % 8;
+  while (!input.empty() && !aml.out().failed()) {
+    const auto what = input.byte() % 8;
     if (what == 0) return;
     if (what == 1 && depth < kMaxDepth) {
       // All openers write one or two bytes of opcode before the length.
@@ -186,7 +162,7 @@ void put_block(Input& input, Aml& aml, unsigned depth) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Input input{data, size};
+  Input input(data, size);
   TableBuffer out(kLimit);
   {
     const Table table(out, "DSDT", 2, {});

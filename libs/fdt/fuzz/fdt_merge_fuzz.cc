@@ -4,18 +4,14 @@
 // are read and merged; a merged tree must be valid and hold its values within itself.
 
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
+#include "fuzz_input.h"
 #include "vmm/fdt/fdt_view.h"
 
 namespace {
 
 using vmm::fdt::FdtView;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void walk(const FdtView& view, FdtView::Node node, std::size_t depth, std::size_t* nodes) {
   require(depth < 64);

@@ -13,6 +13,8 @@ namespace vmm::fdt {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 40;
+constexpr std::size_t kVersionAt = 20;
+constexpr std::uint32_t kVersion = 17;  // of 2006; libfdt's check is not safe with some older ones
 
 std::uint32_t load_be32(const std::byte* at) {
   return detail::byte_swap(load_le<std::uint32_t>(at));
@@ -41,6 +43,7 @@ Result<FdtView, FdtError> FdtView::open(std::span<const std::byte> blob) {
   const std::uint32_t total = load_be32(blob.data() + 4);
   if (total > blob.size()) return fail(FdtError::kBadBlob);
   if (total > kMaxBytes) return fail(FdtError::kTooLarge);
+  if (load_be32(blob.data() + kVersionAt) < kVersion) return fail(FdtError::kBadBlob);
   if (::fdt_check_full(blob.data(), total) != 0) return fail(FdtError::kBadBlob);
   if (too_deep(blob.data())) return fail(FdtError::kTooDeep);
   return FdtView(blob.first(total));

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "overlay_check.h"
 #include "vmm/fdt/fdt_view.h"
 
 namespace vmm::fdt {
@@ -51,6 +52,7 @@ Result<std::vector<std::byte>, FdtError> apply_overlay(std::span<const std::byte
                                                        std::span<const std::byte> overlay) {
   VMM_TRY(Buffer base, checked_copy(tree, FdtView::kMaxBytes, FdtError::kBadBlob));
   VMM_TRY(Buffer changes, checked_copy(overlay, kMaxOverlayBytes, FdtError::kBadOverlay));
+  if (!overlay_offsets_are_valid(changes.data())) return fail(FdtError::kBadOverlay);
   Buffer merged(FdtView::kMaxBytes);
   const int opened = ::fdt_open_into(base.data(), merged.data(), FdtView::kMaxBytes);
   if (opened == -FDT_ERR_NOSPACE) return fail(FdtError::kTooLarge);

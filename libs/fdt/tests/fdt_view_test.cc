@@ -217,7 +217,7 @@ TEST_CASE("a string is found in a list of whole strings", "[fdt]") {
 
 /// Names that begin with "xx" get the "__" of overlays, which are no names for the writer.
 Blob with_overlay_names(Blob blob) {
-  for (const std::string_view name : {"xxoverlay__", "xxfixups__"}) {
+  for (const std::string_view name : {"xxoverlay__", "xxfixups__", "xxlocal_fixups__"}) {
     const auto bytes = std::as_bytes(std::span(name));
     for (auto at = blob.begin();;) {
       at = std::search(at, blob.end(), bytes.begin(), bytes.end());
@@ -315,6 +315,89 @@ TEST_CASE("an overlay that cannot be merged is refused", "[fdt][overlay][hostile
   const auto merged = apply_overlay(c.tree, c.changes);
   REQUIRE_FALSE(merged);
   CHECK(merged.error() == c.expected);
+}
+
+/// An overlay with two phandles of its own to renumber, and a label to fill in.
+struct Patches {
+  std::vector<std::uint32_t> local = {0, 4};        ///< offsets in "users" of /fragment@0
+  std::string_view local_node = "fragment@0";       ///< where they are listed
+  std::string_view local_property = "users";        ///< under which name
+  std::string_view fixup = "/fragment@0:target:0";  ///< for the label "chosen"
+  std::string_view label = "chosen";
+};
+
+Blob patched_overlay(const Patches& patches) {
+  FdtWriter writer({});
+  {
+    Node root = writer.root();
+    {
+      Node fragment = root.child("fragment@0");
+      fragment.u32("target", 0xffffffff);
+      fragment.cells("users", {1, 1});
+      Node content = fragment.child("xxoverlay__");
+      content.cells("extra-users", {1, 1});
+      content.phandle(1);
+    }
+    {
+      Node local = root.child("xxlocal_fixups__");
+      Node fragment = local.child(patches.local_node);
+      fragment.cells(patches.local_property, patches.local);
+    }
+    Node fixups = root.child("xxfixups__");
+    fixups.string(patches.label, patches.fixup);
+  }
+  return with_overlay_names(*writer.finish());
+}
+
+TEST_CASE("versions before 17 are refused", "[fdt][hostile]") {
+  for (const int version : {0, 1, 3, 15, 16, 17}) {
+    CAPTURE(version);
+    Blob blob = machine();
+    blob[23] = static_cast<std::byte>(version);
+    if (version < 16) blob[27] = static_cast<std::byte>(version);
+    CHECK(FdtView::open(blob).has_value() == (version == 17));
+  }
+}
+
+TEST_CASE("places to patch lie within their properties", "[fdt][overlay][hostile]") {
+  using namespace std::string_view_literals;
+  struct Case {
+    const char* name;
+    Patches patches;
+    bool good;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"as a compiler makes it", {}, true},
+      {"unaligned", {.local = {1, 4}}, true},
+      {"no offsets", {.local = {}}, true},
+      {"one byte past the end", {.local = {5}}, false},
+      {"far past the end", {.local = {0x80'0000}}, false},
+      {"just below 2^32", {.local = {0xffff'fffc}}, false},
+      {"of a property that is not there", {.local_property = "none"}, false},
+      {"of a node that is not there", {.local_node = "fragment@1"}, false},
+      {"offsets that are renumbered themselves", {.local_property = "phandle"}, false},
+      {"the same by its old name", {.local_property = "linux,phandle"}, false},
+      {"in the list itself", {.local_node = "xxfixups__", .local_property = "chosen"}, false},
+      {"a label past the end", {.fixup = "/fragment@0:target:1"}, false},
+      {"a label just below 2^32", {.fixup = "/fragment@0:target:4294967292"}, false},
+      {"a label at -4", {.fixup = "/fragment@0:target:-4"}, false},
+      {"a label beyond 2^64", {.fixup = "/fragment@0:target:99999999999999999999"}, false},
+      {"a label without an offset", {.fixup = "/fragment@0:target"}, false},
+      {"a label with an empty offset", {.fixup = "/fragment@0:target:"}, false},
+      {"a label with words for an offset", {.fixup = "/fragment@0:target:0x0"}, false},
+      {"a label of a property that is not there", {.fixup = "/fragment@0:none:0"}, false},
+      {"a label of a node that is not there", {.fixup = "/fragment@1:target:0"}, false},
+      {"a label in the list itself", {.fixup = "/xxfixups__:chosen:0"}, false},
+      {"the same by more slashes", {.fixup = "//xxfixups__:chosen:0"}, false},
+      {"a label by an alias", {.fixup = "fragment:target:0"}, false},
+      {"a label of the root", {.fixup = "/:target:0"}, false},
+      {"nothing for a label", {.fixup = ""}, false},
+      {"a label that is renumbered", {.label = "phandle"}, false},
+  }));
+  CAPTURE(c.name);
+  const auto merged = apply_overlay(labelled_machine(), patched_overlay(c.patches));
+  REQUIRE(merged.has_value() == c.good);
+  if (!merged) CHECK(merged.error() == FdtError::kBadOverlay);
 }
 
 }  // namespace

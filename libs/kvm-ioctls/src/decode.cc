@@ -2,6 +2,7 @@
 #include "decode.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "uapi_extra.h"
@@ -223,6 +224,15 @@ Result<VcpuExit> decode_exit(std::span<std::byte> run) {
   if (page.exit_reason == KVM_EXIT_IO) return decode_io(run, page);
   if (page.exit_reason == KVM_EXIT_MMIO) return decode_mmio(run, page);
   return decode_other(run, page);
+}
+
+Result<VcpuExit> decode_failed_run(std::span<std::byte> run, int error) {
+  if (error == EINTR || error == EAGAIN) return exits::Interrupted{};
+  const auto& page = *reinterpret_cast<const kvm_run*>(run.data());
+  if ((error == EFAULT || error == EHWPOISON) && page.exit_reason == KVM_EXIT_MEMORY_FAULT) {
+    return decode_exit(run);
+  }
+  return fail(Error::os(error, "KVM_RUN"));
 }
 
 std::span<const std::byte> exits::InternalError::instruction() const {

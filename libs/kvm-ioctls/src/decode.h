@@ -14,4 +14,9 @@ namespace vmm::kvm_ioctls {
 /// Errors: KvmError::kMalformedExit.
 [[nodiscard]] Result<VcpuExit> decode_exit(std::span<std::byte> run);
 
+/// What a KVM_RUN that failed with the errno value `error` means. The run page counts only after
+/// EFAULT and EHWPOISON, and then only when it tells of a memory fault: otherwise it is stale.
+/// Errors: `error`.
+[[nodiscard]] Result<VcpuExit> decode_failed_run(std::span<std::byte> run, int error);
+
 }  // namespace vmm::kvm_ioctls

@@ -63,18 +63,8 @@ Result<Vcpu> Vcpu::adopt(Parts parts) {
 Result<VcpuExit> Vcpu::run() {
   const int answer = sys_util::detail::raw_ioctl(fd_.get(), KVM_RUN, 0);
   if (answer < 0) [[unlikely]]
-    return run_failed(-answer);
+    return decode_failed_run(page_, -answer);
   return decode_exit(page_);
-}
-
-Result<VcpuExit> Vcpu::run_failed(int error) {
-  if (error == EINTR || error == EAGAIN) return exits::Interrupted{};
-  const auto& page = *reinterpret_cast<const kvm_run*>(page_.data());
-  // Only these two errors go with a fresh exit reason.
-  if ((error == EFAULT || error == EHWPOISON) && page.exit_reason == KVM_EXIT_MEMORY_FAULT) {
-    return decode_exit(page_);
-  }
-  return fail(Error::os(error, "KVM_RUN"));
 }
 
 Result<std::optional<VcpuExit>> Vcpu::complete_pending_io() {
@@ -86,7 +76,7 @@ Result<std::optional<VcpuExit>> Vcpu::complete_pending_io() {
     VMM_TRY(const VcpuExit exit, decode_exit(page_));
     return std::optional<VcpuExit>(exit);
   }
-  VMM_TRY(const VcpuExit exit, run_failed(-answer));
+  VMM_TRY(const VcpuExit exit, decode_failed_run(page_, -answer));
   if (std::holds_alternative<exits::Interrupted>(exit)) return std::optional<VcpuExit>();
   return std::optional<VcpuExit>(exit);
 }

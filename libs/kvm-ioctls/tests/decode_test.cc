@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <numeric>
 #include <type_traits>
 
@@ -177,6 +178,32 @@ TEST_CASE("exits with a few numbers carry them") {
   CHECK(decoded<exits::ArmSea>(sea).esr == 2);
   CHECK(decoded<exits::ArmSea>(sea).virtual_address == 3);
   CHECK(decoded<exits::ArmSea>(sea).address == GuestAddress(4));
+}
+
+TEST_CASE("after a failed run the exit reason counts for a memory fault only", "[hostile]") {
+  RunPage fault(39);
+  fault.data(0, exits::MemoryFault::kPrivate).data(8, u64{0x7000}).data(16, u64{0x1000});
+  for (const int error : {EFAULT, EHWPOISON}) {
+    const auto exit = decode_failed_run(fault.bytes, error);
+    REQUIRE(exit);
+    REQUIRE(std::holds_alternative<exits::MemoryFault>(*exit));
+    CHECK(std::get<exits::MemoryFault>(*exit).address == GuestAddress(0x7000));
+  }
+  RunPage stale(5);  // a halt, long answered
+  for (RunPage* page : {&fault, &stale}) {
+    for (const int error : {EINVAL, ENOMEM, EBADF, EFAULT, EHWPOISON}) {
+      if (page == &fault && (error == EFAULT || error == EHWPOISON)) continue;
+      INFO(error);
+      const auto exit = decode_failed_run(page->bytes, error);
+      REQUIRE_FALSE(exit);
+      CHECK(exit.error().is_os(error));
+    }
+    for (const int error : {EINTR, EAGAIN}) {
+      const auto exit = decode_failed_run(page->bytes, error);
+      REQUIRE(exit);
+      CHECK(std::holds_alternative<exits::Interrupted>(*exit));
+    }
+  }
 }
 
 TEST_CASE("a system event exposes exactly ndata words, and never more than 16") {

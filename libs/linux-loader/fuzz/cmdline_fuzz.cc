@@ -5,20 +5,16 @@
 // a call is refused, and parses back to itself.
 
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "fuzz_input.h"
 #include "vmm/linux_loader/cmdline.h"
 
 namespace {
 
 using namespace vmm;
 using namespace vmm::linux_loader;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 std::string_view next_line(std::string_view* rest) {
   const std::size_t end = std::min(rest->find('\n'), rest->size());

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 
 #include <cstdint>
-#include <cstdlib>
 
+#include "fuzz_input.h"
 #include "vmm/linux_loader/kernel.h"
 
 namespace {
@@ -20,10 +20,6 @@ constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::size_t kGuard = 64 << 10;
 constexpr std::size_t kRam = 32 * kMiB;
 constexpr std::uint64_t kBase = kMiB;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 /// RAM with inaccessible pages on both sides; what was written is dropped after each input.
 std::span<std::byte> guarded_ram() {

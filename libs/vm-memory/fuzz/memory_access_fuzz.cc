@@ -15,17 +15,13 @@
 #include <span>
 #include <vector>
 
+#include "fuzz_input.h"
 #include "vmm/vm_memory/iotlb.h"
 #include "vmm/vm_memory/iova_view.h"
 #include "vmm/vm_memory/memory_view.h"
 
 namespace vmm::vm_memory {
 namespace {
-
-#define EXPECT(condition)           \
-  do {                              \
-    if (!(condition)) std::abort(); \
-  } while (false)
 
 constexpr std::uint64_t kRegionBytes = 256;
 constexpr std::uint64_t kGuard = 64;
@@ -38,16 +34,9 @@ constexpr std::size_t kMaxEntries = 12;
 constexpr std::size_t kMaxCopy = 600;
 
 /// The input, as a source of numbers.
-class Input {
+class Numbers : public ::Input {
  public:
-  explicit Input(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] bool empty() const { return bytes_.empty(); }
-  std::uint8_t byte() {
-    if (bytes_.empty()) return 0;
-    const std::uint8_t value = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return value;
-  }
+  using ::Input::Input;
   std::uint64_t number(int bytes) {
     std::uint64_t value = 0;
     for (int i = 0; i < bytes; ++i) value = value << 8 | byte();
@@ -74,9 +63,6 @@ class Input {
     const std::uint64_t page = byte() % kIovaPages;
     return page < kIovaPages / 2 ? page * kPage : kIovaTop + (page - kIovaPages / 2) * kPage;
   }
-
- private:
-  std::span<const std::uint8_t> bytes_;
 };
 
 /// The regions as plain bytes.
@@ -149,7 +135,7 @@ class Machine {
     tracked_ = tracked;
   }
 
-  void step(Input& input) {
+  void step(Numbers& input) {
     switch (input.byte() % 16) {
       case 0:
         return read_bytes(input);
@@ -189,10 +175,10 @@ class Machine {
   /// Guest memory is what the model says, and nothing beside it changed.
   void verify() const {
     for (std::size_t i = 0; i < kBases.size(); ++i) {
-      EXPECT(std::memcmp(host_[i].data() + kGuard, model_.bytes[i].data(), kRegionBytes) == 0);
+      require(std::memcmp(host_[i].data() + kGuard, model_.bytes[i].data(), kRegionBytes) == 0);
       for (std::size_t j = 0; j < kGuard; ++j) {
-        EXPECT(host_[i][j] == std::byte{0xa5});
-        EXPECT(host_[i][kGuard + kRegionBytes + j] == std::byte{0xa5});
+        require(host_[i][j] == std::byte{0xa5});
+        require(host_[i][kGuard + kRegionBytes + j] == std::byte{0xa5});
       }
     }
   }
@@ -201,7 +187,7 @@ class Machine {
   [[nodiscard]] MemoryView memory() const {
     return MemoryView(std::span<const RegionSpan>(regions_));
   }
-  static std::vector<std::byte> pattern(Input& input, std::size_t n) {
+  static std::vector<std::byte> pattern(Numbers& input, std::size_t n) {
     std::vector<std::byte> bytes(n);
     std::uint8_t value = input.byte();
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(value += 29);
@@ -209,14 +195,14 @@ class Machine {
   }
   template <class T>
   void agree(const Result<T, MemoryError>& result, std::optional<MemoryError> error) {
-    EXPECT(result.has_value() == !error.has_value());
-    if (error) EXPECT(result.error() == *error);
+    require(result.has_value() == !error.has_value());
+    if (error) require(result.error() == *error);
   }
   void put(std::uint64_t address, std::span<const std::byte> bytes) {
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       *model_.at(address + i) = bytes[i];
       const std::size_t region = model_.region_of(address + i);
-      if (tracked_) EXPECT(bitmaps_[region]->is_dirty(address + i - kBases[region]));
+      if (tracked_) require(bitmaps_[region]->is_dirty(address + i - kBases[region]));
     }
   }
   std::vector<std::byte> get(std::uint64_t address, std::size_t n) {
@@ -225,47 +211,47 @@ class Machine {
     return bytes;
   }
 
-  void read_bytes(Input& input) {
+  void read_bytes(Numbers& input) {
     const std::uint64_t address = input.address();
     std::vector<std::byte> out(std::min<std::uint64_t>(input.size(), kMaxCopy), std::byte{0xee});
     const auto error = model_.error_of(address, out.size());
     agree(memory().read_bytes(GuestAddress(address), out), error);
     if (error) {
-      for (const std::byte byte : out) EXPECT(byte == std::byte{0xee});
+      for (const std::byte byte : out) require(byte == std::byte{0xee});
     } else {
-      EXPECT(out == get(address, out.size()));
+      require(out == get(address, out.size()));
     }
   }
-  void write_bytes(Input& input) {
+  void write_bytes(Numbers& input) {
     const std::uint64_t address = input.address();
     const auto in = pattern(input, std::min<std::uint64_t>(input.size(), kMaxCopy));
     const auto error = model_.error_of(address, in.size());
     agree(memory().write_bytes(GuestAddress(address), in), error);
     if (!error) put(address, in);
   }
-  void read_some(Input& input) {
+  void read_some(Numbers& input) {
     const std::uint64_t address = input.address();
     std::vector<std::byte> out(std::min<std::uint64_t>(input.size(), kMaxCopy));
     const std::uint64_t n = model_.run(address, out.size());
     const auto result = memory().read_some(GuestAddress(address), out);
-    EXPECT(result.has_value() == (n != 0 || out.empty()));
+    require(result.has_value() == (n != 0 || out.empty()));
     if (!result) return;
-    EXPECT(*result == n);
+    require(*result == n);
     out.resize(n);
-    EXPECT(out == get(address, n));
+    require(out == get(address, n));
   }
-  void write_some(Input& input) {
+  void write_some(Numbers& input) {
     const std::uint64_t address = input.address();
     const auto in = pattern(input, std::min<std::uint64_t>(input.size(), kMaxCopy));
     const std::uint64_t n = model_.run(address, in.size());
     const auto result = memory().write_some(GuestAddress(address), in);
-    EXPECT(result.has_value() == (n != 0 || in.empty()));
+    require(result.has_value() == (n != 0 || in.empty()));
     if (!result) return;
-    EXPECT(*result == n);
+    require(*result == n);
     put(address, std::span(in).first(n));
   }
   template <GuestValue T>
-  void object(Input& input) {
+  void object(Numbers& input) {
     const std::uint64_t address = input.address();
     const auto error = model_.error_of(address, sizeof(T));
     const auto in = pattern(input, sizeof(T));
@@ -275,10 +261,10 @@ class Machine {
     if (!error) put(address, in);
     const auto back = memory().read<T>(GuestAddress(address));
     agree(back, error);
-    if (back) EXPECT(std::memcmp(&*back, &value, sizeof(T)) == 0);
+    if (back) require(std::memcmp(&*back, &value, sizeof(T)) == 0);
   }
   template <GuestScalar T>
-  void atomic(Input& input) {
+  void atomic(Numbers& input) {
     const std::uint64_t address = input.address();
     auto error = model_.error_of(address, sizeof(T));
     if (!error && model_.region_of(address) != model_.region_of(address + sizeof(T) - 1)) {
@@ -299,18 +285,18 @@ class Machine {
     if (!error) put(address, in);
     const auto back = memory().load<T>(GuestAddress(address));
     agree(back, error);
-    if (back) EXPECT(*back == value);
+    if (back) require(*back == value);
   }
-  void fill(Input& input) {
+  void fill(Numbers& input) {
     const std::uint64_t address = input.address();
     const std::uint64_t size = input.size();
     const std::byte value{input.byte()};
     const auto error = model_.error_of(address, size);
     agree(memory().fill(GuestAddress(address), size, value), error);
-    EXPECT(memory().check_range(GuestAddress(address), size) == !error.has_value());
+    require(memory().check_range(GuestAddress(address), size) == !error.has_value());
     if (!error) put(address, std::vector<std::byte>(size, value));
   }
-  void walk(Input& input) {
+  void walk(Numbers& input) {
     const std::uint64_t address = input.address();
     const std::uint64_t size = input.size();
     std::uint64_t next = address;
@@ -319,21 +305,21 @@ class Machine {
     while (!pieces.done()) {
       const auto piece = pieces.next();
       if (!piece) {
-        EXPECT(pieces.done());
-        EXPECT(model_.at(next) == nullptr);
-        EXPECT(piece.error() == (left == size ? MemoryError::kUnmapped : MemoryError::kPartial));
+        require(pieces.done());
+        require(model_.at(next) == nullptr);
+        require(piece.error() == (left == size ? MemoryError::kUnmapped : MemoryError::kPartial));
         return;
       }
-      EXPECT(!piece->empty() && piece->size() <= left);
+      require(!piece->empty() && piece->size() <= left);
       std::vector<std::byte> out(piece->size());
-      EXPECT(piece->copy_to(out) == out.size());
-      EXPECT(out == get(next, out.size()));
+      require(piece->copy_to(out) == out.size());
+      require(out == get(next, out.size()));
       next += piece->size();
       left -= piece->size();
     }
-    EXPECT(left == 0);
+    require(left == 0);
   }
-  void slices(Input& input) {
+  void slices(Numbers& input) {
     const std::uint64_t address = input.address();
     const std::uint64_t size = input.size();
     const std::uint64_t offset = input.size();
@@ -346,22 +332,22 @@ class Machine {
     agree(slice, error);
     if (!slice) return;
     const auto part = slice->subslice(offset, count);
-    EXPECT(part.has_value() == (offset <= size && count <= size - offset));
+    require(part.has_value() == (offset <= size && count <= size - offset));
     if (!part) return;
     const auto in = pattern(input, count);
-    EXPECT(part->copy_from(in) == count);
+    require(part->copy_from(in) == count);
     if (count != 0) put(address + offset, in);
-    EXPECT(slice->read<std::uint16_t>(offset).has_value() == (size - offset >= 2));
+    require(slice->read<std::uint16_t>(offset).has_value() == (size - offset >= 2));
   }
   void harvest() {
     for (auto& bitmap : bitmaps_) {
       std::array<std::uint64_t, 1> bits{};
       bitmap->get_and_reset(bits);
-      EXPECT(!bitmap->is_dirty(0) && bits[0] >> (kRegionBytes / kPage) == 0);
+      require(!bitmap->is_dirty(0) && bits[0] >> (kRegionBytes / kPage) == 0);
     }
   }
 
-  void set_mapping(Input& input) {
+  void set_mapping(Numbers& input) {
     const std::uint64_t start = input.iova_page();
     const std::uint64_t pages = input.byte() % 8;
     const std::uint64_t target = input.address() & ~(kPage - 1);
@@ -370,7 +356,7 @@ class Machine {
     const auto result = translator_.set_mapping({Iova(start), bytes}, GuestAddress(target), access);
     if (!result) {
       if (result.error() == IotlbError::kOverflow) {
-        EXPECT(bytes != 0 && (start + (bytes - 1) < start || target + (bytes - 1) < target));
+        require(bytes != 0 && (start + (bytes - 1) < start || target + (bytes - 1) < target));
       }
       return;
     }
@@ -384,7 +370,7 @@ class Machine {
       }
     }
   }
-  void invalidate(Input& input) {
+  void invalidate(Numbers& input) {
     const std::uint64_t start = input.iova_page();
     const std::uint64_t pages = input.byte() % 16;
     translator_.invalidate({Iova(start), pages * kPage});
@@ -402,13 +388,13 @@ class Machine {
           i < kIovaPages / 2 ? i * kPage : kIovaTop + (i - kIovaPages / 2) * kPage;
       const auto found = translator_.translate(Iova(iova), 1, Access::kNone);
       if (found) {
-        EXPECT(iotlb_.pages[i] && iotlb_.pages[i]->target == found->address.raw());
+        require(iotlb_.pages[i] && iotlb_.pages[i]->target == found->address.raw());
       } else {
         iotlb_.pages[i].reset();
       }
     }
   }
-  void lookup(Input& input) {
+  void lookup(Numbers& input) {
     const std::uint64_t iova = input.iova();
     const std::uint64_t size = input.size() % kMaxCopy;
     const auto access = static_cast<Access>(input.byte() % 4);
@@ -423,22 +409,22 @@ class Machine {
     const auto sum = [&](const std::vector<IovaRange>& ranges) {
       std::uint64_t total = 0;
       for (const IovaRange& range : ranges) {
-        EXPECT(range.bytes != 0 && range.start.raw() >= iova);
+        require(range.bytes != 0 && range.start.raw() >= iova);
         total += range.bytes;
       }
       return total;
     };
-    EXPECT(sum(faults.missing) == missing && sum(faults.denied) == denied);
-    EXPECT(faults.missing.size() + faults.denied.size() <= 2 * kMaxEntries + 1);
+    require(sum(faults.missing) == missing && sum(faults.denied) == denied);
+    require(faults.missing.size() + faults.denied.size() <= 2 * kMaxEntries + 1);
     if (size == 0) return;
     const auto segment = translator_.translate(Iova(iova), size, access);
     const auto first = iotlb_.translate(iova, access);
     if (iova + (size - 1) < iova) {
-      EXPECT(segment.error() == MemoryError::kOverflow);
+      require(segment.error() == MemoryError::kOverflow);
     } else if (!first) {
-      EXPECT(segment.error() == first.error());
+      require(segment.error() == first.error());
     } else {
-      EXPECT(segment->address.raw() == *first && segment->bytes >= 1 && segment->bytes <= size);
+      require(segment->address.raw() == *first && segment->bytes >= 1 && segment->bytes <= size);
     }
   }
   /// Where each byte of a range is in the guest; an error when some is nowhere.
@@ -453,21 +439,21 @@ class Machine {
     }
     return out;
   }
-  void read_iova(Input& input) {
+  void read_iova(Numbers& input) {
     const std::uint64_t iova = input.iova();
     std::vector<std::byte> out(input.size() % kMaxCopy);
     const auto where = addresses(iova, out.size(), Access::kRead);
     const IovaView view(memory(), translator_);
-    EXPECT(view.read_bytes(Iova(iova), out).has_value() == where.has_value());
+    require(view.read_bytes(Iova(iova), out).has_value() == where.has_value());
     if (!where) return;
-    for (std::size_t i = 0; i < out.size(); ++i) EXPECT(out[i] == *model_.at((*where)[i]));
+    for (std::size_t i = 0; i < out.size(); ++i) require(out[i] == *model_.at((*where)[i]));
   }
-  void write_iova(Input& input) {
+  void write_iova(Numbers& input) {
     const std::uint64_t iova = input.iova();
     const auto in = pattern(input, input.size() % kMaxCopy);
     const auto where = addresses(iova, in.size(), Access::kWrite);
     const IovaView view(memory(), translator_);
-    EXPECT(view.write_bytes(Iova(iova), in).has_value() == where.has_value());
+    require(view.write_bytes(Iova(iova), in).has_value() == where.has_value());
     if (!where) return;
     // In order, as two pages may lead to one place.
     for (std::size_t i = 0; i < in.size(); ++i) *model_.at((*where)[i]) = in[i];
@@ -487,7 +473,7 @@ class Machine {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace vmm::vm_memory;
-  Input input(std::span(data, size));
+  Numbers input(data, size);
   Machine machine((input.byte() & 1) != 0);
   for (int i = 0; i < 64 && !input.empty(); ++i) {
     machine.step(input);

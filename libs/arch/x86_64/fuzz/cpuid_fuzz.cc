@@ -3,37 +3,15 @@
 // Any list of CPUID leaves and any topology: the list stays bounded, the fixed facts hold, and
 // doing it again changes nothing.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 
+#include "fuzz_input.h"
 #include "vmm/arch/x86_64/cpuid.h"
 
 namespace {
 
 using namespace vmm::arch::x86_64;
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-/// Takes values off the front of the input; zeros when there is no more.
-struct Input {
-  const std::uint8_t* data;
-  std::size_t size;
-
-  template <class T>
-  T take() {
-    T value{};
-    const std::size_t n = std::min(size, sizeof value);
-    if (n != 0) std::memcpy(&value, data, n);
-    data += n;
-    size -= n;
-    return value;
-  }
-};
 
 constexpr std::uint32_t kFunctions[] = {
     0,           1,           3,           4,           6,           7,           0xa,
@@ -42,11 +20,11 @@ constexpr std::uint32_t kFunctions[] = {
 
 CpuidEntry take_entry(Input& input) {
   CpuidEntry entry;
-  const auto which = input.take<std::uint8_t>();
+  const auto which = input.byte();
   entry.function =
       which < 0xe0 ? kFunctions[which % std::size(kFunctions)] : input.take<std::uint32_t>();
-  entry.index = input.take<std::uint8_t>() % 8;
-  entry.flags = input.take<std::uint8_t>() & 1;
+  entry.index = input.byte() % 8;
+  entry.flags = input.byte() & 1;
   entry.eax = input.take<std::uint32_t>();
   entry.ebx = input.take<std::uint32_t>();
   entry.ecx = input.take<std::uint32_t>();
@@ -69,11 +47,10 @@ void check_levels(std::vector<CpuidEntry>& entries, std::uint32_t function, std:
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Input input{data, size};
-  const Topology topology{input.take<std::uint8_t>(), input.take<std::uint16_t>(),
-                          input.take<std::uint8_t>(), input.take<std::uint8_t>()};
+  Input input(data, size);
+  const Topology topology{input.byte(), input.take<std::uint16_t>(), input.byte(), input.byte()};
   const auto vcpus = input.take<std::uint16_t>();
-  const auto options = input.take<std::uint8_t>();
+  const auto options = input.byte();
   const CpuidConfig config{.tsc_deadline_timer = (options & 1) != 0,
                            .x2apic = (options & 2) != 0,
                            .nested = (options & 4) != 0,
@@ -84,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto ids = ApicIds::create(topology, vcpus);
   if (!ids) return 0;
   std::vector<CpuidEntry> entries;
-  while (input.size != 0 && entries.size() < 256) entries.push_back(take_entry(input));
+  while (!input.empty() && entries.size() < 256) entries.push_back(take_entry(input));
 
   const std::size_t before = entries.size();
   configure_cpuid(entries, *ids, config);

@@ -5,21 +5,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 
+#include "fuzz_input.h"
 #include "vmm/arch/x86_64/boot_params.h"
 #include "vmm/base/endian.h"
 
-namespace {
-
 using namespace vmm;
 using namespace vmm::arch::x86_64;
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto input = std::as_bytes(std::span(data, size));

@@ -20,7 +20,8 @@ class FdtView {
   static constexpr std::size_t kMaxBytes = std::size_t{2} << 20;
 
   /// Errors: kMisaligned unless the blob starts at a multiple of 8; kTooLarge over kMaxBytes;
-  /// kTooDeep; kBadBlob for everything else, a total size beyond the span included.
+  /// kTooDeep; kBadBlob for everything else, a total size beyond the span and versions before 17
+  /// included.
   static Result<FdtView, FdtError> open(std::span<const std::byte> blob);
 
   /// A node of this tree.

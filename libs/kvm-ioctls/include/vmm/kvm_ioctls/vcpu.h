@@ -222,7 +222,6 @@ class Vcpu {
 
  private:
   friend class Vm;
-  [[nodiscard]] Result<VcpuExit> run_failed(int error);
   Vcpu(UniqueFd fd, std::shared_ptr<sys_util::Mapping> run, std::size_t xsave_bytes)
       : fd_(std::move(fd)), page_(run->bytes()), run_(std::move(run)), xsave_bytes_(xsave_bytes) {}
 
