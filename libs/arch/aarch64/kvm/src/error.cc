@@ -14,6 +14,8 @@ std::string_view message(std::int32_t code) {
       return "this host's KVM has neither a GICv3 nor a GICv2 for guests";
     case SetupError::kTooManyVcpus:
       return "more vCPUs than the interrupt controller holds";
+    case SetupError::kBadGicState:
+      return "the saved state is of another kind of interrupt controller, or damaged";
   }
   return "unknown error of the VM setup";
 }

@@ -12,6 +12,7 @@ enum class SetupError : std::uint8_t {
   kTooManyAddressBits = 1,  ///< the memory map needs more than the host's KVM can give
   kNoGic,                   ///< KVM makes neither a GICv3 nor a GICv2 here
   kTooManyVcpus,            ///< more than the interrupt controller holds
+  kBadGicState,             ///< a saved state that is not of such an interrupt controller
 };
 
 Error make_error(SetupError error);
