@@ -334,6 +334,8 @@ Blob patched_overlay(const Patches& patches) {
       Node fragment = root.child("fragment@0");
       fragment.u32("target", 0xffffffff);
       fragment.cells("users", {1, 1});
+      fragment.phandle(2);
+      fragment.u32("linux,phandle", 2);
       Node content = fragment.child("xxoverlay__");
       content.cells("extra-users", {1, 1});
       content.phandle(1);
@@ -375,8 +377,10 @@ TEST_CASE("places to patch lie within their properties", "[fdt][overlay][hostile
       {"just below 2^32", {.local = {0xffff'fffc}}, false},
       {"of a property that is not there", {.local_property = "none"}, false},
       {"of a node that is not there", {.local_node = "fragment@1"}, false},
-      {"offsets that are renumbered themselves", {.local_property = "phandle"}, false},
-      {"the same by its old name", {.local_property = "linux,phandle"}, false},
+      {"offsets that are renumbered themselves",
+       {.local = {0}, .local_property = "phandle"},
+       false},
+      {"the same by its old name", {.local = {0}, .local_property = "linux,phandle"}, false},
       {"in the list itself", {.local_node = "xxfixups__", .local_property = "chosen"}, false},
       {"a label past the end", {.fixup = "/fragment@0:target:1"}, false},
       {"a label just below 2^32", {.fixup = "/fragment@0:target:4294967292"}, false},
