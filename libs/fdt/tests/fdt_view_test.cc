@@ -229,14 +229,14 @@ Blob with_overlay_names(Blob blob) {
 }
 
 /// A tree with a label for its chosen node, as dtc -@ makes it.
-Blob labelled_machine() {
+Blob labelled_machine(std::uint32_t phandle = 1) {
   FdtWriter writer({});
   {
     Node root = writer.root();
     {
       Node chosen = root.child("chosen");
       chosen.string("bootargs", "ro");
-      chosen.phandle(1);
+      chosen.phandle(phandle);
     }
     Node symbols = root.child("__symbols__");
     symbols.string("chosen", "/chosen");
@@ -399,7 +399,9 @@ TEST_CASE("places to patch lie within their properties", "[fdt][overlay][hostile
       {"a label that is renumbered", {.label = "phandle"}, false},
   }));
   CAPTURE(c.name);
-  const auto merged = apply_overlay(labelled_machine(), patched_overlay(c.patches));
+  // A large phandle, by which the overlay's own grow, and its offsets if they were renumbered.
+  const Blob tree = labelled_machine(0x4000'0000);
+  const auto merged = apply_overlay(tree, patched_overlay(c.patches));
   REQUIRE(merged.has_value() == c.good);
   if (!merged) CHECK(merged.error() == FdtError::kBadOverlay);
 }
