@@ -9,6 +9,8 @@
 #include <array>
 #include <vector>
 
+#include "vmm/base/log.h"
+
 namespace vmm::reference {
 namespace {
 
@@ -17,9 +19,8 @@ using linux_loader::ImageSource;
 using linux_loader::LoadedKernel;
 using vm_memory::MemoryView;
 
-Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& path,
-                                  const BootPlan& plan) {
-  const std::string context = "--kernel: " + path;
+Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& context,
+                                  const std::string& path, const BootPlan& plan) {
   VMM_TRY(const InputFile file, open_input(context, path));
   VMM_STEP(context, const LoadedKernel kernel,
            linux_loader::load_kernel(memory, file.source,
@@ -28,6 +29,30 @@ Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& path,
                                       .high_memory = plan.kernel_floor,
                                       .memory_is_zero = true}));
   return kernel;
+}
+
+// A flat image in memory of its own, entered at its first byte.
+Outcome<LoadedKernel> load_flat(MemoryView memory, const std::string& context,
+                                const std::string& path, const BootPlan& plan) {
+  VMM_TRY(const InputFile file, open_input(context, path));
+  VMM_STEP(context, const GuestRange range,
+           linux_loader::load_firmware(memory, file.source, *plan.firmware));
+  LoadedKernel flat{};
+  flat.load = range.start;
+  flat.end = range.end;
+  flat.entry = range.start;
+  flat.cmdline_capacity = plan.cmdline_bytes;
+  return flat;
+}
+
+Outcome<LoadedKernel> load_payload(MemoryView memory, const VmConfig& config,
+                                   const BootPlan& plan) {
+  if (config.firmware.empty()) {
+    return load_kernel(memory, "--kernel: " + config.kernel, config.kernel, plan);
+  }
+  const std::string context = "--firmware: " + config.firmware;
+  return plan.firmware ? load_flat(memory, context, config.firmware, plan)
+                       : load_kernel(memory, context, config.firmware, plan);
 }
 
 Outcome<GuestRange> load_initramfs(MemoryView memory, const std::string& path,
@@ -100,12 +125,18 @@ Outcome<InputFile> open_input(const std::string& context, const std::string& pat
 }
 
 Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan) {
-  VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory, plan.ram));
-  VMM_TRY(const LoadedKernel kernel, load_kernel(memory.view(), config.kernel, plan));
-  VMM_TRY(const GuestRange initrd,
-          load_initramfs(memory.view(), config.initramfs, kernel, plan.initrd_limit));
-  VMM_TRY(Cmdline cmdline,
-          check_cmdline(config.cmdline, std::min(kernel.cmdline_capacity, plan.cmdline_bytes)));
+  const bool firmware = !config.firmware.empty();
+  std::vector<GuestRange> ram(plan.ram.begin(), plan.ram.end());
+  if (firmware && plan.firmware) ram.insert(ram.begin(), *plan.firmware);
+  VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory, ram));
+  VMM_TRY(const LoadedKernel kernel, load_payload(memory.view(), config, plan));
+  if (firmware && !(config.initramfs.empty() && config.cmdline.empty())) {
+    VMM_LOG(kWarn, "--firmware: --initramfs and --cmdline are not used with it");
+  }
+  VMM_TRY(const GuestRange initrd, load_initramfs(memory.view(), firmware ? "" : config.initramfs,
+                                                  kernel, plan.initrd_limit));
+  VMM_TRY(Cmdline cmdline, check_cmdline(firmware ? "" : config.cmdline,
+                                         std::min(kernel.cmdline_capacity, plan.cmdline_bytes)));
   return GuestImage{.memory = std::move(memory),
                     .kernel = kernel,
                     .initrd = initrd,

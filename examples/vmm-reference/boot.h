@@ -23,9 +23,9 @@ using linux_loader::GuestRange;
 /// Guest memory with what is to run in it.
 struct GuestImage {
   vm_memory::GuestMemory memory;
-  linux_loader::LoadedKernel kernel;
-  GuestRange initrd;              ///< empty: none
-  linux_loader::Cmdline cmdline;  ///< checked, and short enough for the kernel
+  linux_loader::LoadedKernel kernel;  ///< of firmware, only its entry
+  GuestRange initrd;                  ///< empty: none
+  linux_loader::Cmdline cmdline;      ///< checked, and short enough for the kernel
   // The user's device tree and overlay, as they are in the files; empty: none.
   std::vector<std::byte> dtb{};
   std::vector<std::byte> dtb_overlay{};
@@ -39,10 +39,13 @@ struct BootPlan {
   GuestAddress kernel_floor;                ///< entry points below it are refused
   GuestAddress initrd_limit;
   std::size_t cmdline_bytes;  ///< longest command line, with the NUL
+  /// Where flat firmware has memory of its own, besides `ram`; nullopt: firmware is what a kernel
+  /// is, an ELF file with a PVH entry.
+  std::optional<GuestRange> firmware{};
 };
 
-/// Makes the RAM that --memory asks for and loads kernel and initramfs. Needs no KVM, so that a
-/// wrong file is reported as such on every host.
+/// Makes the RAM that --memory asks for and loads kernel and initramfs, or firmware. Needs no KVM,
+/// so that a wrong file is reported as such on every host.
 Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan);
 
 /// A file that an option names, open as long as it is read.

@@ -54,7 +54,8 @@ struct MemoryConfig {
 
 /// Everything that the command line says about the VM.
 struct VmConfig {
-  std::string kernel;
+  std::string kernel;     ///< empty: firmware
+  std::string firmware;   ///< empty: kernel
   std::string initramfs;  ///< empty: none
   std::string cmdline;
   std::string dtb;          ///< a device tree to use as it is; empty: the VMM makes one

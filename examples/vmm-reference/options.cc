@@ -49,6 +49,12 @@ constexpr std::array kOptions{
                 into.vm.cmdline = text;
                 return {};
               }},
+    OptionRow{"firmware", Arity::kOne,
+              "PATH  instead of a kernel: flat (aarch64), or ELF with a PVH entry",
+              [](const std::string& text, Invocation& into) -> Outcome<void> {
+                into.vm.firmware = text;
+                return {};
+              }},
     OptionRow{"dtb", Arity::kOne,
               "PATH  a device tree to use as it is; where it and the VM differ is logged\n"
               "(aarch64)",
@@ -91,7 +97,6 @@ constexpr std::array kOptions{
     OptionRow{"device", Arity::kMany, "", nullptr},
     OptionRow{"disk", Arity::kMany, "", nullptr},
     OptionRow{"event-monitor", Arity::kOne, "", nullptr},
-    OptionRow{"firmware", Arity::kOne, "", nullptr},
     OptionRow{"fs", Arity::kMany, "", nullptr},
     OptionRow{"fw-cfg-config", Arity::kOne, "", nullptr},
     OptionRow{"gdb", Arity::kOne, "", nullptr},
@@ -351,13 +356,16 @@ Outcome<Invocation> parse_command_line(std::span<const std::string> arguments) {
   if (map.count("version") != 0) invocation.action = Invocation::Action::kShowVersion;
   if (invocation.action != Invocation::Action::kRun) return invocation;
   for (const OptionRow& row : kOptions) VMM_TRY_DO(apply(row, map, invocation));
-  if (invocation.vm.kernel.empty()) return fail(usage("--kernel: required"));
+  const bool kernel = !invocation.vm.kernel.empty();
+  const bool firmware = !invocation.vm.firmware.empty();
+  if (!kernel && !firmware) return fail(usage("--kernel: required, or --firmware"));
+  if (kernel && firmware) return fail(usage("--firmware: not together with --kernel"));
   return invocation;
 }
 
 std::string help_text() {
   std::string text =
-      "usage: vmm-reference --kernel PATH [OPTION VALUE]...\n\n"
+      "usage: vmm-reference --kernel PATH | --firmware PATH [OPTION VALUE]...\n\n"
       "Runs one virtual machine on KVM. Ends with 0 when the guest powers off, 1 on a run-time\n"
       "error, 2 on a wrong command line.\n\n";
   for (const OptionRow& row : kOptions) {

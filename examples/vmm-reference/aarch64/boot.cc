@@ -39,12 +39,14 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
   VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
   std::vector<GuestRange> ranges;
   for (const AddressRange& range : ram) ranges.push_back({range.base, range.end()});
-  VMM_TRY(GuestImage image, load_image(config, {.arch = linux_loader::Arch::kAarch64,
-                                                .ram = ranges,
-                                                .kernel_base = arm::kKernel,
-                                                .kernel_floor = arm::kKernel,
-                                                .initrd_limit = ram.initrd_limit(),
-                                                .cmdline_bytes = kCmdlineMaxBytes}));
+  VMM_TRY(GuestImage image,
+          load_image(config, {.arch = linux_loader::Arch::kAarch64,
+                              .ram = ranges,
+                              .kernel_base = arm::kKernel,
+                              .kernel_floor = arm::kKernel,
+                              .initrd_limit = ram.initrd_limit(),
+                              .cmdline_bytes = kCmdlineMaxBytes,
+                              .firmware = GuestRange{arm::kFirmware.base, arm::kFirmware.end()}}));
   VMM_TRY(image.dtb, read_input("--dtb", config.dtb, arm::kFdt.size));
   VMM_TRY(image.dtb_overlay,
           read_input("--dtb-overlay", config.dtb_overlay, fdt::kMaxOverlayBytes));

@@ -118,6 +118,16 @@ TEST_CASE("without a kernel there is nothing to run", "[options][hostile]") {
   }
 }
 
+TEST_CASE("firmware takes the kernel's place, and only one of the two is given", "[options]") {
+  const auto got = parse({"--firmware", "/fw"});
+  REQUIRE(got.has_value());
+  CHECK((got->vm.firmware == "/fw" && got->vm.kernel.empty()));
+  const auto both = parse({"--firmware", "/fw", "--kernel", "/k"});
+  REQUIRE_FALSE(both.has_value());
+  CHECK(both.error().exit_code() == 2);
+  CHECK_THAT(both.error().message, Catch::Contains("--firmware"));
+}
+
 TEST_CASE("help and version need no kernel", "[options]") {
   CHECK(parse({"--help"})->action == Invocation::Action::kShowHelp);
   CHECK(parse({"-h"})->action == Invocation::Action::kShowHelp);

@@ -33,7 +33,9 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
                                                 .initrd_limit = kLowRamEnd,
                                                 .cmdline_bytes = kCmdlineMaxBytes}));
   if (image.kernel.format == linux_loader::KernelFormat::kElf && !image.kernel.pvh_entry) {
-    return fail(runtime("--kernel: " + config.kernel + ": an ELF file without a PVH entry"));
+    const std::string context =
+        config.firmware.empty() ? "--kernel: " + config.kernel : "--firmware: " + config.firmware;
+    return fail(runtime(context + ": an ELF file without a PVH entry"));
   }
   return image;
 }

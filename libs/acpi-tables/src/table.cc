@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/acpi_tables/table.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
+
+#include "vmm/base/endian.h"
 
 namespace vmm::acpi_tables {
 namespace {
@@ -40,6 +41,11 @@ std::uint8_t sum_of(std::span<const std::byte> bytes) {
   return static_cast<std::uint8_t>(sum);
 }
 
+std::array<char, 4> first_four(const std::array<char, 6>& id) {
+  return {id[0], id[1], id[2], id[3]};
+}
+std::array<char, 2> last_two(const std::array<char, 6>& id) { return {id[4], id[5]}; }
+
 }  // namespace
 
 std::uint8_t checksum(std::span<const std::byte> bytes) {
@@ -53,8 +59,8 @@ void put(TableBuffer& out, const GenericAddress& address) {
 Table::Table(TableBuffer& out, Signature signature, std::uint8_t revision, const Oem& oem)
     : out_(out), start_(out.size()), level_(out.open_block()) {
   if (level_ != 1) out.fail(AcpiError::kUnbalanced);
-  const auto id_low = std::bit_cast<Le32>(std::array{oem.id[0], oem.id[1], oem.id[2], oem.id[3]});
-  const auto id_high = std::bit_cast<Le16>(std::array{oem.id[4], oem.id[5]});
+  const auto id_low = std::bit_cast<Le32>(first_four(oem.id));
+  const auto id_high = std::bit_cast<Le16>(last_two(oem.id));
   // Length and checksum are set by close().
   out.put(signature.value(), std::uint32_t{0}, revision, std::uint8_t{0}, id_low.get(),
           id_high.get(), std::bit_cast<Le64>(oem.table_id).get(), oem.revision,
@@ -72,31 +78,22 @@ void Table::close() {
 }
 
 std::array<std::byte, kRsdpBytes> rsdp(const std::array<char, 6>& oem_id, std::uint64_t xsdt) {
-  static constexpr std::uint64_t kSignature = 0x2052'5450'2044'5352;  // "RSD PTR "
-  struct Wire {
-    Le32 signature_low{static_cast<std::uint32_t>(kSignature)};
-    Le32 signature_high{static_cast<std::uint32_t>(kSignature >> 32)};
-    std::uint8_t sum = 0;  // over all up to and with `rsdt`
-    std::array<char, 6> oem_id;
-    std::uint8_t revision = 2;
-    Le32 rsdt{};
-    Le32 length{kRsdpBytes};
-    Le32 xsdt_low{};
-    Le32 xsdt_high{};
-    std::uint8_t extended_sum = 0;  // over everything
-    std::array<std::uint8_t, 3> reserved{};
-  };
-  static_assert(sizeof(Wire) == kRsdpBytes);
-  std::array<char, 8> padded_id{};
-  std::copy(oem_id.begin(), oem_id.end(), padded_id.begin());
-  Wire wire{.oem_id = oem_id};
-  wire.xsdt_low.set(static_cast<std::uint32_t>(xsdt));
-  wire.xsdt_high.set(static_cast<std::uint32_t>(xsdt >> 32));
-  wire.sum = static_cast<std::uint8_t>(
-      0u - sum_of(kSignature) - sum_of(std::bit_cast<std::uint64_t>(padded_id)) - wire.revision);
-  // What the first sum covers adds up to 0 by now.
-  wire.extended_sum = static_cast<std::uint8_t>(0u - kRsdpBytes - sum_of(xsdt));
-  return std::bit_cast<std::array<std::byte, kRsdpBytes>>(wire);
+  // In words, as the machine stores them; spec: ACPI 6.5, 5.2.5.3.
+  constexpr std::uint64_t kSignature = 0x2052'5450'2044'5352;  // "RSD PTR "
+  constexpr std::uint64_t kRevision = 2;
+  const std::uint64_t id = std::uint64_t{std::bit_cast<Le32>(first_four(oem_id)).get()} |
+                           std::uint64_t{std::bit_cast<Le16>(last_two(oem_id)).get()} << 32;
+  // Over all up to and with the address of the RSDT, which is 0.
+  const auto sum = static_cast<std::uint8_t>(0u - sum_of(kSignature) - sum_of(id) - kRevision);
+  // Over everything; what the first sum covers adds up to 0 by now.
+  const auto extended_sum = static_cast<std::uint8_t>(0u - kRsdpBytes - sum_of(xsdt));
+  std::array<std::byte, kRsdpBytes> out;
+  store_le(&out[0], kSignature);
+  store_le(&out[8], sum | id << 8 | kRevision << 56);
+  store_le(&out[16], std::uint64_t{kRsdpBytes} << 32);
+  store_le(&out[24], xsdt);
+  store_le(&out[32], std::uint32_t{extended_sum});
+  return out;
 }
 
 void write_xsdt(TableBuffer& out, const Oem& oem, std::span<const std::uint64_t> tables) {

@@ -25,13 +25,13 @@ VMM_BENCH(bench) {
     const DeviceTreeConfig config{.memory = memory, .vcpus = vcpus, .virtio_mmio = virtio};
     const std::string suffix = "_" + std::to_string(vcpus) + "cpu";
     bench.run("arch-aarch64/device_tree" + suffix,
-              [&] { keep(build_device_tree(opaque(config)).has_value()); });
+              [&] { keep(build_device_tree(*opaque(&config)).has_value()); });
     const auto blob = build_device_tree(config);
     if (!blob) std::abort();
     const auto view = fdt::FdtView::open(*blob);
     if (!view) std::abort();
     bench.run("arch-aarch64/dtb_check" + suffix,
-              [&] { keep(check_device_tree(*view, opaque(config)).size()); });
+              [&] { keep(check_device_tree(*view, *opaque(&config)).size()); });
   }
 }
 
