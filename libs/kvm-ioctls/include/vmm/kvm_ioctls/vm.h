@@ -172,7 +172,7 @@ class Vm {
   Result<std::uint64_t> copy_mte_tags(const MteTags& tags) const;
   /// Needs Cap::kArmSupportedRegMaskRanges.
   [[nodiscard]] Result<RegWritableMasks> reg_writable_masks() const;
-  /// Before the first vCPU runs; ranges may not overlap. Errors: ENXIO or ENOTTY when KVM has no
+  /// Before the first vCPU runs; ranges may not overlap. Errors: EINVAL or ENXIO when KVM has no
   /// filter; EEXIST for a range that has an action already.
   Result<void> set_smccc_filter(const SmcccFilter& filter) const;
 #endif
