@@ -31,11 +31,36 @@ Result<GuestAddress> choose_base(const Input& in) {
   return *base;
 }
 
+// Kernels that can be started by UEFI are PE files as well, whose header tells how long the file is
+// (PE format, "COFF file header" and "section table"): so a truncated one is noticed. The header is
+// a hint for that alone; one that makes no sense says nothing.
+Result<void> check_pe_sections(const Input& in) {
+  constexpr std::size_t kPeOffset = 0x3c;
+  constexpr std::size_t kCoffBytes = 24;
+  constexpr std::size_t kSectionBytes = 40;
+  constexpr std::size_t kRawSize = 16;
+  const std::byte* const head = in.head.data();
+  const std::size_t pe = load_le<std::uint32_t>(head + kPeOffset);
+  if (load_le<std::uint16_t>(head) != 0x5a4d || !fits(pe, kCoffBytes, in.head.size())) return {};
+  if (load_le<std::uint32_t>(head + pe) != 0x4550) return {};  // "PE" and two zeros
+  const std::size_t sections = load_le<std::uint16_t>(head + pe + 6);
+  const std::size_t table = pe + kCoffBytes + load_le<std::uint16_t>(head + pe + 20);
+  if (!fits(table, sections * kSectionBytes, in.head.size())) return {};
+  for (std::size_t i = 0; i < sections; ++i) {
+    const std::byte* const section = head + table + i * kSectionBytes;
+    const std::uint64_t size = load_le<std::uint32_t>(section + kRawSize);
+    const std::uint64_t start = load_le<std::uint32_t>(section + kRawSize + 4);
+    if (!fits(start, size, in.source.size())) return fail(LoadError::kTruncated);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<LoadedKernel> load_image(const Input& in, Arch arch) {
   if (arch != in.options.arch) return fail(make_wrong_architecture(arch, in.options.arch));
   if (in.head.size() < kHeaderBytes) return fail(LoadError::kTruncated);
+  VMM_TRY_DO(check_pe_sections(in));
   auto text_offset = load_le<std::uint64_t>(in.head.data() + kTextOffset);
   const auto image_size = load_le<std::uint64_t>(in.head.data() + kImageSize);
   const bool arm = arch == Arch::kAarch64;

@@ -114,6 +114,38 @@ TEST_CASE("a bad Image is refused before anything is written", "[image][hostile]
   CHECK(ram.untouched());
 }
 
+TEST_CASE("an Image that is a PE file is as long as its sections say", "[image][hostile]") {
+  struct Case {
+    const char* name;
+    std::uint32_t start, size;  // of the last section
+    std::uint32_t table_words;  // sections
+    bool good;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"to the last byte", 0x800, 0x800, 2, true},
+      {"one byte more", 0x800, 0x801, 2, false},
+      {"behind the file", 0x1001, 0, 2, false},
+      {"an end that wraps in 32 bits", 0xffff'ffff, 2, 2, false},
+      {"a table that is no part of the head says nothing", 0x800, 0x801, 0xffff, true},
+  }));
+  CAPTURE(c.name);
+  std::vector<std::byte> file = build(Image{});
+  const auto put = [&file]<class T>(std::size_t at, T value) { store_le<T>(&file[at], value); };
+  put(0, std::uint16_t{0x5a4d});
+  put(0x3c, std::uint32_t{0x40});
+  put(0x40, std::uint32_t{0x4550});
+  put(0x46, static_cast<std::uint16_t>(c.table_words));
+  put(0x54, std::uint16_t{0xa0});
+  put(0xf8 + 16, std::uint32_t{0x700});
+  put(0xf8 + 20, std::uint32_t{0x100});
+  put(0x120 + 16, c.size);
+  put(0x120 + 20, c.start);
+  const Ram ram(8 * kMiB, 0x1000);
+  const auto kernel = load(ram, file, {.arch = Arch::kAarch64});
+  CHECK(kernel.has_value() == c.good);
+  if (!kernel) CHECK(is(kernel.error(), LoadError::kTruncated));
+}
+
 TEST_CASE("a header cut short and RAM without room for a base are refused", "[image][hostile]") {
   Bytes image = build(Image{});
   image.resize(63);
