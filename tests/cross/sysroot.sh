@@ -3,6 +3,7 @@
 #
 # sysroot.sh ARCH: the libraries that programs for another architecture are linked with: Debian's
 # -dev packages, unpacked in the cache. Prints the folder; downloads only what is not there.
+# shellcheck disable=SC1091,SC2154 # the lab's library, and what it sets
 set -euo pipefail
 
 top=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
