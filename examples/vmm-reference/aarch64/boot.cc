@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../machine.h"
+#include "host_caches.h"
 #include "vmm/arch/aarch64/dtb_check.h"
 #include "vmm/arch/aarch64/layout.h"
 #include "vmm/base/log.h"
@@ -120,10 +121,12 @@ Outcome<void> write_device_tree(const VmConfig& config, const GuestImage& image,
   VMM_STEP("memory map", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
   VMM_TRY(const Seeds seeds, Seeds::create());
   const std::string bootargs = image.cmdline.text();
+  const auto caches = host_caches("/sys/devices/system/cpu/cpu0/cache");
   const arm::DeviceTreeConfig machine{
       .memory = {ram.begin(), ram.end()},
       .vcpus = config.cpus.boot,
       .topology = topology_of(config.cpus),
+      .caches = caches,
       .bootargs = bootargs,
       .initrd = {image.initrd.start, image.initrd.end.raw() - image.initrd.start.raw()},
       .rng_seed = seeds.rng,
