@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+
+#include "vmm/virtio_queue/notification.h"
+
+namespace vmm::virtio_queue {
+
+/// What Queue::pop() found.
+enum class Pop : std::uint8_t {
+  kEmpty,      ///< the driver has made nothing more available
+  kChain,      ///< a valid chain
+  kMalformed,  ///< an invalid one, given back already with length 0; go on. See Chain::error()
+  kBroken,     ///< the ring itself is invalid, until it is reset. See Chain::error()
+};
+
+/// Where a queue is in its rings; what vhost calls the vring base.
+struct QueuePosition {
+  RingPosition next_avail;  ///< split: the index modulo 2^16 in `offset`, `wrap` unused
+  RingPosition next_used;
+
+  friend bool operator==(const QueuePosition&, const QueuePosition&) = default;
+};
+
+}  // namespace vmm::virtio_queue

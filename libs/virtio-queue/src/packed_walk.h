@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include "vmm/virtio_queue/chain.h"
+#include "vmm/virtio_queue/detail/ram.h"
+
+namespace vmm::virtio_queue::detail {
+
+/// Reads, validates and resolves a list of descriptors of a packed ring: virtio 1.3, 2.8.5 to
+/// 2.8.7. As with SplitWalk, fast() declines what carefully() then decides.
+class PackedWalk {
+ public:
+  struct Ring {
+    const std::byte* descriptors;
+    std::uint32_t size;
+    std::uint32_t at;          // the first descriptor of the list
+    std::uint32_t avail_bits;  // AVAIL and USED of it, in the upper half
+  };
+
+  /// Also sets the buffer id (head) and the number of descriptors, of malformed lists too.
+  static Result<void, QueueError> run(Chain& chain, const Ring& ring, const Ram& ram,
+                                      Window& window) {
+    if (fast(chain, ring, ram, window)) [[likely]]
+      return {};
+    return carefully(chain, ring, ram);
+  }
+  static bool fast(Chain& chain, const Ring& ring, const Ram& ram, Window& window);
+  static Result<void, QueueError> carefully(Chain& chain, const Ring& ring, const Ram& ram);
+
+ private:
+  static bool fast_table(Chain& chain, const std::byte* table, std::uint32_t count, const Ram& ram,
+                         Window& window, IoVec* out, std::uint64_t total);
+};
+
+}  // namespace vmm::virtio_queue::detail
