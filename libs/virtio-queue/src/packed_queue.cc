@@ -10,37 +10,44 @@ PackedQueue::PackedQueue(const QueueShape& shape, const vm_memory::GuestMemory& 
       event_idx_(shape.event_idx),
       in_order_(shape.in_order),
       ram_(nullptr),
-      flights_(memory, kIds),
-      counts_(static_cast<std::uint16_t*>(std::calloc(kIds, sizeof(std::uint16_t)))),
+      flights_(memory, shape.size),
+      counts_(std::make_unique<std::uint16_t[]>(shape.size)),
       reorder_(shape.in_order ? shape.size : 0u),
       shape_(shape) {
   ram_ = flights_.ram();
-  if (in_order_) flights_.distrust();
 }
 
 Result<PackedQueue, QueueError> PackedQueue::create(const QueueShape& shape,
                                                     const vm_memory::GuestMemory& memory,
                                                     const QueuePosition& position) {
-  const RingPosition avail = position.next_avail;
-  const RingPosition used = position.next_used;
+  PackedQueue queue(shape, memory);
+  VMM_TRY(queue.rings_, detail::resolve(shape, queue.ram_->view()));
+  VMM_TRY_DO(queue.rewind(position));
+  return queue;
+}
+
+Result<void, QueueError> PackedQueue::rewind(const QueuePosition& position) {
+  const RingPosition avail = RingPosition::from_bits(position.next_avail);
+  const RingPosition used = RingPosition::from_bits(position.next_used);
   const bool same_turn = avail.wrap == used.wrap;
-  if (avail.offset >= shape.size || used.offset >= shape.size ||
+  if (avail.offset >= size_ || used.offset >= size_ ||
       (same_turn ? used.offset > avail.offset : used.offset < avail.offset)) {
     return fail(QueueError::kBadState);
   }
-  PackedQueue queue(shape, memory);
-  if (queue.counts_ == nullptr) return fail(QueueError::kBadSize);  // no memory
-  VMM_TRY(queue.rings_, detail::resolve(shape, queue.ram_->view()));
-  queue.avail_at_ = avail.offset;
-  queue.used_at_ = used.offset;
-  queue.avail_bits_ = avail.wrap ? kAvail : kUsed;
-  queue.used_bits_ = used.wrap ? kAvailMask : 0;
-  queue.outstanding_ =
-      same_turn ? avail.offset - used.offset : avail.offset + shape.size - used.offset;
-  // Nobody knows whether the last completions before the save were notified: the first decision
+  flights_.give_back_all();
+  reorder_.clear();
+  staged_ = nullptr;
+  available_ = kLook;
+  avail_at_ = avail.offset;
+  used_at_ = used.offset;
+  avail_bits_ = avail.wrap ? kAvail : kUsed;
+  used_bits_ = used.wrap ? kAvailMask : 0;
+  outstanding_ = static_cast<std::uint32_t>(avail.offset) + (same_turn ? 0 : size_) - used.offset;
+  // Nobody knows whether the last completions before a save were notified: the first decision
   // is a yes.
-  if (position != QueuePosition{}) queue.steps_ = 2u * shape.size;
-  return queue;
+  const std::uint16_t start = RingPosition{}.bits();
+  steps_ = position == QueuePosition{start, start} ? 0 : 2u * size_;
+  return {};
 }
 
 Pop PackedQueue::break_down(Chain& chain, QueueError error) {
@@ -63,6 +70,7 @@ Pop PackedQueue::pop_after_look(Chain& chain) {
   const Pop popped = pop_next(chain, at, rest);
   if (in_order_ && popped == Pop::kChain) {
     reorder_.push(chain.head_, chain.descriptors_, false);
+    flights_.set_aside(chain.head_);
   }
   return popped;
 }
@@ -74,6 +82,8 @@ Pop PackedQueue::walk(Chain& chain) {
     return break_down(chain, QueueError::kBadAvailIndex);
   if (!done) [[unlikely]]
     return refuse(chain, done.error());
+  if (chain.head_ >= size_) [[unlikely]]
+    return refuse(chain, QueueError::kBadHead);
   if (!flights_.is_free(chain.head_)) [[unlikely]]
     return refuse(chain, QueueError::kInFlight);
   accept(chain.head_, chain.descriptors_);
@@ -95,7 +105,7 @@ Pop PackedQueue::refuse(Chain& chain, QueueError error) {
 }
 
 Result<void, QueueError> PackedQueue::add_used_slowly(std::uint16_t id, std::uint32_t written) {
-  if (flights_.is_free(id)) return fail(QueueError::kNotInFlight);
+  if (!flights_.is_taken(id)) return fail(QueueError::kNotInFlight);
   flights_.give_back(id);
   if (broken_ && broken_by_ == QueueError::kRingNotMapped) return fail(broken_by_);
   if (in_order_) {
@@ -117,7 +127,7 @@ void PackedQueue::drain_in_order() {
 }
 
 Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
-  if (flights_.is_free(chain.head_)) return fail(QueueError::kNotInFlight);
+  if (!flights_.is_taken(chain.head_)) return fail(QueueError::kNotInFlight);
   flights_.give_back(chain.head_);
   const std::uint32_t count = counts_[chain.head_];
   outstanding_ -= count;
@@ -133,11 +143,14 @@ Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
 }
 
 Result<void, QueueError> PackedQueue::adopt(std::uint16_t id, std::uint16_t descriptors) {
-  if (descriptors == 0 || descriptors > size_) return fail(QueueError::kBadHead);
+  if (id >= size_ || descriptors == 0 || descriptors > size_) return fail(QueueError::kBadHead);
   if (!flights_.is_free(id)) return fail(QueueError::kInFlight);
   flights_.take(id);
   counts_[id] = descriptors;
-  if (in_order_) reorder_.push(id, descriptors, false);
+  if (in_order_) {
+    flights_.set_aside(id);
+    reorder_.push(id, descriptors, false);
+  }
   return {};
 }
 

@@ -2,126 +2,89 @@
 #include "packed_walk.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "chain_builder.h"
 #include "find_host.h"
-#include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_queue::detail {
-namespace {
-
-/// A descriptor, each field read once.
-struct Raw {
-  std::uint64_t address;
-  std::uint32_t length;
-  std::uint32_t rest;  // id, and flags in the upper half
-
-  explicit Raw(const std::byte* at)
-      : address(load<std::uint64_t>(at)),
-        length(load<std::uint32_t>(at + 8)),
-        rest(load<std::uint32_t>(at + 12)) {}
-
-  [[nodiscard]] std::uint16_t id() const { return static_cast<std::uint16_t>(rest); }
-  [[nodiscard]] std::uint16_t flags() const { return static_cast<std::uint16_t>(rest >> 16); }
-  [[nodiscard]] std::uint16_t kind() const {
-    return flags() & (kDescNext | kDescWrite | kDescIndirect);
-  }
-};
-
-/// Pieces of a list of descriptors, as long as they are ordinary ones.
-struct Pieces {
-  IoVec* out;
-  std::uint64_t total;
-
-  bool add(const Ram& ram, Window& window, const Raw& raw) {
-    std::byte* const host = find_host(ram, window, raw.address, raw.length);
-    if (host == nullptr) [[unlikely]]
-      return false;
-    *out++ = {host, raw.length};
-    total += raw.length;
-    return true;
-  }
-};
-
-}  // namespace
+using Raw = RawPacked;
 
 bool PackedWalk::fast(Chain& chain, const Ring& ring, const Ram& ram, Window& window) {
   IoVec* const first = chain.pieces_;
-  IoVec* const end = first + std::min(chain.capacity_, ring.size);
+  Pieces pieces(first, first + std::min(chain.capacity_, ring.size), window);
   const std::byte* const stop = ring.descriptors + std::size_t{ring.size} * kDescriptorBytes;
   const std::byte* at = ring.descriptors + std::size_t{ring.at} * kDescriptorBytes;
   // What the upper half says in the middle of a readable list that does not reach the ring's end.
   const std::uint32_t usual = (ring.avail_bits >> 16) | kDescNext;
-  Pieces pieces{first, 0};
   Raw raw(at);
   while (raw.flags() == usual || raw.kind() == kDescNext) {
-    if (!pieces.add(ram, window, raw) || pieces.out == end) [[unlikely]]
+    if (!pieces.add(ram, window, raw.address, raw.length) || pieces.full()) [[unlikely]]
       return false;
     at += kDescriptorBytes;
     if (at == stop) [[unlikely]]
       at = ring.descriptors;
     raw = Raw(at);
   }
-  chain.readable_count_ = static_cast<std::uint32_t>(pieces.out - first);
-  std::uint32_t count = chain.readable_count_ + 1;
-  if ((raw.kind() & kDescIndirect) != 0) {
-    if ((raw.kind() & kDescNext) != 0) return false;
-    chain.head_ = raw.id();
-    chain.descriptors_ = static_cast<std::uint16_t>(count);
-    const std::byte* const table = find_table(ram, window, raw.address, raw.length);
-    if (table == nullptr) return false;
-    return fast_table(chain, table, raw.length / kDescriptorBytes, ram, window, pieces.out,
-                      pieces.total);
+  chain.readable_count_ = pieces.count(first);
+  chain.readable_bytes_ = pieces.bytes();
+  if ((raw.kind() & kDescIndirect) != 0) return fast_table(chain, raw, ram, window, pieces);
+  while (raw.kind() == (kDescWrite | kDescNext)) {
+    if (!pieces.add(ram, window, raw.address, raw.length) || pieces.full()) [[unlikely]]
+      return false;
+    at += kDescriptorBytes;
+    if (at == stop) [[unlikely]]
+      at = ring.descriptors;
+    raw = Raw(at);
   }
-  chain.readable_bytes_ = static_cast<std::uint32_t>(pieces.total);
+  if ((raw.kind() & ~kDescWrite) != 0) [[unlikely]]
+    return false;
+  if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
+    return false;
   if (raw.kind() == 0) {
-    if (!pieces.add(ram, window, raw)) return false;
-    ++chain.readable_count_;
-    chain.readable_bytes_ = static_cast<std::uint32_t>(pieces.total);
-  } else {
-    for (;; ++count) {
-      if ((raw.kind() & ~kDescNext) != kDescWrite || !pieces.add(ram, window, raw)) return false;
-      if ((raw.kind() & kDescNext) == 0) break;
-      if (pieces.out == end) return false;
-      at += kDescriptorBytes;
-      if (at == stop) [[unlikely]]
-        at = ring.descriptors;
-      raw = Raw(at);
-    }
+    if (pieces.count(first) != chain.readable_count_ + 1) [[unlikely]]
+      return false;  // readable after writable
+    chain.readable_count_ = pieces.count(first);
+    chain.readable_bytes_ = pieces.bytes();
   }
   chain.head_ = raw.id();
-  chain.descriptors_ = static_cast<std::uint16_t>(count);
-  chain.writable_count_ = static_cast<std::uint32_t>(pieces.out - first) - chain.readable_count_;
-  chain.writable_bytes_ = static_cast<std::uint32_t>(pieces.total) - chain.readable_bytes_;
-  return pieces.total <= std::numeric_limits<std::uint32_t>::max();
+  chain.descriptors_ = static_cast<std::uint16_t>(pieces.count(first));
+  chain.writable_count_ = pieces.count(first) - chain.readable_count_;
+  chain.writable_bytes_ = pieces.bytes() - chain.readable_bytes_;
+  return pieces.is_short();
 }
 
 /// Of a descriptor in an indirect table only WRITE matters (2.8.7).
-bool PackedWalk::fast_table(Chain& chain, const std::byte* table, std::uint32_t count,
-                            const Ram& ram, Window& window, IoVec* out, std::uint64_t total) {
+bool PackedWalk::fast_table(Chain& chain, const Raw& indirect, const Ram& ram, Window& window,
+                            Pieces pieces) {
+  if ((indirect.kind() & kDescNext) != 0) return false;
+  const std::byte* table = find_table(ram, window, indirect.address, indirect.length);
+  const std::uint32_t count = indirect.length / kDescriptorBytes;
+  if (table == nullptr || count > chain.capacity_ - chain.readable_count_) return false;
+  pieces.look_through(window);
+  chain.head_ = indirect.id();
+  chain.descriptors_ = static_cast<std::uint16_t>(chain.readable_count_ + 1);
   IoVec* const first = chain.pieces_;
-  if (count > chain.capacity_ - static_cast<std::uint32_t>(out - first)) return false;
-  const std::byte* const stop = table + std::size_t{count} * kDescriptorBytes;
-  Pieces pieces{out, total};
+  const std::byte* const stop = table + indirect.length;
   constexpr std::uint16_t kSpecial = kDescWrite | kDescIndirect;
   for (; table != stop; table += kDescriptorBytes) {
     const Raw raw(table);
     if ((raw.flags() & kSpecial) != 0) break;
-    if (!pieces.add(ram, window, raw)) [[unlikely]]
+    if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
       return false;
   }
-  chain.readable_count_ = static_cast<std::uint32_t>(pieces.out - first);
-  chain.readable_bytes_ = static_cast<std::uint32_t>(pieces.total);
+  chain.readable_count_ = pieces.count(first);
+  chain.readable_bytes_ = pieces.bytes();
   for (; table != stop; table += kDescriptorBytes) {
     const Raw raw(table);
-    if ((raw.flags() & kSpecial) != kDescWrite || !pieces.add(ram, window, raw)) [[unlikely]]
+    if ((raw.flags() & kSpecial) != kDescWrite) [[unlikely]]
+      return false;
+    if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
       return false;
   }
-  chain.writable_count_ = static_cast<std::uint32_t>(pieces.out - first) - chain.readable_count_;
-  chain.writable_bytes_ = static_cast<std::uint32_t>(pieces.total) - chain.readable_bytes_;
-  return pieces.total <= std::numeric_limits<std::uint32_t>::max();
+  chain.writable_count_ = pieces.count(first) - chain.readable_count_;
+  chain.writable_bytes_ = pieces.bytes() - chain.readable_bytes_;
+  return pieces.is_short();
 }
 
 namespace {

@@ -8,7 +8,7 @@
 namespace vmm::virtio_queue {
 
 SplitQueue::SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory)
-    : mask_(static_cast<std::uint16_t>(shape.size - 1)),
+    : mask_(shape.size - 1u),
       event_idx_(shape.event_idx),
       in_order_(shape.in_order),
       ram_(nullptr),
@@ -16,26 +16,32 @@ SplitQueue::SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& me
       reorder_(shape.in_order ? shape.size : 0u),
       shape_(shape) {
   ram_ = flights_.ram();
-  if (in_order_) flights_.distrust();
 }
 
 Result<SplitQueue, QueueError> SplitQueue::create(const QueueShape& shape,
                                                   const vm_memory::GuestMemory& memory,
                                                   const QueuePosition& position) {
-  const std::uint16_t next_avail = position.next_avail.offset;
-  const std::uint16_t next_used = position.next_used.offset;
-  if (static_cast<std::uint16_t>(next_avail - next_used) > shape.size) {
-    return fail(QueueError::kBadState);
-  }
   SplitQueue queue(shape, memory);
   VMM_TRY(const detail::Rings rings, detail::resolve(shape, queue.ram_->view()));
   queue.place(rings);
-  queue.next_avail_ = queue.avail_end_ = next_avail;
-  queue.next_used_ = queue.signalled_ = queue.marked_ = next_used;
-  // Nobody knows whether the last completions before the save were notified: the first decision
-  // is a yes.
-  if (position != QueuePosition{{0, false}, {0, false}}) queue.signalled_ -= 0x10000;
+  VMM_TRY_DO(queue.rewind(position));
   return queue;
+}
+
+Result<void, QueueError> SplitQueue::rewind(const QueuePosition& position) {
+  const std::uint16_t next_avail = position.next_avail;
+  const std::uint16_t next_used = position.next_used;
+  if (static_cast<std::uint16_t>(next_avail - next_used) > size()) {
+    return fail(QueueError::kBadState);
+  }
+  flights_.give_back_all();
+  reorder_.clear();
+  next_avail_ = avail_end_ = next_avail;
+  next_used_ = signalled_ = marked_ = next_used;
+  // Nobody knows whether the last completions before a save were notified: the first decision
+  // is a yes.
+  if (position != QueuePosition{}) signalled_ -= 0x10000;
+  return {};
 }
 
 void SplitQueue::place(const detail::Rings& rings) {
@@ -70,7 +76,10 @@ Pop SplitQueue::pop_after_look(Chain& chain) {
   const Pop found = look(chain);
   if (found != Pop::kChain) return found;
   const Pop popped = pop_next(chain);
-  if (in_order_ && popped == Pop::kChain) reorder_.push(chain.head_, 1, false);
+  if (in_order_ && popped == Pop::kChain) {
+    reorder_.push(chain.head_, 1, false);
+    flights_.set_aside(chain.head_);
+  }
   return popped;
 }
 
@@ -103,7 +112,7 @@ Pop SplitQueue::refuse(Chain& chain, QueueError error) {
 }
 
 Result<void, QueueError> SplitQueue::add_used_slowly(std::uint16_t head, std::uint32_t written) {
-  if (head > mask_ || flights_.is_free(head)) return fail(QueueError::kNotInFlight);
+  if (!flights_.is_taken(head)) return fail(QueueError::kNotInFlight);
   flights_.give_back(head);
   if (broken_ && broken_by_ == QueueError::kRingNotMapped) return fail(broken_by_);
   if (in_order_) {
@@ -121,7 +130,7 @@ void SplitQueue::drain_in_order() {
 }
 
 Result<void, QueueError> SplitQueue::undo_pop(const Chain& chain) {
-  if (chain.head_ > mask_ || flights_.is_free(chain.head_)) return fail(QueueError::kNotInFlight);
+  if (!flights_.is_taken(chain.head_)) return fail(QueueError::kNotInFlight);
   flights_.give_back(chain.head_);
   --next_avail_;
   if (in_order_) {
@@ -131,11 +140,12 @@ Result<void, QueueError> SplitQueue::undo_pop(const Chain& chain) {
   return {};
 }
 
-Result<void, QueueError> SplitQueue::adopt(std::uint16_t head) {
+Result<void, QueueError> SplitQueue::adopt_slowly(std::uint16_t head) {
   if (head > mask_) return fail(QueueError::kBadHead);
   if (!flights_.is_free(head)) return fail(QueueError::kInFlight);
   flights_.take(head);
-  if (in_order_) reorder_.push(head, 1, false);
+  flights_.set_aside(head);
+  reorder_.push(head, 1, false);
   return {};
 }
 

@@ -6,6 +6,7 @@
 
 #include "chain_builder.h"
 #include "find_host.h"
+#include "pieces.h"
 #include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/layout.h"
 
@@ -33,61 +34,47 @@ struct Raw {
 bool SplitWalk::fast(Chain& chain, const std::byte* table, std::uint32_t size, const Ram& ram,
                      Window& window) {
   IoVec* const first = chain.pieces_;
-  IoVec* out = first;
-  IoVec* end = first + std::min(chain.capacity_, size);
+  Pieces pieces(first, first + std::min(chain.capacity_, size), window);
   std::uint32_t table_bytes = size * kDescriptorBytes;
-  std::uint64_t total = 0;
-  bool direct = true;
-  const auto add = [&](const Raw& raw) {
-    std::byte* const host = find_host(ram, window, raw.address, raw.length);
-    if (host == nullptr) [[unlikely]]
-      return false;
-    *out++ = {host, raw.length};
-    total += raw.length;
-    return true;
-  };
-  const auto has_next = [&](const Raw& raw) {
-    return raw.next_offset() < table_bytes && out != end;
-  };
-
   Raw raw(table + std::size_t{chain.head_} * kDescriptorBytes);
-  for (;;) {
-    if (raw.flags() == kDescNext) [[likely]] {
-      if (!add(raw) || !has_next(raw)) [[unlikely]]
+  for (bool direct = true;; direct = false) {
+    while (raw.flags() == kDescNext) {
+      if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
+        return false;
+      if (raw.next_offset() >= table_bytes || pieces.full()) [[unlikely]]
         return false;
       raw = Raw(table + raw.next_offset());
-    } else if ((raw.flags() & ~kDescWrite) == kDescIndirect && direct) {
-      table = find_table(ram, window, raw.address, raw.length);
-      if (table == nullptr) return false;
-      direct = false;
-      table_bytes = raw.length;
-      end = out + std::min<std::size_t>(static_cast<std::size_t>(first + chain.capacity_ - out),
-                                        table_bytes / kDescriptorBytes);
-      raw = Raw(table);
-    } else {
-      break;
     }
+    if ((raw.flags() & ~kDescWrite) != kDescIndirect) break;
+    table = direct ? find_table(ram, window, raw.address, raw.length) : nullptr;
+    if (table == nullptr) return false;
+    table_bytes = raw.length;
+    pieces.limit(first + chain.capacity_, table_bytes / kDescriptorBytes);
+    pieces.look_through(window);
+    raw = Raw(table);
   }
-  if (raw.flags() == 0) {
-    if (!add(raw)) [[unlikely]]
+  chain.readable_count_ = pieces.count(first);
+  chain.readable_bytes_ = pieces.bytes();
+  while (raw.flags() == (kDescWrite | kDescNext)) {
+    if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
       return false;
-    chain.readable_count_ = static_cast<std::uint32_t>(out - first);
-    chain.readable_bytes_ = static_cast<std::uint32_t>(total);
-  } else {
-    chain.readable_count_ = static_cast<std::uint32_t>(out - first);
-    chain.readable_bytes_ = static_cast<std::uint32_t>(total);
-    for (;;) {
-      if ((raw.flags() & ~kDescNext) != kDescWrite || !add(raw)) [[unlikely]]
-        return false;
-      if ((raw.flags() & kDescNext) == 0) break;
-      if (!has_next(raw)) [[unlikely]]
-        return false;
-      raw = Raw(table + raw.next_offset());
-    }
+    if (raw.next_offset() >= table_bytes || pieces.full()) [[unlikely]]
+      return false;
+    raw = Raw(table + raw.next_offset());
   }
-  chain.writable_count_ = static_cast<std::uint32_t>(out - first) - chain.readable_count_;
-  chain.writable_bytes_ = static_cast<std::uint32_t>(total) - chain.readable_bytes_;
-  return total <= std::numeric_limits<std::uint32_t>::max();
+  if ((raw.flags() & ~kDescWrite) != 0) [[unlikely]]
+    return false;
+  if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
+    return false;
+  if (raw.flags() == 0) {
+    if (pieces.count(first) != chain.readable_count_ + 1) [[unlikely]]
+      return false;  // readable after writable
+    chain.readable_count_ = pieces.count(first);
+    chain.readable_bytes_ = pieces.bytes();
+  }
+  chain.writable_count_ = pieces.count(first) - chain.readable_count_;
+  chain.writable_bytes_ = pieces.bytes() - chain.readable_bytes_;
+  return pieces.is_short();
 }
 
 namespace {

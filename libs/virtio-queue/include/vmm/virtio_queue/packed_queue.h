@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 
 #include "vmm/base/result.h"
@@ -78,9 +77,10 @@ class PackedQueue {
 
   [[nodiscard]] std::uint16_t size() const { return size_; }
   [[nodiscard]] QueuePosition position() const {
-    return {.next_avail = next_avail(), .next_used = next_used()};
+    return {.next_avail = next_avail().bits(), .next_used = next_used().bits()};
   }
   Result<void, QueueError> adopt(std::uint16_t id, std::uint16_t descriptors);
+  Result<void, QueueError> rewind(const QueuePosition& position);
 
  private:
   PackedQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory);
@@ -162,13 +162,6 @@ class PackedQueue {
   void mark_used(const std::byte* at);
   bool remount();
 
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  // Buffer ids are the driver's own 16-bit numbers, whatever the size of the queue. The pages of
-  // ids that nobody uses are never touched.
-  static constexpr std::uint32_t kIds = 65536;
-
   detail::Rings rings_;
   std::uint32_t available_ = kLook;  // the bits of a descriptor that is to be popped next
   std::uint32_t avail_bits_ = kAvail;
@@ -185,7 +178,7 @@ class PackedQueue {
   const detail::Ram* ram_;
   detail::Window window_;
   detail::Flights flights_;
-  std::unique_ptr<std::uint16_t[], Free> counts_;  // descriptors of each buffer in flight
+  std::unique_ptr<std::uint16_t[]> counts_;  // descriptors of each buffer in flight
   detail::Reorder reorder_;
   bool broken_ = false;
   QueueError broken_by_{};

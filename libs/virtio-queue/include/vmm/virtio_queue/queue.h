@@ -44,7 +44,8 @@ class Queue {
                                           const vm_memory::GuestMemory& memory,
                                           const QueuePosition& position);
   [[nodiscard]] static QueuePosition start_position(bool packed) {
-    return packed ? QueuePosition{} : QueuePosition{{0, false}, {0, false}};
+    const std::uint16_t start = packed ? RingPosition{}.bits() : std::uint16_t{0};
+    return {.next_avail = start, .next_used = start};
   }
 
   /// Fills `chain` with the next one. A malformed chain is given back at once, with length 0.
@@ -144,6 +145,11 @@ class Queue {
   [[nodiscard]] QueuePosition position() const {
     if (const SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) return split->position();
     return std::get_if<PackedQueue>(&ring_)->position();
+  }
+  /// Goes to a position and forgets what is in flight: for a device that stopped, dropped its
+  /// requests, and serves again from there. Errors: kBadState, and nothing changes.
+  Result<void, QueueError> rewind(const QueuePosition& position) {
+    return std::visit([&](auto& ring) { return ring.rewind(position); }, ring_);
   }
   /// The index of the driver as it is now; split rings only, 0 otherwise.
   [[nodiscard]] std::uint16_t avail_index() const {

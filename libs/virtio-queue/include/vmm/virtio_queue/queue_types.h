@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "vmm/virtio_queue/notification.h"
-
 namespace vmm::virtio_queue {
 
 /// What Queue::pop() found.
@@ -15,10 +13,11 @@ enum class Pop : std::uint8_t {
   kBroken,     ///< the ring itself is invalid, until it is reset. See Chain::error()
 };
 
-/// Where a queue is in its rings; what vhost calls the vring base.
+/// Where a queue is in its rings: the vring bases of vhost. Split: indices modulo 2^16. Packed:
+/// RingPosition::bits().
 struct QueuePosition {
-  RingPosition next_avail;  ///< split: the index modulo 2^16 in `offset`, `wrap` unused
-  RingPosition next_used;
+  std::uint16_t next_avail = 0;
+  std::uint16_t next_used = 0;
 
   friend bool operator==(const QueuePosition&, const QueuePosition&) = default;
 };

@@ -33,7 +33,7 @@ class SplitQueue {
   }
   Result<void, QueueError> undo_pop(const Chain& chain);
   Result<void, QueueError> add_used(std::uint16_t head, std::uint32_t written) {
-    if (head > mask_ || !flights_.is_recent(head)) [[unlikely]]
+    if (!flights_.is_recent(head)) [[unlikely]]
       return add_used_slowly(head, written);
     flights_.give_back_recent(head);
     put_used(head, written);
@@ -80,10 +80,15 @@ class SplitQueue {
   }
   [[nodiscard]] std::uint16_t size() const { return static_cast<std::uint16_t>(mask_ + 1); }
   [[nodiscard]] QueuePosition position() const {
-    return {.next_avail = {next_avail_, false},
-            .next_used = {static_cast<std::uint16_t>(next_used_), false}};
+    return {.next_avail = next_avail_, .next_used = static_cast<std::uint16_t>(next_used_)};
   }
-  Result<void, QueueError> adopt(std::uint16_t head);
+  Result<void, QueueError> adopt(std::uint16_t head) {
+    if (!flights_.is_free(head) || in_order_) [[unlikely]]
+      return adopt_slowly(head);
+    flights_.take(head);
+    return {};
+  }
+  Result<void, QueueError> rewind(const QueuePosition& position);
 
  private:
   SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory);
@@ -94,7 +99,7 @@ class SplitQueue {
     ++next_avail_;
     chain.head_ = head;
     chain.ram_ = ram_;
-    if (head > mask_ || !flights_.is_free(head)) [[unlikely]]
+    if (!flights_.is_free(head)) [[unlikely]]
       return refuse_head(chain);
     flights_.take(head);
     const std::byte* const at = rings_.descriptors + std::size_t{head} * kDescriptorBytes;
@@ -123,6 +128,7 @@ class SplitQueue {
   Pop refuse(Chain& chain, QueueError error);
   Pop break_down(Chain& chain, QueueError error);
   Result<void, QueueError> add_used_slowly(std::uint16_t head, std::uint32_t written);
+  Result<void, QueueError> adopt_slowly(std::uint16_t head);
   void drain_in_order();
   void set_used_flags(std::uint16_t flags);
   void mark_used();
@@ -130,7 +136,7 @@ class SplitQueue {
   void place(const detail::Rings& rings);
 
   detail::Rings rings_;
-  std::uint16_t mask_;
+  std::uint32_t mask_;
   std::uint16_t next_avail_ = 0;
   std::uint16_t avail_end_ = 0;  // of the last look
   bool event_idx_;

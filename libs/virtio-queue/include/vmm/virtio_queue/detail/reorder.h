@@ -24,6 +24,7 @@ class Reorder {
     if (count_ == entries_.size()) return;  // queues never let in more
     entries_[(first_ + count_++) % entries_.size()] = {token, descriptors, 0, done};
   }
+  void clear() { first_ = count_ = 0; }
   void pop_last() { count_ -= count_ != 0 ? 1 : 0; }
   void finish(std::uint16_t token, std::uint32_t written) {
     for (std::uint32_t i = 0; i < count_; ++i) {
