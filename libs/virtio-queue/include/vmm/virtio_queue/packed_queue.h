@@ -73,7 +73,7 @@ class PackedQueue {
     const std::byte* const at = rings_.descriptors + std::size_t{avail_at_} * kDescriptorBytes;
     return (detail::load<std::uint32_t, __ATOMIC_ACQUIRE>(at + 12) & kAvailMask) == avail_bits_;
   }
-  bool refresh() { return !flights_.is_stale() || remount(); }
+  bool refresh() { return flights_.is_stale() ? remount() : !broken_; }
 
   [[nodiscard]] std::uint16_t size() const { return size_; }
   [[nodiscard]] QueuePosition position() const {

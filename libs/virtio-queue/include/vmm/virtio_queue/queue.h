@@ -130,8 +130,8 @@ class Queue {
     return served;
   }
 
-  /// Looks for changed guest memory now rather than with the next batch. False when the rings are
-  /// not in guest RAM any more: the queue is broken.
+  /// Looks for changed guest memory now rather than with the next batch. False when the queue is
+  /// broken, for example as its rings are not in guest RAM any more.
   bool refresh() {
     return std::visit([](auto& ring) { return ring.refresh(); }, ring_);
   }

@@ -72,7 +72,7 @@ class SplitQueue {
     detail::full_barrier();  // between avail_event or flags and avail.idx
     return avail_index() != next_avail_;
   }
-  bool refresh() { return !flights_.is_stale() || remount(); }
+  bool refresh() { return flights_.is_stale() ? remount() : !broken_; }
 
   /// The driver's index, as it is now.
   [[nodiscard]] std::uint16_t avail_index() const {

@@ -48,8 +48,8 @@ class Flights {
   static constexpr std::uint8_t kOutOfRange = 0;
   static constexpr std::uint8_t kFree = 1;
   static constexpr std::uint8_t kRecent = 2;
-  static constexpr std::uint8_t kAside = 3;      // as kRecent
-  static constexpr std::uint8_t kFirstOld = 4;   // refers to older memory
+  static constexpr std::uint8_t kAside = 3;     // as kRecent
+  static constexpr std::uint8_t kFirstOld = 4;  // refers to older memory
   static constexpr std::uint8_t kLastOld = 200;
 
   struct Retired {
