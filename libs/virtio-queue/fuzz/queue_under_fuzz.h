@@ -84,7 +84,7 @@ class Calls {
     Reader reader = chain_.reader();
     const std::uint32_t bytes = reader.remaining();
     auto tail = reader.split_at(input_.take<std::uint16_t>());
-    require(tail.has_value() == (!tail || reader.remaining() + tail->remaining() == bytes));
+    require(!tail || reader.remaining() + tail->remaining() == bytes);
     std::vector<std::byte> out(300);
     const std::size_t want = std::min<std::size_t>(out.size(), reader.remaining());
     require(reader.read(out) == want);

@@ -22,12 +22,12 @@ class Pieces {
 
   /// Adds a buffer that lies in one region. False when it does not.
   [[gnu::always_inline]] bool add(const Ram& ram, Window& window, std::uint64_t address,
-                                  std::uint32_t length) {
+                                  std::uint64_t length) {
     std::uint64_t offset = address - base_;
-    if (static_cast<std::int64_t>(offset) < 0 || offset + length > bytes_) [[unlikely]] {
-      if (!move(ram, &window, address, length)) return false;
-      look_through(window);
-      offset = address - base_;
+    if (static_cast<std::int64_t>(offset) < 0) [[unlikely]] {
+      if (!move(ram, window, &offset, length)) return false;
+    } else if (offset + length > bytes_) [[unlikely]] {
+      if (!move(ram, window, &offset, length)) return false;
     }
     out_->base = host_ + offset;
     out_->bytes = length;
@@ -57,8 +57,18 @@ class Pieces {
   }
 
  private:
-  /// Moves the window to the region that holds all of a buffer.
-  static bool move(const Ram& ram, Window* window, std::uint64_t address, std::uint32_t length);
+  /// Moves the window to the region that holds all of a buffer; `offset` is in the window before
+  /// and after.
+  [[gnu::always_inline]] bool move(const Ram& ram, Window& window, std::uint64_t* offset,
+                                   std::uint64_t length) {
+    const std::uint64_t address = *offset + base_;
+    if (!find_window(ram, &window, address, static_cast<std::uint32_t>(length))) return false;
+    look_through(window);
+    *offset = address - base_;
+    return true;
+  }
+  static bool find_window(const Ram& ram, Window* window, std::uint64_t address,
+                          std::uint32_t length);
 
   std::uint64_t base_;
   std::uint64_t bytes_;

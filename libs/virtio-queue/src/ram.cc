@@ -39,14 +39,15 @@ bool Window::move_to(const vm_memory::MemoryView& memory, std::uint64_t address)
   return true;
 }
 
-[[gnu::noinline]] std::byte* find_elsewhere(const Ram& ram, Window& window, std::uint64_t address,
-                                            std::uint32_t length) {
+[[gnu::noinline, gnu::cold]] std::byte* find_elsewhere(const Ram& ram, Window& window,
+                                                       std::uint64_t address,
+                                                       std::uint32_t length) {
   if (!window.move_to(ram.view(), address)) return nullptr;
   return window.find(address, length);
 }
 
-[[gnu::noinline]] bool Pieces::move(const Ram& ram, Window* window, std::uint64_t address,
-                                    std::uint32_t length) {
+[[gnu::noinline, gnu::cold]] bool Pieces::find_window(const Ram& ram, Window* window,
+                                                      std::uint64_t address, std::uint32_t length) {
   return window->move_to(ram.view(), address) && window->find(address, length) != nullptr;
 }
 

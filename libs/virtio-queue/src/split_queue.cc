@@ -84,9 +84,11 @@ Pop SplitQueue::pop_after_look(Chain& chain) {
 }
 
 Pop SplitQueue::walk(Chain& chain) {
-  const auto done = detail::SplitWalk::run(chain, rings_.descriptors, size(), *ram_, window_);
-  if (done) [[likely]]
+  using detail::SplitWalk;
+  if (SplitWalk::fast(chain, rings_.descriptors, size(), *ram_, window_)) [[likely]]
     return Pop::kChain;
+  const auto done = SplitWalk::carefully(chain, rings_.descriptors, size(), *ram_);
+  if (done) return Pop::kChain;
   flights_.give_back(chain.head_);
   return refuse(chain, done.error());
 }

@@ -31,38 +31,49 @@ struct Raw {
 
 }  // namespace
 
+namespace {
+
+/// Where a fast walk is.
+struct Place {
+  const std::byte* table;
+  std::uint32_t table_bytes;
+};
+
+/// Adds the descriptors from `raw` on whose flags are exactly kFlags, and leaves the first other
+/// one in `raw`.
+template <std::uint16_t kFlags>
+[[gnu::always_inline]] inline bool add_run(Raw& raw, const Place& place, Pieces& pieces,
+                                           const Ram& ram, Window& window) {
+  while (raw.flags() == kFlags) {
+    if (pieces.full() || !pieces.add(ram, window, raw.address, raw.length)) return false;
+    if (raw.next_offset() >= place.table_bytes) [[unlikely]]
+      return false;
+    raw = Raw(place.table + raw.next_offset());
+  }
+  return true;
+}
+
+}  // namespace
+
 bool SplitWalk::fast(Chain& chain, const std::byte* table, std::uint32_t size, const Ram& ram,
                      Window& window) {
   IoVec* const first = chain.pieces_;
   Pieces pieces(first, first + std::min(chain.capacity_, size), window);
-  std::uint32_t table_bytes = size * kDescriptorBytes;
+  Place place{table, size * kDescriptorBytes};
   Raw raw(table + std::size_t{chain.head_} * kDescriptorBytes);
-  for (bool direct = true;; direct = false) {
-    while (raw.flags() == kDescNext) {
-      if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
-        return false;
-      if (raw.next_offset() >= table_bytes || pieces.full()) [[unlikely]]
-        return false;
-      raw = Raw(table + raw.next_offset());
-    }
-    if ((raw.flags() & ~kDescWrite) != kDescIndirect) break;
-    table = direct ? find_table(ram, window, raw.address, raw.length) : nullptr;
-    if (table == nullptr) return false;
-    table_bytes = raw.length;
-    pieces.limit(first + chain.capacity_, table_bytes / kDescriptorBytes);
+  if (!add_run<kDescNext>(raw, place, pieces, ram, window)) return false;
+  if ((raw.flags() & ~kDescWrite) == kDescIndirect) {
+    place = {find_table(ram, window, raw.address, raw.length), raw.length};
+    if (place.table == nullptr) return false;
+    pieces.limit(first + chain.capacity_, place.table_bytes / kDescriptorBytes);
     pieces.look_through(window);
-    raw = Raw(table);
+    raw = Raw(place.table);
+    if (!add_run<kDescNext>(raw, place, pieces, ram, window)) return false;
   }
   chain.readable_count_ = pieces.count(first);
   chain.readable_bytes_ = pieces.bytes();
-  while (raw.flags() == (kDescWrite | kDescNext)) {
-    if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
-      return false;
-    if (raw.next_offset() >= table_bytes || pieces.full()) [[unlikely]]
-      return false;
-    raw = Raw(table + raw.next_offset());
-  }
-  if ((raw.flags() & ~kDescWrite) != 0) [[unlikely]]
+  if (!add_run < kDescNext | kDescWrite > (raw, place, pieces, ram, window)) return false;
+  if ((raw.flags() & ~kDescWrite) != 0 || pieces.full()) [[unlikely]]
     return false;
   if (!pieces.add(ram, window, raw.address, raw.length)) [[unlikely]]
     return false;

@@ -12,15 +12,10 @@ namespace vmm::virtio_queue::detail {
 /// the reason why one is refused. What fast() has read before it declined is forgotten.
 class SplitWalk {
  public:
-  /// chain.head() is below `size`. Errors: those of a malformed chain.
-  static Result<void, QueueError> run(Chain& chain, const std::byte* table, std::uint32_t size,
-                                      const Ram& ram, Window& window) {
-    if (fast(chain, table, size, ram, window)) [[likely]]
-      return {};
-    return carefully(chain, table, size, ram);
-  }
+  /// Precondition of both: chain.head() is below `size`.
   static bool fast(Chain& chain, const std::byte* table, std::uint32_t size, const Ram& ram,
                    Window& window);
+  /// Errors: those of a malformed chain.
   static Result<void, QueueError> carefully(Chain& chain, const std::byte* table,
                                             std::uint32_t size, const Ram& ram);
 };

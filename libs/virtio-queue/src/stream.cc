@@ -20,21 +20,24 @@ std::size_t Cursor::list(std::span<IoVec> out, std::uint32_t bytes) const {
 
 }  // namespace detail
 
-void Reader::copy_slowly(std::span<std::byte> to) {
+detail::Cursor Reader::copy_slowly(detail::Cursor cursor, std::span<std::byte> to) {
   while (!to.empty()) {
-    const auto part = cursor_.take_some(static_cast<std::uint32_t>(to.size()));
+    const auto part = cursor.take_some(static_cast<std::uint32_t>(to.size()));
     vm_memory::detail::copy_out(to.data(), part.data(), part.size());
     to = to.subspan(part.size());
   }
+  return cursor;
 }
 
-void Writer::copy_slowly(std::span<const std::byte> from) {
+detail::Cursor Writer::copy_slowly(detail::Cursor cursor, const detail::Ram& ram,
+                                   std::span<const std::byte> from) {
   while (!from.empty()) {
-    const auto part = cursor_.take_some(static_cast<std::uint32_t>(from.size()));
+    const auto part = cursor.take_some(static_cast<std::uint32_t>(from.size()));
     vm_memory::detail::copy_in(part.data(), from.data(), part.size());
-    ram_->mark(part.data(), part.size());
+    ram.mark(part.data(), part.size());
     from = from.subspan(part.size());
   }
+  return cursor;
 }
 
 Result<void, QueueError> Writer::commit(std::uint32_t bytes) {

@@ -101,7 +101,7 @@ class Reader {
       vm_memory::detail::read_object(value, at);
       return value;
     }
-    copy_slowly({reinterpret_cast<std::byte*>(&value), sizeof(T)});
+    cursor_ = copy_slowly(cursor_, {reinterpret_cast<std::byte*>(&value), sizeof(T)});
     return value;
   }
   /// Fills `to`. Errors: kEndOfChain, and nothing is read.
@@ -148,9 +148,10 @@ class Reader {
         [[likely]] {
       return vm_memory::detail::copy_out(to.data(), at, to.size());
     }
-    copy_slowly(to);
+    cursor_ = copy_slowly(cursor_, to);
   }
-  void copy_slowly(std::span<std::byte> to);
+  /// By value, so that cursors stay in registers.
+  static detail::Cursor copy_slowly(detail::Cursor cursor, std::span<std::byte> to);
 
   detail::Cursor cursor_;
 };
@@ -175,7 +176,8 @@ class Writer {
       ram_->mark(at, sizeof(T));
       return {};
     }
-    copy_slowly(std::as_bytes(std::span(&value, 1)));
+    const T copy = value;
+    cursor_ = copy_slowly(cursor_, *ram_, std::as_bytes(std::span(&copy, 1)));
     return {};
   }
   /// Writes all of `from`. Errors: kEndOfChain, and nothing is written.
@@ -226,9 +228,10 @@ class Writer {
       vm_memory::detail::copy_in(at, from.data(), from.size());
       return ram_->mark(at, from.size());
     }
-    copy_slowly(from);
+    cursor_ = copy_slowly(cursor_, *ram_, from);
   }
-  void copy_slowly(std::span<const std::byte> from);
+  static detail::Cursor copy_slowly(detail::Cursor cursor, const detail::Ram& ram,
+                                    std::span<const std::byte> from);
 
   detail::Cursor cursor_;
   const detail::Ram* ram_ = nullptr;
