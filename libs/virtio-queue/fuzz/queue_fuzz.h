@@ -7,10 +7,10 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -76,7 +76,7 @@ class Run {
   Run(Input& input, bool packed)
       : input_(input), packed_(packed), settings_(input.byte()), memory_(make_memory(arena_)) {
     const std::vector<std::byte> image = input.bytes(input.take<std::uint16_t>() % kRamBytes);
-    std::memcpy(arena_.ram(), image.data(), image.size());
+    std::copy(image.begin(), image.end(), arena_.ram());
   }
 
   void all() {

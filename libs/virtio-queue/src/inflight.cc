@@ -86,8 +86,9 @@ std::vector<Resubmit> SplitInflight::recover(std::uint16_t used_index) {
     if (region_.load<std::uint8_t>(entry(i) + kInflight) == 0) continue;
     list.push_back({.head = i, .order = region_.load<std::uint64_t>(entry(i) + kCounter)});
   }
-  std::stable_sort(list.begin(), list.end(),
-                   [](const Resubmit& a, const Resubmit& b) { return a.order < b.order; });
+  std::sort(list.begin(), list.end(), [](const Resubmit& a, const Resubmit& b) {
+    return a.order != b.order ? a.order < b.order : a.head < b.head;
+  });
   for (const Resubmit& one : list) counter_ = std::max(counter_, one.order + 1);
   return list;
 }

@@ -76,18 +76,18 @@ Pop PackedQueue::pop_after_look(Chain& chain) {
 }
 
 Pop PackedQueue::walk(Chain& chain) {
-  const auto done = detail::PackedWalk::run(
-      chain, {rings_.descriptors, size_, avail_at_, avail_bits_}, *ram_, window_);
+  const detail::PackedWalk::Ring ring{rings_.descriptors, size_, avail_at_, avail_bits_};
+  Result<void, QueueError> done;
+  if (!detail::PackedWalk::fast(chain, ring, *ram_, window_)) [[unlikely]]
+    done = detail::PackedWalk::carefully(chain, ring, *ram_);
   if (outstanding_ + chain.descriptors_ > size_) [[unlikely]]
     return break_down(chain, QueueError::kBadAvailIndex);
-  if (!done) [[unlikely]]
-    return refuse(chain, done.error());
-  if (chain.head_ >= size_) [[unlikely]]
-    return refuse(chain, QueueError::kBadHead);
-  if (!flights_.is_free(chain.head_)) [[unlikely]]
-    return refuse(chain, QueueError::kInFlight);
-  accept(chain.head_, chain.descriptors_);
-  return Pop::kChain;
+  if (done && flights_.is_free(chain.head_)) [[likely]] {
+    accept(chain.head_, chain.descriptors_);
+    return Pop::kChain;
+  }
+  if (!done) return refuse(chain, done.error());
+  return refuse(chain, chain.head_ < size_ ? QueueError::kInFlight : QueueError::kBadHead);
 }
 
 Pop PackedQueue::refuse(Chain& chain, QueueError error) {

@@ -38,14 +38,8 @@ class PackedWalk {
     std::uint32_t avail_bits;  // AVAIL and USED of it, in the upper half
   };
 
-  /// Also sets the buffer id (head) and the number of descriptors, of malformed lists too.
-  static Result<void, QueueError> run(Chain& chain, const Ring& ring, const Ram& ram,
-                                      Window& window) {
-    if (fast(chain, ring, ram, window)) [[likely]]
-      return {};
-    return carefully(chain, ring, ram);
-  }
   static bool fast(Chain& chain, const Ring& ring, const Ram& ram, Window& window);
+  /// Also sets the buffer id (head) and the number of descriptors, of malformed lists too.
   static Result<void, QueueError> carefully(Chain& chain, const Ring& ring, const Ram& ram);
 
  private:

@@ -97,7 +97,7 @@ class PackedQueue {
   [[nodiscard]] RingPosition next_avail() const { return {avail_at_, avail_bits_ == kAvail}; }
   [[nodiscard]] RingPosition next_used() const { return {used_at_, used_bits_ != 0}; }
 
-  Pop pop_next(Chain& chain, const std::byte* at, std::uint32_t rest) {
+  [[gnu::always_inline]] Pop pop_next(Chain& chain, const std::byte* at, std::uint32_t rest) {
     chain.ram_ = ram_;
     const auto id = static_cast<std::uint16_t>(rest);
     if ((rest & (kNext | kIndirect)) == 0 && flights_.is_free(id) && outstanding_ < size_) {
@@ -131,7 +131,8 @@ class PackedQueue {
     avail_bits_ ^= kAvailMask;
     available_ = kLook;  // a new batch begins
   }
-  void put_used(std::uint16_t id, std::uint32_t written, std::uint32_t count) {
+  [[gnu::always_inline]] void put_used(std::uint16_t id, std::uint32_t written,
+                                       std::uint32_t count) {
     std::byte* const at = rings_.descriptors + std::size_t{used_at_} * kDescriptorBytes;
     const std::uint32_t rest = id | used_bits_ | (written != 0 ? kWrite : 0);
     detail::store<std::uint32_t>(at + 8, written);
@@ -144,9 +145,12 @@ class PackedQueue {
         mark_used(at);
     }
     steps_ += count;
-    const std::uint32_t to = used_at_ + count;
-    used_at_ = static_cast<std::uint16_t>(to >= size_ ? to - size_ : to);
-    if (to >= size_) used_bits_ ^= kAvailMask;
+    std::uint32_t to = used_at_ + count;
+    if (to >= size_) [[unlikely]] {
+      to -= size_;
+      used_bits_ ^= kAvailMask;
+    }
+    used_at_ = static_cast<std::uint16_t>(to);
   }
   void set_events(std::uint32_t events) {
     detail::store<std::uint32_t>(rings_.device, events);

@@ -166,7 +166,12 @@ class Queue {
  private:
   explicit Queue(SplitQueue ring) : ring_(std::move(ring)) {}
   explicit Queue(PackedQueue ring) : ring_(std::move(ring)) {}
-  [[nodiscard]] PackedQueue& packed() { return *std::get_if<PackedQueue>(&ring_); }
+  /// Precondition: is_packed().
+  [[nodiscard]] PackedQueue& packed() {
+    PackedQueue* const ring = std::get_if<PackedQueue>(&ring_);
+    if (ring == nullptr) __builtin_unreachable();
+    return *ring;
+  }
 
   std::variant<SplitQueue, PackedQueue> ring_;
 };
