@@ -20,7 +20,7 @@ Result<Queue> start(const QueueConfig& registers, const vm_memory::GuestMemory& 
 bool echo(Queue& queue) {
   InlineChain<64> chain;
   const Served served = queue.process(chain, 128, [](Chain& request) {
-    std::array<std::byte, 256> bytes;
+    std::array<std::byte, 512> bytes;
     const std::size_t n = request.reader().read(bytes);
     const std::size_t written = request.writer().write(std::span(bytes).first(n));
     return std::optional(static_cast<std::uint32_t>(written));

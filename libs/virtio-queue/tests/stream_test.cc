@@ -71,7 +71,8 @@ TEST_CASE("bytes are read exactly, partly, and skipped", "[stream]") {
   CHECK(reader.skip(7).error() == QueueError::kEndOfChain);
   CHECK(reader.skip(1));
   CHECK(reader.skip(0));
-  std::array<std::byte, 20> many{};
+  std::vector<std::byte> many(300);
+  many.resize(20);
   CHECK(reader.read_exact(many).error() == QueueError::kEndOfChain);
   CHECK(reader.read(many) == 5);
   CHECK(many[0] == std::byte{10});
