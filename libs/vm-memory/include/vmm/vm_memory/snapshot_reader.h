@@ -24,6 +24,11 @@ class SnapshotReader {
       refresh();
     return *map_;
   }
+  /// The newest map as a share, for those who keep it mapped beyond their next look.
+  [[nodiscard]] std::shared_ptr<const RegionMap> share() {
+    (void)current();
+    return map_;
+  }
   /// Lets go of the map.
   void forget() {
     map_.reset();

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// The device's side of a packed ring; see queue_fuzz.h.
+
+namespace {
+constexpr bool kFuzzPacked = true;
+}
+
+#include "queue_fuzz.h"

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+
+namespace vmm::virtio_queue {
+
+/// What Queue::pop() found.
+enum class Pop : std::uint8_t {
+  kEmpty,      ///< the driver has made nothing more available
+  kChain,      ///< a valid chain
+  kMalformed,  ///< an invalid one, given back already with length 0; go on. See Chain::error()
+  kBroken,     ///< the ring itself is invalid, until it is reset. See Chain::error()
+};
+
+/// Where a queue is in its rings: the vring bases of vhost. Split: indices modulo 2^16. Packed:
+/// RingPosition::bits().
+struct QueuePosition {
+  std::uint16_t next_avail = 0;
+  std::uint16_t next_used = 0;
+
+  friend bool operator==(const QueuePosition&, const QueuePosition&) = default;
+};
+
+}  // namespace vmm::virtio_queue

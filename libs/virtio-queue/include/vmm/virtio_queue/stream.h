@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "vmm/base/result.h"
+#include "vmm/virtio_queue/detail/ram.h"
+#include "vmm/virtio_queue/queue_error.h"
+#include "vmm/vm_memory/guest_slice.h"
+
+namespace vmm::virtio_queue {
+
+namespace detail {
+
+/// A position in a list of pieces.
+class Cursor {
+ public:
+  using IoVec = vm_memory::IoVec;
+
+  Cursor() = default;
+  Cursor(std::span<const IoVec> pieces, std::uint32_t bytes)
+      : next_(pieces.data()), remaining_(bytes) {}
+
+  /// Bytes left.
+  [[nodiscard]] std::uint32_t remaining() const { return remaining_; }
+
+  /// The host address of the next `n` bytes when they are in one piece, else nullptr.
+  /// Precondition: 0 < n <= remaining().
+  [[nodiscard]] std::byte* take_whole(std::uint32_t n) {
+    if (left_ == 0) enter();
+    if (n > left_) [[unlikely]]
+      return nullptr;
+    std::byte* const at = at_;
+    at_ += n;
+    left_ -= n;
+    remaining_ -= n;
+    return at;
+  }
+  /// The next bytes that are in one piece, at most `n`. Precondition: 0 < n <= remaining().
+  [[nodiscard]] std::span<std::byte> take_some(std::uint32_t n) {
+    if (left_ == 0) enter();
+    n = static_cast<std::uint32_t>(std::min<std::size_t>(n, left_));
+    const std::span<std::byte> part{at_, n};
+    at_ += n;
+    left_ -= n;
+    remaining_ -= n;
+    return part;
+  }
+  /// Precondition: n <= remaining().
+  void skip(std::uint32_t n) {
+    if (n < left_) {
+      at_ += n;
+      left_ -= n;
+      remaining_ -= n;
+      return;
+    }
+    while (n != 0) n -= static_cast<std::uint32_t>(take_some(n).size());
+  }
+  /// Keeps the first n bytes. Precondition: n <= remaining().
+  void truncate(std::uint32_t n) { remaining_ = n; }
+  /// Fills `out` with the next pieces, up to `bytes` bytes, without going on.
+  std::size_t list(std::span<IoVec> out, std::uint32_t bytes) const;
+
+ private:
+  void enter() {
+    do {
+      at_ = static_cast<std::byte*>(next_->base);
+      left_ = next_->bytes;
+      ++next_;
+    } while (left_ == 0);
+  }
+
+  const IoVec* next_ = nullptr;
+  std::byte* at_ = nullptr;
+  std::size_t left_ = 0;         // of the current piece
+  std::uint32_t remaining_ = 0;  // of the stream
+};
+
+}  // namespace detail
+
+/// Reads the device-readable bytes of a chain as one stream, whatever the pieces: 2.7.4.2 leaves
+/// framing to the driver. A value of four words; borrows the chain's storage. Guest bytes are
+/// copied once.
+class Reader {
+ public:
+  Reader() = default;
+  Reader(std::span<const vm_memory::IoVec> pieces, std::uint32_t bytes) : cursor_(pieces, bytes) {}
+
+  [[nodiscard]] std::uint32_t remaining() const { return cursor_.remaining(); }
+
+  /// The next object, which may lie in several pieces. Errors: kEndOfChain, and nothing is read.
+  template <vm_memory::GuestValue T>
+  [[nodiscard]] Result<T, QueueError> read_obj() {
+    if (remaining() < sizeof(T)) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    T value;
+    if (const std::byte* const at = cursor_.take_whole(sizeof(T))) [[likely]] {
+      vm_memory::detail::read_object(value, at);
+      return value;
+    }
+    cursor_ = copy_slowly(cursor_, {reinterpret_cast<std::byte*>(&value), sizeof(T)});
+    return value;
+  }
+  /// Fills `to`. Errors: kEndOfChain, and nothing is read.
+  Result<void, QueueError> read_exact(std::span<std::byte> to) {
+    if (remaining() < to.size()) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    copy(to);
+    return {};
+  }
+  /// Reads min(remaining(), to.size()) bytes, and says how many.
+  std::size_t read(std::span<std::byte> to) {
+    to = to.first(std::min<std::size_t>(to.size(), remaining()));
+    copy(to);
+    return to.size();
+  }
+  /// Leaves out the next `bytes` bytes. Errors: kEndOfChain, and nothing is left out.
+  Result<void, QueueError> skip(std::uint32_t bytes) {
+    if (bytes > remaining()) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    cursor_.skip(bytes);
+    return {};
+  }
+  /// Ends this stream after `offset` bytes; what follows is the result.
+  /// Errors: kSplitOutOfBounds.
+  [[nodiscard]] Result<Reader, QueueError> split_at(std::uint32_t offset) {
+    if (offset > remaining()) [[unlikely]]
+      return fail(QueueError::kSplitOutOfBounds);
+    Reader tail = *this;
+    tail.cursor_.skip(offset);
+    cursor_.truncate(offset);
+    return tail;
+  }
+  /// Lists where the next `bytes` bytes are, for writev(2) and io_uring; skip() goes on. Returns
+  /// how many entries of `out` were filled: fewer bytes than asked for when `out` is too short.
+  [[nodiscard]] std::size_t unsafe_iovec(std::span<vm_memory::IoVec> out,
+                                         std::uint32_t bytes = ~std::uint32_t{0}) const {
+    return cursor_.list(out, bytes);
+  }
+
+ private:
+  void copy(std::span<std::byte> to) {
+    if (to.empty()) return;
+    if (const std::byte* const at = cursor_.take_whole(static_cast<std::uint32_t>(to.size())))
+        [[likely]] {
+      return vm_memory::detail::copy_out(to.data(), at, to.size());
+    }
+    cursor_ = copy_slowly(cursor_, to);
+  }
+  /// By value, so that cursors stay in registers.
+  static detail::Cursor copy_slowly(detail::Cursor cursor, std::span<std::byte> to);
+
+  detail::Cursor cursor_;
+};
+
+/// Writes the device-writable bytes of a chain as one stream; marks them in the dirty bitmaps.
+class Writer {
+ public:
+  Writer() = default;
+  Writer(std::span<const vm_memory::IoVec> pieces, std::uint32_t bytes, const detail::Ram* ram)
+      : cursor_(pieces, bytes), ram_(ram) {}
+
+  /// Bytes of room left.
+  [[nodiscard]] std::uint32_t remaining() const { return cursor_.remaining(); }
+
+  /// Errors: kEndOfChain, and nothing is written.
+  template <vm_memory::GuestValue T>
+  Result<void, QueueError> write_obj(const T& value) {
+    if (remaining() < sizeof(T)) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    if (std::byte* const at = cursor_.take_whole(sizeof(T))) [[likely]] {
+      vm_memory::detail::write_object(at, value);
+      ram_->mark(at, sizeof(T));
+      return {};
+    }
+    const T copy = value;
+    cursor_ = copy_slowly(cursor_, *ram_, std::as_bytes(std::span(&copy, 1)));
+    return {};
+  }
+  /// Writes all of `from`. Errors: kEndOfChain, and nothing is written.
+  Result<void, QueueError> write_exact(std::span<const std::byte> from) {
+    if (remaining() < from.size()) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    copy(from);
+    return {};
+  }
+  /// Writes min(remaining(), from.size()) bytes, and says how many.
+  std::size_t write(std::span<const std::byte> from) {
+    from = from.first(std::min<std::size_t>(from.size(), remaining()));
+    copy(from);
+    return from.size();
+  }
+  /// Leaves the next `bytes` bytes as they are. Errors: kEndOfChain, and nothing is left out.
+  Result<void, QueueError> skip(std::uint32_t bytes) {
+    if (bytes > remaining()) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    cursor_.skip(bytes);
+    return {};
+  }
+  /// Ends this stream after `offset` bytes; what follows is the result.
+  /// Errors: kSplitOutOfBounds.
+  [[nodiscard]] Result<Writer, QueueError> split_at(std::uint32_t offset) {
+    if (offset > remaining()) [[unlikely]]
+      return fail(QueueError::kSplitOutOfBounds);
+    Writer tail = *this;
+    tail.cursor_.skip(offset);
+    cursor_.truncate(offset);
+    return tail;
+  }
+  /// Lists where the next `bytes` bytes go, for readv(2) and io_uring. Whoever lets something
+  /// write there calls commit() afterwards. Returns how many entries of `out` were filled.
+  [[nodiscard]] std::size_t unsafe_iovec(std::span<vm_memory::IoVec> out,
+                                         std::uint32_t bytes = ~std::uint32_t{0}) const {
+    return cursor_.list(out, bytes);
+  }
+  /// Goes on by `bytes` bytes that were written through unsafe_iovec(), and marks them.
+  /// Errors: kEndOfChain.
+  Result<void, QueueError> commit(std::uint32_t bytes);
+
+ private:
+  void copy(std::span<const std::byte> from) {
+    if (from.empty()) return;
+    if (std::byte* const at = cursor_.take_whole(static_cast<std::uint32_t>(from.size())))
+        [[likely]] {
+      vm_memory::detail::copy_in(at, from.data(), from.size());
+      return ram_->mark(at, from.size());
+    }
+    cursor_ = copy_slowly(cursor_, *ram_, from);
+  }
+  static detail::Cursor copy_slowly(detail::Cursor cursor, const detail::Ram& ram,
+                                    std::span<const std::byte> from);
+
+  detail::Cursor cursor_;
+  const detail::Ram* ram_ = nullptr;
+};
+
+}  // namespace vmm::virtio_queue

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/virtio_queue/queue_config.h"
+
+#include <array>
+#include <catch2/catch.hpp>
+
+#include "rig.h"
+
+namespace vmm::virtio_queue {
+namespace {
+
+TEST_CASE("the maximum size is a power of two up to 32768", "[config]") {
+  constexpr std::array<std::uint16_t, 4> kGood{1, 2, 256, 32768};
+  constexpr std::array<std::uint16_t, 6> kBad{0, 3, 15, 257, 32769, 65535};
+  for (const std::uint16_t size : kGood) CHECK(QueueConfig::create(size));
+  for (const std::uint16_t size : kBad) {
+    CHECK(QueueConfig::create(size).error() == QueueError::kBadSize);
+  }
+}
+
+TEST_CASE("a bad size is refused and the old one kept", "[config][hostile]") {
+  QueueConfig config = *QueueConfig::create(16);
+  CHECK(config.set_size(8));
+  for (const std::uint32_t size : {0u, 3u, 5u, 32u, 0x10008u, 0xffffffffu}) {
+    CHECK(config.set_size(size).error() == QueueError::kBadSize);
+    CHECK(config.size() == 8);
+  }
+  config.set_features(kFeaturePacked);
+  CHECK(config.set_size(5));  // 2.8.10.1: any size
+  CHECK_FALSE(config.set_size(0));
+  CHECK_FALSE(config.set_size(17));
+}
+
+TEST_CASE("misaligned addresses are refused and the old ones kept", "[config][hostile]") {
+  QueueConfig config = *QueueConfig::create(16);
+  REQUIRE(config.set_descriptors(GuestAddress(0x2000)));
+  REQUIRE(config.set_driver(GuestAddress(0x3000)));
+  REQUIRE(config.set_device(GuestAddress(0x4000)));
+  const RingAddresses before = config.rings();
+  for (const std::uint64_t off : {1, 2, 4, 8, 15}) {
+    CHECK(config.set_descriptors(GuestAddress(0x2000 + off)).error() == QueueError::kMisaligned);
+  }
+  CHECK(config.set_driver(GuestAddress(0x3001)).error() == QueueError::kMisaligned);
+  for (const std::uint64_t off : {1, 2, 3}) {
+    CHECK(config.set_device(GuestAddress(0x4000 + off)).error() == QueueError::kMisaligned);
+  }
+  CHECK(config.rings() == before);
+  CHECK(config.set_driver(GuestAddress(0x3002)));
+  config.set_features(kFeaturePacked);
+  CHECK_FALSE(config.set_driver(GuestAddress(0x3002)));
+}
+
+TEST_CASE("addresses are set in halves", "[config]") {
+  using Half = QueueConfig::Half;
+  QueueConfig config = *QueueConfig::create(16);
+  CHECK(config.set_descriptors(Half::kLow, 0x12345670));
+  CHECK(config.set_descriptors(Half::kHigh, 0x9abcdef0));
+  CHECK(config.rings().descriptors == GuestAddress(0x9abcdef012345670));
+  CHECK_FALSE(config.set_descriptors(Half::kLow, 0x1));
+  CHECK(config.rings().descriptors == GuestAddress(0x9abcdef012345670));
+  CHECK(config.set_driver(Half::kLow, 0x2));
+  CHECK(config.set_driver(Half::kHigh, 0x1));
+  CHECK(config.rings().driver == GuestAddress(0x1'0000'0002));
+  CHECK(config.set_device(Half::kHigh, 0x1));
+  CHECK(config.set_device(Half::kLow, 0x4));
+  CHECK(config.rings().device == GuestAddress(0x1'0000'0004));
+}
+
+TEST_CASE("a queue is valid when it is ready and its rings are in RAM", "[config][hostile]") {
+  struct Case {
+    const char* name;
+    std::uint64_t descriptors, driver, device;
+    bool ready;
+    std::optional<QueueError> error;
+  };
+  const std::uint64_t end = kRam + kRamBytes;
+  const auto c = GENERATE_COPY(values<Case>({
+      {"all in RAM", kTable, kDriverArea, kDeviceArea, true, {}},
+      {"not ready", kTable, kDriverArea, kDeviceArea, false, QueueError::kNotReady},
+      {"ready without addresses", 0, 0, 0, true, QueueError::kRingNotMapped},
+      {"table ends with RAM", end - 128, kDriverArea, kDeviceArea, true, {}},
+      {"table passes the end", end - 112, kDriverArea, kDeviceArea, true,
+       QueueError::kRingNotMapped},
+      {"available ring ends with RAM", kTable, end - 22, kDeviceArea, true, {}},
+      {"available ring passes the end", kTable, end - 20, kDeviceArea, true,
+       QueueError::kRingNotMapped},
+      {"used ring as near to the end as can be", kTable, kDriverArea, end - 72, true, {}},
+      {"used ring passes the end", kTable, kDriverArea, end - 68, true, QueueError::kRingNotMapped},
+      {"table at the end of all", ~std::uint64_t{15}, kDriverArea, kDeviceArea, true,
+       QueueError::kRingNotMapped},
+  }));
+  CAPTURE(c.name);
+  const GuestMemory memory = make_memory();
+  QueueConfig config = *QueueConfig::create(8);
+  REQUIRE(config.set_descriptors(GuestAddress(c.descriptors)));
+  REQUIRE(config.set_driver(GuestAddress(c.driver)));
+  REQUIRE(config.set_device(GuestAddress(c.device)));
+  config.set_ready(c.ready);
+  const auto valid = config.validate(memory.view());
+  const auto queue = config.activate(memory);
+  CHECK(valid.has_value() == !c.error);
+  CHECK(queue.has_value() == !c.error);
+  if (c.error && !valid) CHECK(valid.error() == *c.error);
+  if (c.error && !queue) CHECK(queue.error() == *c.error);
+}
+
+TEST_CASE("a size that fits packed rings only does not activate a split one", "[config][hostile]") {
+  const GuestMemory memory = make_memory();
+  QueueConfig config = config_of({.size = 5, .packed = true});
+  config.set_features(0);
+  CHECK(config.activate(memory).error() == QueueError::kBadSize);
+}
+
+TEST_CASE("reset forgets all but the maximum size", "[config]") {
+  QueueConfig config = config_of({.size = 8});
+  config.reset();
+  CHECK_FALSE(config.ready());
+  CHECK(config.size() == kMaxQueueSize);
+  CHECK(config.rings() == RingAddresses{});
+  const GuestMemory memory = make_memory();
+  CHECK(config.activate(memory).error() == QueueError::kNotReady);
+  config.set_ready(true);
+  CHECK(config.activate(memory).error() == QueueError::kRingNotMapped);
+}
+
+TEST_CASE("a saved configuration comes back, and others are refused", "[config][hostile]") {
+  const QueueConfig config = config_of({.size = 8, .event_idx = true});
+  const auto back = QueueConfig::restore(config.state());
+  REQUIRE(back);
+  CHECK(back->state() == config.state());
+  const auto refused = [&](auto change) {
+    QueueConfigState state = config.state();
+    change(state);
+    const auto result = QueueConfig::restore(state);
+    return !result && result.error() == QueueError::kBadState;
+  };
+  CHECK(refused([](auto& state) { state.max_size = 0; }));
+  CHECK(refused([](auto& state) { state.max_size = 15; }));
+  CHECK(refused([](auto& state) { state.max_size = 4; }));
+  CHECK(refused([](auto& state) { state.size = 0; }));
+  CHECK(refused([](auto& state) { state.size = 7; }));
+  CHECK(refused([](auto& state) { state.rings.descriptors = GuestAddress(8); }));
+  CHECK(refused([](auto& state) { state.rings.driver = GuestAddress(1); }));
+  CHECK(refused([](auto& state) { state.rings.device = GuestAddress(2); }));
+}
+
+TEST_CASE("a saved position is checked against the ring", "[config][hostile]") {
+  const GuestMemory memory = make_memory();
+  const auto split = [&](std::uint16_t avail, std::uint16_t used) {
+    return config_of({.size = 8}).activate(memory, {avail, used}).has_value();
+  };
+  CHECK(split(0, 0));
+  CHECK(split(8, 0));
+  CHECK(split(3, 65533));
+  CHECK_FALSE(split(9, 0));
+  CHECK_FALSE(split(0, 1));
+  const auto packed = [&](RingPosition avail, RingPosition used) {
+    return config_of({.size = 5, .packed = true})
+        .activate(memory, {avail.bits(), used.bits()})
+        .has_value();
+  };
+  CHECK(packed({4, true}, {0, true}));
+  CHECK(packed({0, false}, {0, true}));  // all in flight
+  CHECK(packed({1, false}, {4, true}));
+  CHECK_FALSE(packed({5, true}, {0, true}));
+  CHECK_FALSE(packed({0, true}, {5, true}));
+  CHECK_FALSE(packed({1, true}, {2, true}));
+  CHECK_FALSE(packed({2, false}, {1, true}));
+}
+
+TEST_CASE("every error has a text", "[config]") {
+  for (int code = 0; code <= static_cast<int>(QueueError::kSplitOutOfBounds); ++code) {
+    const Error error = make_error(static_cast<QueueError>(code));
+    CHECK(error.domain().message(code) != "unknown queue error");
+  }
+}
+
+}  // namespace
+}  // namespace vmm::virtio_queue
