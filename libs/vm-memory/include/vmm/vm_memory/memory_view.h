@@ -134,8 +134,8 @@ class MemoryView {
     return {};
   }
   /// Copies all of `from` to guest memory. Errors: as read(); then nothing is written.
-  [[gnu::always_inline]] Result<void, MemoryError> write_bytes(GuestAddress address,
-                                        std::span<const std::byte> from) const {
+  [[gnu::always_inline]] Result<void, MemoryError> write_bytes(
+      GuestAddress address, std::span<const std::byte> from) const {
     const At found = at(address, from.size());
     if (found.host == nullptr) [[unlikely]]
       return write_slowly(found.place, from);
