@@ -37,11 +37,11 @@ TEST_CASE("misaligned addresses are refused and the old ones kept", "[config][ho
   REQUIRE(config.set_driver(GuestAddress(0x3000)));
   REQUIRE(config.set_device(GuestAddress(0x4000)));
   const RingAddresses before = config.rings();
-  for (const std::uint64_t off : {1, 2, 4, 8, 15}) {
+  for (const std::uint64_t off : {1ull, 2ull, 4ull, 8ull, 15ull}) {
     CHECK(config.set_descriptors(GuestAddress(0x2000 + off)).error() == QueueError::kMisaligned);
   }
   CHECK(config.set_driver(GuestAddress(0x3001)).error() == QueueError::kMisaligned);
-  for (const std::uint64_t off : {1, 2, 3}) {
+  for (const std::uint64_t off : {1ull, 2ull, 3ull}) {
     CHECK(config.set_device(GuestAddress(0x4000 + off)).error() == QueueError::kMisaligned);
   }
   CHECK(config.rings() == before);
