@@ -37,6 +37,9 @@ Outcome<std::vector<std::byte>> read_input(const std::string& option, const std:
 }  // namespace
 
 Outcome<GuestImage> load_image(const VmConfig& config) {
+  if (config.debug_console.mode != ConsoleConfig::Mode::kOff) {
+    return fail(usage("--debug-console: aarch64 has no I/O ports"));
+  }
   VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
   std::vector<GuestRange> ranges;
   for (const AddressRange& range : ram) ranges.push_back({range.base, range.end()});

@@ -163,6 +163,10 @@ Outcome<std::unique_ptr<Machine>> create_machine(const VmConfig& config, const H
   namespace arm = arch::aarch64;
   VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
   VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(ram));
+  if (arm::ipa_bits(window.end()) > config.cpus.max_phys_bits) {
+    return fail(runtime("--cpus: max_phys_bits: the memory map needs " +
+                        std::to_string(arm::ipa_bits(window.end()))));
+  }
   VMM_STEP("--memory: size", kvm_ioctls::Vm vm, arm::kvm::create_vm(host.system, window.end()));
   auto machine = std::make_unique<aarch64::Board>(config, host, std::move(image), std::move(vm));
   VMM_TRY_DO(machine->assemble());

@@ -41,6 +41,12 @@ refused 'a command line beyond the limit' 1 'cmdline' "$@" \
 refused 'no memory' '1|2' 'memory' "$@" --memory size=0
 refused 'no CPUs' '1|2' 'cpus' "$@" --cpus boot=0
 refused 'too many CPUs' '1|2' 'cpus' "$@" --cpus boot=100000
+if [ "$arch" = aarch64 ]; then
+  refused 'a debug console, which needs a port' 2 'debug-console' "$@" --debug-console tty
+  refused 'too few bits of physical address' 1 'max_phys_bits' "$@" --cpus max_phys_bits=32
+else
+  refused 'a device tree, which x86_64 has not' 2 'dtb' "$@" --dtb text
+fi
 refused 'no kernel at all' 2 '' --cpus boot=1
 refused 'an unknown key' '1|2' 'colour' "$@" --cpus boot=1,colour=red
 refused 'an unknown option' 2 'frobnicate' "$@" --frobnicate
