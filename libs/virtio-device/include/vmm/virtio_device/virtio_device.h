@@ -25,6 +25,25 @@ struct Activation {
   [[nodiscard]] bool has(std::uint64_t feature) const { return (features & feature) != 0; }
 };
 
+/// A range of memory that a device shares with its driver: virtio 1.3, 2.10.
+struct SharedMemoryRegion {
+  std::uint8_t id = 0;
+  std::uint64_t bytes = 0;  ///< a power of two, of 4096 at least
+};
+
+/// What a VirtioDevice with a shared memory region implements besides. Threads: as VirtioDevice.
+class SharedMemoryOwner {
+ public:
+  /// At most one for each transport that has one window. Constant.
+  [[nodiscard]] virtual SharedMemoryRegion shared_memory() const = 0;
+  /// Where the guest sees the region from now on; nullptr address: nowhere. The device maps it
+  /// there, or moves it.
+  virtual Result<void> place_shared_memory(const GuestAddress* address) = 0;
+
+ protected:
+  ~SharedMemoryOwner() = default;
+};
+
 /// A device, independent of transport, threads and hypervisor: virtio 1.3, sections 2 and 5.
 ///
 ///   idle -> activate() -> active -> (workers are destroyed) -> reset() -> idle -> ...
@@ -58,27 +77,11 @@ class VirtioDevice {
   /// Forgets the driver: after the workers were destroyed, also when activate() had failed.
   virtual void reset() = 0;
 
+  /// The device's shared memory; nullptr when it has none.
+  [[nodiscard]] virtual SharedMemoryOwner* shared_memory_owner() { return nullptr; }
+
  protected:
   VirtioDevice() = default;
-};
-
-/// A range of memory that a device shares with its driver: virtio 1.3, 2.10.
-struct SharedMemoryRegion {
-  std::uint8_t id = 0;
-  std::uint64_t bytes = 0;  ///< a power of two, of 4096 at least
-};
-
-/// What a VirtioDevice with a shared memory region implements besides.
-class SharedMemoryOwner {
- public:
-  /// At most one for each transport that has one window. Constant.
-  [[nodiscard]] virtual SharedMemoryRegion shared_memory() const = 0;
-  /// Where the guest sees the region from now on; nullptr address: nowhere. The device maps it
-  /// there, or moves it.
-  virtual Result<void> place_shared_memory(const GuestAddress* address) = 0;
-
- protected:
-  ~SharedMemoryOwner() = default;
 };
 
 }  // namespace vmm::virtio_device
