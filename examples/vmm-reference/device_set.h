@@ -31,14 +31,22 @@ struct DeviceSlot {
 class DeviceSet {
  public:
   /// Opens everything that they need of the host.
-  static Outcome<DeviceSet> create(const VmConfig& config, const DeviceHost& host);
+  static Outcome<DeviceSet> create(const VmConfig& config);
 
   /// In the order in which they get their places.
   [[nodiscard]] const std::vector<DeviceSlot>& slots() const { return slots_; }
 
  private:
-  friend class DeviceBuilder;
+  Outcome<void> add_rng(const RngConfig& config);
+  /// Adds a device and makes its threads, one for each of `queue_cpus`: the host CPUs it may use.
+  Outcome<void> add(std::string id, const DeviceConfig& config,
+                    std::shared_ptr<virtio_device::VirtioDevice> device,
+                    const std::vector<std::vector<std::uint64_t>>& queue_cpus = {{}});
+  /// The id that was asked for, or the next one of this kind: _disk0, _net1, ...
+  [[nodiscard]] std::string id_or(const DeviceConfig& config, const char* kind);
+
   std::vector<DeviceSlot> slots_;
+  unsigned next_id_ = 0;
 };
 
 }  // namespace vmm::reference
