@@ -37,6 +37,7 @@ class DeviceSet {
   [[nodiscard]] const std::vector<DeviceSlot>& slots() const { return slots_; }
 
  private:
+  Outcome<void> add_net(const NetConfig& config);
   Outcome<void> add_rng(const RngConfig& config);
   /// Adds a device and makes its threads, one for each of `queue_cpus`: the host CPUs it may use.
   Outcome<void> add(std::string id, const DeviceConfig& config,

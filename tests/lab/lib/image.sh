@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154  # kit, arch and lab_dir come from common.sh
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
-# What L1 loads; KVM is built into the kernel for aarch64.
-l1_modules() { if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
+# What L1 can load; KVM is built into the kernel for aarch64.
+l1_modules() { echo tun; if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
 
 # key_of FILE...: names a cached image after what goes into it.
 key_of() { cat "$kit/linux/release" "$@" | sha256sum | cut -c 1-16; }
