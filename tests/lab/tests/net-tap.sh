@@ -26,7 +26,7 @@ network() {
   shift
   httpd -f -p 80 -h www &
   server=$!
-  nc -l -p 99 >back &
+  sleep 100 | nc -l -p 99 >back & # it ends with its input
   sink=$!
   guest_with_script "modules=${driver:-virtio_mmio},virtio_net" "$@"
   boots "$what: boots"
