@@ -2,8 +2,10 @@
 #include "console.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "vmm/sys_util/pseudo_terminal.h"
@@ -111,6 +113,23 @@ std::size_t Console::write(std::span<const std::byte> bytes) {
       // makes it wait. The device counts the rest as lost.
       break;
     }
+  }
+  return done;
+}
+
+// Terminals and pipes are writable from some room on (a pipe from 4096 bytes, a terminal from 256):
+// so much does not make us wait.
+std::size_t Console::write_ready(std::span<const std::byte> bytes) {
+  constexpr std::size_t kRoom = 256;
+  if (mode_ != ConsoleConfig::Mode::kTty) return write(bytes);
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    pollfd ready{.fd = output_.get(), .events = POLLOUT, .revents = 0};
+    if (::poll(&ready, 1, 0) <= 0) break;
+    const std::size_t part = std::min(kRoom, bytes.size() - done);
+    const std::size_t written = write(bytes.subspan(done, part));
+    done += written;
+    if (written != part) return bytes.size();  // the reader is gone: there is nobody to wait for
   }
   return done;
 }

@@ -38,6 +38,14 @@ class Console final : public vm_superio::ByteSink {
   /// or file; a pty that nobody reads keeps a bounded backlog instead.
   std::size_t write(std::span<const std::byte> bytes) override;
 
+  /// The same without waiting: takes as many bytes as there is room for.
+  std::size_t write_ready(std::span<const std::byte> bytes);
+  /// What gets writable when there is room for write_ready(); -1 when what it does not take is
+  /// lost.
+  [[nodiscard]] int room_fd() const {
+    return mode_ == ConsoleConfig::Mode::kTty ? output_.get() : -1;
+  }
+
   /// Where input comes from; -1 when there is none.
   [[nodiscard]] int input_fd() const { return input_; }
   /// Reads what is there, at most bytes.size(). 0: nothing now, or never again (see at_end()).

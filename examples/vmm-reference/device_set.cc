@@ -22,8 +22,42 @@ std::uint64_t DeviceSlot::queue_features() const {
   return features;
 }
 
-Outcome<DeviceSet> DeviceSet::create(const VmConfig& config) {
+namespace {
+
+// Options that are understood, of devices that are not there yet.
+Outcome<void> refuse_what_is_missing(const VmConfig& config) {
+  const auto refuse = [](bool given, const char* option) -> Outcome<void> {
+    if (!given) return {};
+    return fail(usage(std::string(option) + ": not offered yet"));
+  };
+  VMM_TRY_DO(refuse(!config.disks.empty(), "--disk"));
+  VMM_TRY_DO(refuse(!config.pmems.empty(), "--pmem"));
+  VMM_TRY_DO(refuse(config.vsock.has_value(), "--vsock"));
+  VMM_TRY_DO(refuse(config.balloon.has_value(), "--balloon"));
+  VMM_TRY_DO(refuse(config.watchdog, "--watchdog"));
+  VMM_TRY_DO(refuse(config.rtc.has_value(), "--rtc"));
+  return refuse(!config.rate_limit_groups.empty(), "--rate-limit-group");
+}
+
+/// The virtio console's way to the host's.
+class HostConsole final : public virtio_console::ConsoleOutput {
+ public:
+  explicit HostConsole(Console& console) : console_(console) {}
+  std::size_t write(std::span<const std::byte> bytes) override {
+    return console_.write_ready(bytes);
+  }
+  [[nodiscard]] int room_fd() const override { return console_.room_fd(); }
+
+ private:
+  Console& console_;
+};
+
+}  // namespace
+
+Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console) {
   DeviceSet set;
+  VMM_TRY_DO(refuse_what_is_missing(config));
+  if (console.present()) VMM_TRY_DO(set.add_console(config.console_device, console));
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
   return set;
@@ -46,6 +80,14 @@ Outcome<void> DeviceSet::add(std::string id, const DeviceConfig& config,
 std::string DeviceSet::id_or(const DeviceConfig& config, const char* kind) {
   if (!config.id.empty()) return config.id;
   return std::string("_") + kind + std::to_string(next_id_++);
+}
+
+Outcome<void> DeviceSet::add_console(const DeviceConfig& config, Console& console) {
+  console_output_ = std::make_unique<HostConsole>(console);
+  VMM_STEP("--console", console_,
+           virtio_console::Console::create(
+               {.output = console_output_.get(), .capacity = 4096, .size = {}}));
+  return add("__console", config, console_);
 }
 
 namespace {

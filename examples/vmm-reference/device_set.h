@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "config.h"
+#include "console.h"
 #include "failure.h"
 #include "io_thread.h"
+#include "vmm/virtio_console/console.h"
 #include "vmm/virtio_device/virtio_device.h"
 #include "vmm/virtio_device/worker.h"
 
@@ -31,12 +33,15 @@ struct DeviceSlot {
 class DeviceSet {
  public:
   /// Opens everything that they need of the host.
-  static Outcome<DeviceSet> create(const VmConfig& config);
+  static Outcome<DeviceSet> create(const VmConfig& config, Console& console);
 
+  /// The virtio console; nullptr when there is none.
+  [[nodiscard]] virtio_console::Console* console() const { return console_.get(); }
   /// In the order in which they get their places.
   [[nodiscard]] const std::vector<DeviceSlot>& slots() const { return slots_; }
 
  private:
+  Outcome<void> add_console(const DeviceConfig& config, Console& console);
   Outcome<void> add_net(const NetConfig& config);
   Outcome<void> add_rng(const RngConfig& config);
   /// Adds a device and makes its threads, one for each of `queue_cpus`: the host CPUs it may use.
@@ -46,6 +51,8 @@ class DeviceSet {
   /// The id that was asked for, or the next one of this kind: _disk0, _net1, ...
   [[nodiscard]] std::string id_or(const DeviceConfig& config, const char* kind);
 
+  std::unique_ptr<virtio_console::ConsoleOutput> console_output_;
+  std::shared_ptr<virtio_console::Console> console_;
   std::vector<DeviceSlot> slots_;
   unsigned next_id_ = 0;
 };

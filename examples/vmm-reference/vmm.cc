@@ -7,10 +7,12 @@
 #include <array>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include "console.h"
 #include "device_set.h"
 #include "machine.h"
+#include "serial_input.h"
 #include "vcpu_thread.h"
 #include "vm_events.h"
 #include "vmm/event_manager/event_loop.h"
@@ -60,6 +62,7 @@ class Vmm {
 
  private:
   Outcome<void> open_everything();
+  Outcome<void> feed_console();
   Outcome<VmEnd> run_machine(GuestImage image);
   void take_signal();
 
@@ -70,8 +73,11 @@ class Vmm {
   std::optional<EventLoop> loop_;
   std::unique_ptr<Console> serial_;
   std::unique_ptr<Console> debug_console_;
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<SerialInput> console_input_;
   event_manager::Registration serial_output_;
   event_manager::Registration debug_output_;
+  event_manager::Registration console_output_;
   std::optional<DeviceSet> devices_;
   std::unique_ptr<Machine> machine_;
 };
@@ -85,14 +91,18 @@ Outcome<void> Vmm::open_everything() {
   VMM_STEP("event loop", loop_, EventLoop::create());
   VMM_TRY(debug_console_, Console::open("--debug-console", config_.debug_console));
   VMM_TRY(serial_, Console::open("--serial", config_.serial));
-  for (const Console* console : {debug_console_.get(), serial_.get()}) {
+  VMM_TRY(console_, Console::open("--console", config_.console));
+  for (const auto& [option, console] :
+       {std::pair("--debug-console", debug_console_.get()), std::pair("--serial", serial_.get()),
+        std::pair("--console", console_.get())}) {
     if (console->pty_path().empty()) continue;
-    std::fprintf(stderr, "%s: %s\n", console == serial_.get() ? "--serial" : "--debug-console",
-                 console->pty_path().c_str());
+    std::fprintf(stderr, "%s: %s\n", option, console->pty_path().c_str());
   }
   VMM_TRY(serial_output_, serial_->watch_output(*loop_));
   VMM_TRY(debug_output_, debug_console_->watch_output(*loop_));
-  return restore_terminal_on_crash(*serial_);
+  VMM_TRY(console_output_, console_->watch_output(*loop_));
+  const bool serial_has_it = config_.serial.mode == ConsoleConfig::Mode::kTty;
+  return restore_terminal_on_crash(serial_has_it ? *serial_ : *console_);
 }
 
 // The images come first, then the consoles, then KVM: each mistake is told on every host, and a
@@ -100,7 +110,8 @@ Outcome<void> Vmm::open_everything() {
 Outcome<void> Vmm::run() {
   VMM_TRY(GuestImage image, load_image(config_));
   VMM_TRY_DO(open_everything());
-  VMM_TRY(devices_, DeviceSet::create(config_));
+  VMM_TRY(devices_, DeviceSet::create(config_, *console_));
+  if (devices_->console() != nullptr) VMM_TRY_DO(feed_console());
   VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   for (;;) {
     VMM_TRY(const VmEnd end, run_machine(std::move(image)));
@@ -110,6 +121,15 @@ Outcome<void> Vmm::run() {
     events_->clear();
     VMM_TRY(image, load_image(config_));
   }
+}
+
+// What the user types reaches the virtio console; it lives as long as we do.
+Outcome<void> Vmm::feed_console() {
+  virtio_console::Console& device = *devices_->console();
+  console_input_ = std::make_unique<SerialInput>(*console_, *loop_,
+                                                 [this] { events_->report(VmEnd::kStopped); });
+  device.set_on_space([input = console_input_.get()] { input->input_space(); });
+  return console_input_->start(device);
 }
 
 Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
@@ -129,6 +149,7 @@ Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
                       [this](event_manager::EventSet) { take_signal(); }));
   serial_->begin();
   debug_console_->begin();
+  console_->begin();
   machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
   return events_->end();

@@ -34,7 +34,7 @@ check() {
 # start [ARGUMENT...]: the VMM in the background with a guest; its serial port goes to $log.
 start() {
   : >"$log"
-  vmm-reference "$@" --serial tty --console off </dev/null >"$log" 2>vmm.err &
+  vmm-reference "$@" --serial tty </dev/null >"$log" 2>vmm.err &
   vmm_pid=$!
 }
 

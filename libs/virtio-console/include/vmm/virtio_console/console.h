@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "vmm/base/mutex.h"
+#include "vmm/base/result.h"
+#include "vmm/virtio_device/virtio_device.h"
+
+namespace vmm::virtio_console {
+
+/// Where a console's output goes. Outlives the device.
+///
+/// Threads: called by the device's worker; write_emergency() by a vCPU thread.
+class ConsoleOutput {
+ public:
+  virtual ~ConsoleOutput() = default;
+  ConsoleOutput(const ConsoleOutput&) = delete;
+  ConsoleOutput& operator=(const ConsoleOutput&) = delete;
+
+  /// Takes as many bytes as there is room for, without waiting, and returns how many.
+  virtual std::size_t write(std::span<const std::byte> bytes) = 0;
+  /// What gets writable when there is room again; -1 when there always is.
+  [[nodiscard]] virtual int room_fd() const = 0;
+
+ protected:
+  ConsoleOutput() = default;
+};
+
+/// Feature bits: virtio 1.3, 5.3.3.
+inline constexpr std::uint64_t kFeatureSize = 1u << 0;
+inline constexpr std::uint64_t kFeatureEmergencyWrite = 1u << 2;
+
+/// Columns and rows of the terminal.
+struct TerminalSize {
+  std::uint16_t columns = 0;
+  std::uint16_t rows = 0;
+
+  friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
+};
+
+/// The console device with one port: virtio 1.3, 5.3.
+///
+/// Output goes from the driver's buffers to the ConsoleOutput; when that is full, the driver waits.
+/// Input is kept up to a capacity, in order, until the driver has buffers.
+///
+/// Threads: as VirtioDevice; space(), enqueue(), resize() from any thread.
+class Console final : public virtio_device::VirtioDevice {
+ public:
+  static constexpr std::uint16_t kQueueSize = 256;
+  static constexpr std::size_t kMaxCapacity = 16384;
+
+  struct Options {
+    ConsoleOutput* output = nullptr;  ///< required; borrowed
+    std::size_t capacity = 4096;      ///< bytes of input that wait for the driver
+    TerminalSize size{};              ///< 0: not known, as for a file
+  };
+
+  /// Errors: EINVAL without an output or for a capacity outside of [1, kMaxCapacity]; those of
+  /// eventfd(2).
+  static Result<std::shared_ptr<Console>> create(const Options& options);
+  ~Console() override;
+
+  /// How many bytes enqueue() takes now. After an answer of 0, `on_space` is called once there is
+  /// room again, by the worker: it must not block.
+  [[nodiscard]] std::size_t space();
+  void set_on_space(std::function<void()> on_space);
+  /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
+  bool enqueue(std::span<const std::byte> bytes);
+  void resize(const TerminalSize& size);
+
+  [[nodiscard]] virtio_device::DeviceType type() const override {
+    return virtio_device::DeviceType::kConsole;
+  }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kQueueSizes; }
+  [[nodiscard]] std::uint64_t features() const override {
+    return kFeatureSize | kFeatureEmergencyWrite;
+  }
+  [[nodiscard]] std::size_t config_bytes() const override;
+  void read_config(std::span<std::byte> config) override;
+  void write_config(std::uint64_t offset, std::span<const std::byte> data) override;
+  Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
+  void reset() override;
+
+ private:
+  class Input;
+  static constexpr std::array<std::uint16_t, 2> kQueueSizes{kQueueSize, kQueueSize};
+
+  Console(const Options& options, std::shared_ptr<Input> input);
+
+  ConsoleOutput& output_;
+  std::shared_ptr<Input> input_;
+  Mutex mutex_;
+  TerminalSize size_ VMM_GUARDED_BY(mutex_);
+  std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
+
+  friend class ConsoleWorker;
+};
+
+}  // namespace vmm::virtio_console

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "console_worker.h"
+
+#include <array>
+#include <utility>
+
+namespace vmm::virtio_console {
+namespace {
+
+constexpr std::uint16_t kReceiveQueue = 0;
+constexpr std::uint16_t kTransmitQueue = 1;
+
+}  // namespace
+
+ConsoleWorker::ConsoleWorker(ConsoleOutput& output, std::shared_ptr<Console::Input> input,
+                             virtio_device::Activation activation)
+    : output_(output), input_(std::move(input)) {
+  for (virtio_device::ActiveQueue& queue : activation.queues) {
+    auto& runner = queue.index == kReceiveQueue ? receive_ : transmit_;
+    if (queue.index <= kTransmitQueue) runner.emplace(std::move(queue), activation.interrupt);
+  }
+}
+
+Result<void> ConsoleWorker::start(event_manager::EventLoop& loop) {
+  loop_ = &loop;
+  if (receive_) {
+    VMM_TRY(input_watch_,
+            loop.add(input_->wake_fd(), event_manager::kReadable | sys_util::kOnChange,
+                     [this](event_manager::EventSet) { receive(); }));
+    VMM_TRY_DO(receive_->start(loop, [this] { receive(); }));
+  }
+  if (transmit_) VMM_TRY_DO(transmit_->start(loop, [this] { transmit(); }));
+  return {};
+}
+
+// As many buffers as there are bytes for. A buffer of another kind than 5.3.6.1 asks for comes back
+// empty.
+void ConsoleWorker::receive() {
+  if (!receive_->queue().refresh()) return (void)receive_->pop(receive_chain_);
+  for (std::uint32_t left = virtio_device::QueueRunner::kBudget; left != 0; --left) {
+    if (input_->empty()) break;
+    if (!receive_->pop(receive_chain_)) {
+      if (receive_->broken() || !receive_->queue().enable_notifications()) break;
+      continue;
+    }
+    std::uint32_t written = 0;
+    if (receive_chain_.readable_bytes() == 0) {
+      input_->drain([&](std::span<const std::byte> bytes) {
+        written = static_cast<std::uint32_t>(receive_chain_.writer().write(bytes));
+        return written;
+      });
+    }
+    receive_->complete(receive_chain_.head(), written);
+    if (left == 1) receive_->kick_again();
+  }
+  if (!receive_->broken()) receive_->flush();
+}
+
+void ConsoleWorker::transmit() {
+  if (rest_) return;  // until there is room
+  if (!transmit_->queue().refresh()) return (void)transmit_->pop(chain_);
+  transmit_->queue().disable_notifications();
+  std::uint32_t left = virtio_device::QueueRunner::kBudget;
+  for (; left != 0; --left) {
+    if (!transmit_->pop(chain_)) {
+      if (transmit_->broken() || !transmit_->queue().enable_notifications()) break;
+      continue;
+    }
+    if (chain_.writable_bytes() == 0) rest_ = chain_.reader();
+    if (!write_chain()) {
+      stop_for_room();
+      break;
+    }
+    transmit_->complete(chain_.head(), 0);
+  }
+  if (transmit_->broken()) return;
+  transmit_->flush();
+  if (left == 0) transmit_->kick_again();
+}
+
+bool ConsoleWorker::write_chain() {
+  if (!rest_) return true;
+  std::array<std::byte, 1024> bytes;
+  while (rest_->remaining() != 0) {
+    virtio_queue::Reader ahead = *rest_;
+    const std::size_t read = ahead.read(bytes);
+    const std::size_t written = output_.write(std::span(bytes).first(read));
+    (void)rest_->skip(static_cast<std::uint32_t>(written));
+    if (written == read) continue;
+    if (output_.room_fd() >= 0) return false;
+    break;  // there will never be room: the rest is lost
+  }
+  rest_.reset();
+  return true;
+}
+
+void ConsoleWorker::stop_for_room() {
+  auto watch = loop_->add(output_.room_fd(), event_manager::kWritable | sys_util::kOneShot,
+                          [this](event_manager::EventSet) {
+                            room_watch_.reset();
+                            if (!write_chain()) return stop_for_room();
+                            transmit_->complete(chain_.head(), 0);
+                            transmit_->flush();
+                            transmit();
+                          });
+  if (watch) {
+    room_watch_ = std::move(*watch);
+    return;
+  }
+  rest_.reset();  // it cannot be waited for: the rest is lost
+  transmit_->complete(chain_.head(), 0);
+  transmit_->flush();
+  transmit_->kick_again();
+}
+
+}  // namespace vmm::virtio_console
