@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "dsdt.h"
 
-#include <array>
-#include <string_view>
-
+#include "indexed_name.h"
 #include "vmm/acpi_tables/aml_terms.h"
 #include "vmm/acpi_tables/resources.h"
 
@@ -11,16 +9,6 @@ namespace vmm::arch::x86_64 {
 namespace {
 
 using namespace acpi_tables;  // NOLINT(google-build-using-namespace): the words of AML
-
-/// "V" and three hexadecimal digits, for example.
-struct IndexedName {
-  std::array<char, 4> text;
-  IndexedName(char letter, std::uint32_t index) {
-    constexpr std::string_view kDigits = "0123456789ABCDEF";
-    text = {letter, kDigits[index >> 8 & 15], kDigits[index >> 4 & 15], kDigits[index & 15]};
-  }
-  [[nodiscard]] std::string_view view() const { return {text.data(), text.size()}; }
-};
 
 void put_serial(Aml& aml) {
   const Block device = aml.device("COM1");

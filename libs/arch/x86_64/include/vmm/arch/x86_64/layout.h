@@ -94,7 +94,9 @@ inline constexpr std::uint16_t kPmTimerPort = 0x608;
 // Interrupts.
 inline constexpr std::uint32_t kSerialIrq = 4;
 inline constexpr std::uint32_t kFirstPciIrq = 5;  ///< eight lines for PCI slots, then the GED
-inline constexpr std::uint32_t kGedIrq = kFirstPciIrq + 8;
+inline constexpr std::uint32_t kPciIrqs = 8;
+inline constexpr std::uint32_t kGedIrq = kFirstPciIrq + kPciIrqs;
+inline constexpr std::uint32_t kFirstFreeIrq = kGedIrq + 1;  ///< virtio-mmio and others
 inline constexpr std::uint32_t kIoApicPins = 24;
 
 /// The ranges of RAM of a guest: one, or two around the hole below 4 GiB.
