@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/pci/bar.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "vmm/base/checked.h"
+
+namespace vmm::pci {
+namespace {
+
+constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
+constexpr std::uint32_t kPorts = 0x1'0000;
+
+/// Whether [at, at + size) lies inside the window.
+bool holds(const std::optional<AddressRange>& window, std::uint64_t at, std::uint64_t size) {
+  if (!window || at < window->base.raw()) return false;
+  return fits(at - window->base.raw(), size, window->size);
+}
+
+Result<std::optional<vm_allocator::AddressAllocator>, PciError> allocator_of(
+    const std::optional<AddressRange>& window) {
+  if (!window) return std::optional<vm_allocator::AddressAllocator>();
+  const auto range = vm_allocator::AddressRange::from_size(window->base.raw(), window->size);
+  if (!range) return fail(PciError::kBadWindow);
+  auto allocator = vm_allocator::AddressAllocator::create(*range);
+  if (!allocator) return fail(PciError::kBadWindow);
+  return std::optional(std::move(*allocator));
+}
+
+bool overlap(const AddressRange& a, const AddressRange& b) {
+  const AddressRange& low = a.base < b.base ? a : b;
+  const AddressRange& high = a.base < b.base ? b : a;
+  return high.base.raw() - low.base.raw() < low.size;
+}
+
+vm_device::PioAddress port(std::uint64_t address) {
+  return vm_device::PioAddress(static_cast<std::uint16_t>(address));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<BarSpace>, PciError> BarSpace::create(Buses buses, const Windows& windows) {
+  const auto& low = windows.memory32;
+  if (low && !fits(low->base.raw(), low->size, k4GiB)) return fail(PciError::kBadWindow);
+  if (low && windows.memory64 && overlap(*low, *windows.memory64)) {
+    return fail(PciError::kBadWindow);
+  }
+  if (windows.ports && !fits(std::uint32_t{windows.ports->base}, windows.ports->size, kPorts)) {
+    return fail(PciError::kBadWindow);
+  }
+  std::shared_ptr<BarSpace> space(new BarSpace(buses, windows));
+  VMM_TRY_DO(space->make_allocators());
+  return space;
+}
+
+Result<void, PciError> BarSpace::make_allocators() {
+  std::optional<AddressRange> ports;
+  if (windows_.ports) {
+    ports = AddressRange{.base = GuestAddress(windows_.ports->base), .size = windows_.ports->size};
+  }
+  const MutexLock lock(mutex_);
+  VMM_TRY(memory32_, allocator_of(windows_.memory32));
+  VMM_TRY(memory64_, allocator_of(windows_.memory64));
+  VMM_TRY(ports_, allocator_of(ports));
+  return {};
+}
+
+BarSpace::Allocator& BarSpace::allocator_for(const Bar& bar) {
+  if (bar.kind == BarKind::kIo) return ports_;
+  return bar.kind == BarKind::kMemory64 && memory64_ ? memory64_ : memory32_;
+}
+
+Result<std::uint64_t, PciError> BarSpace::allocate(const Bar& bar) {
+  const MutexLock lock(mutex_);
+  Allocator& allocator = allocator_for(bar);
+  if (!allocator) return fail(PciError::kNoAddress);
+  const auto range =
+      allocator->allocate_first({.size = bar.size, .alignment = std::max(bar.alignment, bar.size)});
+  if (!range) return fail(PciError::kNoAddress);
+  return range->first;
+}
+
+void BarSpace::free(const Bar& bar, std::uint64_t address) {
+  const MutexLock lock(mutex_);
+  Allocator& allocator = allocator_for(bar);
+  const auto range = vm_allocator::AddressRange::from_size(address, bar.size);
+  if (allocator && range) (void)allocator->free(*range);
+}
+
+bool BarSpace::may_be_at(const Bar& bar, std::uint64_t address) const {
+  switch (bar.kind) {
+    case BarKind::kIo:
+      return buses_.ports != nullptr && windows_.ports && address >= windows_.ports->base &&
+             fits(address - windows_.ports->base, bar.size, windows_.ports->size);
+    case BarKind::kMemory32:
+      return holds(windows_.memory32, address, bar.size);
+    case BarKind::kMemory64:
+      return holds(windows_.memory32, address, bar.size) ||
+             holds(windows_.memory64, address, bar.size);
+  }
+  return false;
+}
+
+bool BarSpace::add(const Bar& bar, std::uint64_t address,
+                   std::shared_ptr<vm_device::BusDevice> device) {
+  if (bar.kind == BarKind::kIo) {
+    return buses_.ports->add(port(address), bar.size, std::move(device)).has_value();
+  }
+  return buses_.mmio.add(GuestAddress(address), bar.size, std::move(device)).has_value();
+}
+
+bool BarSpace::move(const Bar& bar, std::uint64_t from, std::uint64_t to) {
+  if (bar.kind == BarKind::kIo) return buses_.ports->move(port(from), port(to)).has_value();
+  return buses_.mmio.move(GuestAddress(from), GuestAddress(to)).has_value();
+}
+
+void BarSpace::remove(const Bar& bar, std::uint64_t address) {
+  if (bar.kind == BarKind::kIo) {
+    (void)buses_.ports->remove(port(address));
+  } else {
+    (void)buses_.mmio.remove(GuestAddress(address));
+  }
+}
+
+}  // namespace vmm::pci

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/pci/config_access.h"
+
+#include <algorithm>
+#include <array>
+
+#include "vmm/base/checked.h"
+#include "vmm/base/endian.h"
+#include "vmm/pci/registers.h"
+
+namespace vmm::pci {
+namespace {
+
+constexpr std::uint32_t kEnable = 0x8000'0000;
+constexpr std::uint32_t kWritable = 0x80ff'fffc;
+constexpr std::uint32_t kBus = 0x00ff'0000;
+constexpr std::uint64_t kData = 4;          // the port 0xcfc
+constexpr std::uint64_t kResetControl = 1;  // the port 0xcf9
+constexpr std::byte kResetNow{0x04};
+
+std::uint8_t devfn_of(std::uint64_t ecam_offset) {
+  return static_cast<std::uint8_t>(ecam_offset / kConfigBytes);
+}
+
+bool selects_bus_0(std::uint32_t address) {
+  return (address & kEnable) != 0 && (address & kBus) == 0;
+}
+
+/// The register that an access at `port` ports from 0xcfc reaches.
+std::uint16_t register_of(std::uint32_t address, std::uint64_t port) {
+  return static_cast<std::uint16_t>((address & 0xfc) + port);
+}
+
+std::uint8_t devfn_of(std::uint32_t address) { return static_cast<std::uint8_t>(address >> 8); }
+
+}  // namespace
+
+void Ecam::read(std::uint64_t offset, std::span<std::byte> data) {
+  const std::shared_ptr<Segment> segment = segment_.lock();
+  if (segment == nullptr || offset >= Segment::kEcamBytes) {
+    std::ranges::fill(data, std::byte{0xff});
+    return;
+  }
+  segment->read_config(devfn_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes), data);
+}
+
+void Ecam::write(std::uint64_t offset, std::span<const std::byte> data) {
+  const std::shared_ptr<Segment> segment = segment_.lock();
+  if (segment == nullptr || offset >= Segment::kEcamBytes) return;
+  segment->write_config(devfn_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes), data);
+}
+
+std::uint32_t ConfigPorts::address() {
+  const MutexLock lock(mutex_);
+  return address_;
+}
+
+void ConfigPorts::read(std::uint64_t offset, std::span<std::byte> data) {
+  std::ranges::fill(data, std::byte{0xff});
+  const std::uint32_t address = this->address();
+  if (fits(offset, data.size(), kData)) {
+    std::array<std::byte, sizeof(address)> bytes{};
+    store_le(bytes.data(), address);
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), data.size(), data.begin());
+    return;
+  }
+  const std::shared_ptr<Segment> segment = segment_.lock();
+  if (offset < kData || !fits(offset, data.size(), kSize) || segment == nullptr) return;
+  if (!selects_bus_0(address)) return;
+  segment->read_config(devfn_of(address), register_of(address, offset - kData), data);
+}
+
+void ConfigPorts::write(std::uint64_t offset, std::span<const std::byte> data) {
+  if (offset == 0 && data.size() == sizeof(std::uint32_t)) {
+    const MutexLock lock(mutex_);
+    address_ = load_le<std::uint32_t>(data.data()) & kWritable;
+    return;
+  }
+  if (offset == kResetControl && data.size() == 1) {
+    if (reset_ != nullptr && (data[0] & kResetNow) != std::byte{0}) reset_->trigger();
+    return;
+  }
+  const std::shared_ptr<Segment> segment = segment_.lock();
+  if (offset < kData || !fits(offset, data.size(), kSize) || segment == nullptr) return;
+  const std::uint32_t address = this->address();
+  if (!selects_bus_0(address)) return;
+  segment->write_config(devfn_of(address), register_of(address, offset - kData), data);
+}
+
+}  // namespace vmm::pci
