@@ -34,6 +34,12 @@ struct Extent {
   std::uint64_t bytes = 0;  ///< never 0
 };
 
+/// What discard() and write_zeroes() leave to the engine, for a range of Image::file().
+struct RangeWork {
+  ByteRange range;
+  bool deallocate = false;  ///< give the space back, so that it reads as zeros; else write zeros
+};
+
 /// What Image::prepare_write() answers: the first `count` extents are to be written.
 struct WritePlan {
   std::size_t count = 0;
@@ -92,12 +98,12 @@ class Image {
   virtual Result<void> finish_write(std::uint64_t /*token*/, bool /*written*/) { return {}; }
 
   /// The guest does not need the content any more: reads as zeros or anything it was before. What
-  /// is left to be done by the engine is the range of file() that can be given back; nullopt when
-  /// nothing is. Without a right to make holes (ImageOptions::sparse) it does nothing.
-  virtual Result<std::optional<ByteRange>> discard(ByteRange range) = 0;
+  /// is left to be done by the engine is the answer; nullopt when nothing is. Without a right to
+  /// make holes (ImageOptions::sparse) it does nothing.
+  virtual Result<std::optional<RangeWork>> discard(ByteRange range) = 0;
   /// Makes the range read as zeros. `may_unmap`: its space may be given back. What is left to be
-  /// done by the engine is the range of file() that must become zeros; nullopt when nothing is.
-  virtual Result<std::optional<ByteRange>> write_zeroes(ByteRange range, bool may_unmap) = 0;
+  /// done by the engine is the answer; nullopt when nothing is.
+  virtual Result<std::optional<RangeWork>> write_zeroes(ByteRange range, bool may_unmap) = 0;
 
   /// Writes all metadata such that an fdatasync(2) of file() makes everything finished durable.
   virtual Result<void> flush_metadata() = 0;
