@@ -118,6 +118,11 @@ Result<ImageFile> ImageFile::adopt(UniqueFd fd, const Options& options) {
 Result<void> ImageFile::look_at(const Options& options) {
   struct stat about = {};
   if (::fstat(fd_.get(), &about) != 0) return fail(Error::from_errno("look at the image"));
+  // Asynchronous transfers would end with EAGAIN instead of waiting.
+  const int flags = ::fcntl(fd_.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd_.get(), F_SETFL, flags & ~O_NONBLOCK) != 0) {
+    return fail(Error::from_errno("look at the image's descriptor"));
+  }
   writable_ = options.writable;
   block_device_ = S_ISBLK(about.st_mode);
   if (!block_device_ && !S_ISREG(about.st_mode)) {
@@ -126,8 +131,7 @@ Result<void> ImageFile::look_at(const Options& options) {
   if (block_device_) {
     VMM_TRY(block_sizes_, device_sizes(fd_.get()));
   }
-  const int flags = ::fcntl(fd_.get(), F_GETFL);
-  if (flags >= 0 && (flags & O_DIRECT) != 0) {
+  if ((flags & O_DIRECT) != 0) {
     alignment_ = direct_alignment(fd_.get());
     VMM_TRY(buffered_, reopen(fd_.get(), access_mode(writable_)));
     block_sizes_.logical = std::max(block_sizes_.logical, alignment_);
