@@ -8,6 +8,7 @@
 #include "boot.h"
 #include "config.h"
 #include "console.h"
+#include "device_set.h"
 #include "failure.h"
 #include "vm_events.h"
 #include "vmm/event_manager/event_loop.h"
@@ -38,6 +39,7 @@ struct Host {
   Console& debug;
   VmEvents& events;
   event_manager::EventLoop& loop;
+  const DeviceSet& devices;
 };
 
 /// The image by the architecture's plan; refuses what the architecture does not have.

@@ -33,7 +33,7 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   });
 }
 
-std::string join(std::initializer_list<std::string_view> words) {
+std::string join(const std::vector<std::string_view>& words) {
   std::string out;
   for (const std::string_view word : words) {
     if (!out.empty()) out.append(", ");
@@ -42,7 +42,7 @@ std::string join(std::initializer_list<std::string_view> words) {
   return out;
 }
 
-bool contains(std::initializer_list<std::string_view> words, std::string_view word) {
+bool contains(const std::vector<std::string_view>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
@@ -128,8 +128,8 @@ std::optional<std::vector<std::uint64_t>> parse_integer_list(std::string_view te
 }
 
 Outcome<OptionValue> OptionValue::parse(std::string_view option, std::string_view text,
-                                        std::initializer_list<std::string_view> keys,
-                                        std::initializer_list<std::string_view> reserved) {
+                                        const std::vector<std::string_view>& keys,
+                                        const std::vector<std::string_view>& reserved) {
   OptionValue value;
   value.option_ = option;
   if (text.empty()) return value;

@@ -13,7 +13,6 @@
 // A key given twice keeps its last text; an empty text equals not being given.
 
 #include <cstdint>
-#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -32,8 +31,8 @@ class OptionValue {
   /// `keys` may be used; `reserved` are keys of the grammar that this VMM does not offer yet. Any
   /// other key is an error. Each message names the option and the key.
   static Outcome<OptionValue> parse(std::string_view option, std::string_view text,
-                                    std::initializer_list<std::string_view> keys,
-                                    std::initializer_list<std::string_view> reserved = {});
+                                    const std::vector<std::string_view>& keys,
+                                    const std::vector<std::string_view>& reserved = {});
 
   /// Whether the key was given, with or without a text.
   [[nodiscard]] bool has(std::string_view key) const;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "character_option.h"
+#include "device_options.h"
 #include "option_value.h"
 
 namespace vmm::reference {
@@ -28,10 +30,15 @@ struct OptionRow {
 Outcome<void> parse_cpus(const std::string& text, Invocation& into);
 Outcome<void> parse_memory(const std::string& text, Invocation& into);
 Outcome<void> parse_serial(const std::string& text, Invocation& into);
-Outcome<void> parse_console(const std::string& text, Invocation& into);
 Outcome<void> parse_debug_console(const std::string& text, Invocation& into);
 
 Outcome<void> no_value(const std::string&, Invocation&) { return {}; }
+
+// An option of a virtio device.
+template <Outcome<void> (*kParse)(const std::string&, VmConfig&)>
+Outcome<void> of_vm(const std::string& text, Invocation& into) {
+  return kParse(text, into.vm);
+}
 
 constexpr std::array kOptions{
     OptionRow{"kernel", Arity::kOne, "PATH  bzImage, or ELF with a PVH entry (vmlinux)",
@@ -78,8 +85,39 @@ constexpr std::array kOptions{
     OptionRow{"serial", Arity::kOne,
               "off|null|pty|tty|file=PATH (default null); tty,escape=on: Ctrl-a x quits",
               &parse_serial},
-    OptionRow{"console", Arity::kOne, "off|null: the virtio console is not offered yet",
-              &parse_console},
+    OptionRow{"console", Arity::kOne,
+              "off|null|pty|tty|file=PATH (default tty, off when --serial is tty): a virtio\n"
+              "console, hvc0",
+              &of_vm<parse_console>},
+    OptionRow{"disk", Arity::kMany,
+              "path=PATH,readonly=off,direct=off,num_queues=1,queue_size=128,\n"
+              "image_type=raw|qcow2,backing_files=off,sparse=on,serial=TEXT,\n"
+              "lock_granularity=byte-range|full,queue_affinity=[QUEUE@[CPUS],...],\n"
+              "rate_limit_group=ID, or limits: bw_size, bw_one_time_burst,\n"
+              "bw_refill_time (ms), ops_size, ops_one_time_burst, ops_refill_time",
+              &of_vm<parse_disk>},
+    OptionRow{"net", Arity::kMany,
+              "tap=NAME,ip=ADDRESS,mask=MASK,mac=MAC,host_mac=MAC,mtu=BYTES,\n"
+              "num_queues=2,queue_size=256,fd=[FDS],offload_tso=on,offload_ufo=on,\n"
+              "offload_csum=on, limits as for --disk; without privileges:\n"
+              "user=on,hostfwd=[tcp:HOSTPORT:PORT,...]",
+              &of_vm<parse_net>},
+    OptionRow{"rng", Arity::kOne, "src=/dev/urandom", &of_vm<parse_rng>},
+    OptionRow{"pmem", Arity::kMany, "file=PATH,size=SIZE,discard_writes=off", &of_vm<parse_pmem>},
+    OptionRow{"vsock", Arity::kOne, "cid=NUMBER,socket=PATH", &of_vm<parse_vsock>},
+    OptionRow{"balloon", Arity::kOne, "size=SIZE,deflate_on_oom=off,free_page_reporting=off",
+              &of_vm<parse_balloon>},
+    OptionRow{"watchdog", Arity::kFlag, "a watchdog that resets the VM",
+              [](const std::string&, Invocation& into) -> Outcome<void> {
+                into.vm.watchdog = true;
+                return {};
+              }},
+    OptionRow{"rtc", Arity::kOne, "a virtio clock", &of_vm<parse_rtc>},
+    OptionRow{"rate-limit-group", Arity::kMany,
+              "id=ID and limits as for --disk, shared by the disks that name it",
+              &of_vm<parse_rate_limit_group>},
+    OptionRow{"transport", Arity::kOne, "pci|mmio (default pci): how virtio devices are reached",
+              &of_vm<parse_transport>},
     OptionRow{"debug-console", Arity::kOne, "off|null|pty|tty|file=PATH,iobase=0xe9 (default off)",
               &parse_debug_console},
     OptionRow{"log-file", Arity::kOne, "PATH  where log lines go (default: standard error)",
@@ -90,12 +128,10 @@ constexpr std::array kOptions{
     OptionRow{"help", Arity::kFlag, "this text", &no_value},
     OptionRow{"version", Arity::kFlag, "the version", &no_value},
     OptionRow{"api-socket", Arity::kOne, "", nullptr},
-    OptionRow{"balloon", Arity::kOne, "", nullptr},
     OptionRow{"dbus-object-path", Arity::kOne, "", nullptr},
     OptionRow{"dbus-service-name", Arity::kOne, "", nullptr},
     OptionRow{"dbus-system-bus", Arity::kFlag, "", nullptr},
     OptionRow{"device", Arity::kMany, "", nullptr},
-    OptionRow{"disk", Arity::kMany, "", nullptr},
     OptionRow{"event-monitor", Arity::kOne, "", nullptr},
     OptionRow{"fs", Arity::kMany, "", nullptr},
     OptionRow{"fw-cfg-config", Arity::kOne, "", nullptr},
@@ -109,24 +145,17 @@ constexpr std::array kOptions{
     OptionRow{"landlock-rules", Arity::kMany, "", nullptr},
     OptionRow{"log-format", Arity::kOne, "", nullptr},
     OptionRow{"memory-zone", Arity::kMany, "", nullptr},
-    OptionRow{"net", Arity::kMany, "", nullptr},
     OptionRow{"no-shutdown", Arity::kFlag, "", nullptr},
     OptionRow{"numa", Arity::kMany, "", nullptr},
     OptionRow{"pci-segment", Arity::kMany, "", nullptr},
     OptionRow{"platform", Arity::kOne, "", nullptr},
-    OptionRow{"pmem", Arity::kMany, "", nullptr},
     OptionRow{"pvmemcontrol", Arity::kFlag, "", nullptr},
     OptionRow{"pvpanic", Arity::kFlag, "", nullptr},
-    OptionRow{"rate-limit-group", Arity::kMany, "", nullptr},
     OptionRow{"restore", Arity::kOne, "", nullptr},
-    OptionRow{"rng", Arity::kOne, "", nullptr},
-    OptionRow{"rtc", Arity::kMany, "", nullptr},
     OptionRow{"seccomp", Arity::kOne, "", nullptr},
     OptionRow{"tpm", Arity::kOne, "", nullptr},
     OptionRow{"user-device", Arity::kMany, "", nullptr},
     OptionRow{"vdpa", Arity::kMany, "", nullptr},
-    OptionRow{"vsock", Arity::kOne, "", nullptr},
-    OptionRow{"watchdog", Arity::kFlag, "", nullptr},
 };
 
 // KVM allows more on large hosts; this is the ceiling of the command line.
@@ -134,24 +163,11 @@ constexpr std::uint32_t kMaxCpus = 8192;
 
 Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& value,
                                                           std::uint32_t boot) {
-  std::vector<CpusConfig::Affinity> all;
-  std::string text = value.text("affinity").value_or("");
-  if (text.empty()) return all;
-  std::string_view list = text;
-  if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
-  const auto parts = split_outside_groups(list, ',');
-  if (!parts) return fail(value.error("affinity", "\"" + text + "\" is not [VCPU@[CPUS],...]"));
-  for (const std::string_view part : *parts) {
-    const std::size_t at = part.find('@');
-    const auto vcpu = parse_integer(part.substr(0, at));
-    const auto cpus =
-        at == std::string_view::npos ? std::nullopt : parse_integer_list(part.substr(at + 1), 4096);
-    if (!vcpu || *vcpu >= boot || !cpus) {
-      return fail(value.error("affinity", "\"" + text + "\" is not [VCPU@[CPUS],...]"));
-    }
-    all.push_back({.vcpu = static_cast<std::uint32_t>(*vcpu), .host_cpus = *cpus});
-  }
-  return all;
+  const auto text = value.text("affinity");
+  if (!text) return std::vector<CpusConfig::Affinity>();
+  auto all = parse_affinity_list(*text, boot);
+  if (!all) return fail(value.error("affinity", "\"" + *text + "\" is not [VCPU@[CPUS],...]"));
+  return *std::move(all);
 }
 
 Outcome<std::optional<CpusConfig::Topology>> parse_topology(const OptionValue& value,
@@ -227,26 +243,6 @@ Outcome<void> parse_memory(const std::string& text, Invocation& into) {
   return {};
 }
 
-Outcome<ConsoleConfig> parse_character_device(const OptionValue& value) {
-  using Mode = ConsoleConfig::Mode;
-  ConsoleConfig console;
-  int given = 0;
-  for (const auto& [key, mode] :
-       {std::pair("off", Mode::kOff), std::pair("null", Mode::kNull), std::pair("pty", Mode::kPty),
-        std::pair("tty", Mode::kTty), std::pair("file", Mode::kFile)}) {
-    if (!value.has(key)) continue;
-    console.mode = mode;
-    ++given;
-  }
-  if (given > 1) return fail(value.error("mode", "give one of off, null, pty, tty and file"));
-  if (console.mode == Mode::kFile) {
-    const auto path = value.text("file");
-    if (!path) return fail(value.error("file", "the path is missing"));
-    console.path = *path;
-  }
-  return console;
-}
-
 Outcome<void> parse_serial(const std::string& text, Invocation& into) {
   VMM_TRY(const OptionValue value,
           OptionValue::parse("--serial", text, {"off", "null", "pty", "tty", "file", "escape"},
@@ -256,14 +252,6 @@ Outcome<void> parse_serial(const std::string& text, Invocation& into) {
   if (into.vm.serial.escape && into.vm.serial.mode != ConsoleConfig::Mode::kTty) {
     return fail(value.error("escape", "only a tty has one"));
   }
-  return {};
-}
-
-Outcome<void> parse_console(const std::string& text, Invocation&) {
-  // No device is made for off and null alike: the virtio console that null would hide is absent.
-  VMM_TRY(const OptionValue value, OptionValue::parse("--console", text, {"off", "null"},
-                                                      {"pty", "tty", "file", "socket", "iommu",
-                                                       "id", "pci_segment", "pci_device_id"}));
   return {};
 }
 
@@ -346,6 +334,17 @@ Outcome<void> apply(const OptionRow& row, const po::variables_map& map, Invocati
   return {};
 }
 
+// Without --console the virtio console has the terminal, unless the serial port has it.
+Outcome<void> choose_console(bool given, VmConfig& vm) {
+  using Mode = ConsoleConfig::Mode;
+  if (vm.serial.mode != Mode::kTty) return {};
+  if (given && vm.console.mode == Mode::kTty) {
+    return fail(usage("--console: tty: --serial has the terminal"));
+  }
+  if (!given) vm.console.mode = Mode::kOff;
+  return {};
+}
+
 }  // namespace
 
 Outcome<Invocation> parse_command_line(std::span<const std::string> arguments) {
@@ -360,6 +359,8 @@ Outcome<Invocation> parse_command_line(std::span<const std::string> arguments) {
   const bool firmware = !invocation.vm.firmware.empty();
   if (!kernel && !firmware) return fail(usage("--kernel: required, or --firmware"));
   if (kernel && firmware) return fail(usage("--firmware: not together with --kernel"));
+  VMM_TRY_DO(choose_console(map.count("console") != 0, invocation.vm));
+  VMM_TRY_DO(check_devices(invocation.vm));
   return invocation;
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "console.h"
+#include "device_set.h"
 #include "machine.h"
 #include "vcpu_thread.h"
 #include "vm_events.h"
@@ -71,6 +72,7 @@ class Vmm {
   std::unique_ptr<Console> debug_console_;
   event_manager::Registration serial_output_;
   event_manager::Registration debug_output_;
+  std::optional<DeviceSet> devices_;
   std::unique_ptr<Machine> machine_;
 };
 
@@ -98,6 +100,7 @@ Outcome<void> Vmm::open_everything() {
 Outcome<void> Vmm::run() {
   VMM_TRY(GuestImage image, load_image(config_));
   VMM_TRY_DO(open_everything());
+  VMM_TRY(devices_, DeviceSet::create(config_));
   VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   for (;;) {
     VMM_TRY(const VmEnd end, run_machine(std::move(image)));
@@ -115,7 +118,8 @@ Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
                                     .serial = *serial_,
                                     .debug = *debug_console_,
                                     .events = *events_,
-                                    .loop = *loop_},
+                                    .loop = *loop_,
+                                    .devices = *devices_},
                                    std::move(image)));
   VMM_STEP("events", const auto end_watch,
            loop_->add(events_->fd(), event_manager::kReadable,

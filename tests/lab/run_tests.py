@@ -67,6 +67,8 @@ class Target:
             return {word: self.lab_path(word)}
         if word == "guest.cpio":
             return {word: self.lab_path("l2")}
+        if word == "guest-virtio.cpio":
+            return {word: self.lab_path("l2_virtio")}
         if word == "kvm-tests":
             return self.kvm_programs()
         if (self.build / "tests/lab" / word).is_file():

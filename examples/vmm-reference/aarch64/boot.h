@@ -12,6 +12,7 @@ struct KvmParts {
   bool its;
   bool pmu;
   bool serial;
+  std::span<const arch::aarch64::VirtioMmio> virtio_mmio;
 };
 
 /// Puts the device tree to the start of RAM: the VMM's own with the user's overlay merged into it,

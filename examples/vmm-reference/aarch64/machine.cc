@@ -6,6 +6,7 @@
 #include "../mapped_memory.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
+#include "../virtio_mmio_board.h"
 #include "boot.h"
 #include "irq.h"
 #include "vmm/arch/aarch64/kvm/gic.h"
@@ -56,6 +57,7 @@ class Board final : public Machine {
   Outcome<void> add_gic();
   Outcome<void> add_devices();
   Outcome<void> add_serial();
+  Outcome<void> add_virtio_mmio();
 
   const VmConfig& config_;
   Host host_;
@@ -65,6 +67,9 @@ class Board final : public Machine {
   std::optional<MappedMemory> mapped_;
   SpiLine serial_irq_{vm_, arm::kSerialSpi};
   SpiLine gpio_irq_{vm_, arm::kGpioSpi};
+  VirtioMmioBoard virtio_mmio_{vm_, image_.memory};
+  std::vector<arm::VirtioMmio> mmio_nodes_;
+  std::vector<std::unique_ptr<SpiLine>> mmio_irqs_;
   vm_device::MmioBus mmio_;
   vm_superio::HostClock clock_;
   std::shared_ptr<vm_superio::Pl061> gpio_;
@@ -88,11 +93,13 @@ Outcome<void> Board::assemble() {
   VMM_TRY_DO(add_vcpus());
   VMM_TRY_DO(add_gic());
   VMM_TRY_DO(add_devices());
+  VMM_TRY_DO(add_virtio_mmio());
   return write_device_tree(config_, image_,
                            {.gic = gic_->version(),
                             .its = gic_->has_its(),
                             .pmu = pmu_,
-                            .serial = host_.serial.present()});
+                            .serial = host_.serial.present(),
+                            .virtio_mmio = mmio_nodes_});
 }
 
 Outcome<void> Board::add_vcpus() {
@@ -140,6 +147,22 @@ Outcome<void> Board::add_serial() {
   serial_ = std::make_shared<vm_superio::Pl011>(serial_irq_, host_.serial, serial_input_.get());
   VMM_STEP_DO("--serial", mmio_.add(arm::kSerial.base, arm::kSerial.size, serial_));
   return serial_input_->start(*serial_);
+}
+
+Outcome<void> Board::add_virtio_mmio() {
+  GuestAddress base = arm::kPlatformWindow.base;
+  std::uint32_t spi = arm::kFirstFreeSpi;
+  for (const DeviceSlot& slot : host_.devices.slots()) {
+    if (spi >= arm::kSpiCount - arm::kFirstSpi) {
+      return fail(runtime("--transport: mmio: there are not interrupts for that many devices"));
+    }
+    mmio_irqs_.push_back(std::make_unique<SpiLine>(vm_, spi));
+    VMM_TRY_DO(virtio_mmio_.add(slot, base, *mmio_irqs_.back(), mmio_));
+    mmio_nodes_.push_back({.registers = {base, virtio_mmio::MmioTransport::kSize}, .spi = spi});
+    base = GuestAddress(base.raw() + virtio_mmio::MmioTransport::kSize);
+    ++spi;
+  }
+  return {};
 }
 
 // Held as long as a finger would, as the guest's driver waits for contacts to settle.

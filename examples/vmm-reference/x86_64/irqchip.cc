@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "irqchip.h"
 
-#include <vector>
-
 #include "vmm/base/log.h"
 
 namespace vmm::reference::x86_64 {
@@ -16,8 +14,9 @@ kvm_ioctls::MsiMessage to_kvm(const vm_device::MsiMessage& message) {
 
 }  // namespace
 
-SplitIrqchip::SplitIrqchip(const kvm_ioctls::Vm& vm)
+SplitIrqchip::SplitIrqchip(const kvm_ioctls::Vm& vm, GsiRoutes& routes)
     : vm_(vm),
+      routes_(routes),
       ioapic_(std::make_shared<vm_superio::Ioapic>(
           static_cast<vm_device::MsiSender&>(*this),
           static_cast<vm_superio::IoapicRouteListener*>(this))) {}
@@ -33,16 +32,12 @@ void SplitIrqchip::send(const vm_device::MsiMessage& message) {
 void SplitIrqchip::route_changed(std::uint32_t pin,
                                  const std::optional<vm_device::MsiMessage>& message) {
   const MutexLock lock(mutex_);
-  std::optional<kvm_ioctls::IrqRoute>& route = level_routes_[pin];
   const bool level = message && (message->data & kLevel) != 0;
-  if (!level && !route) return;  // an edge needs no route: replacing the table is expensive
-  route.reset();
+  if (!level && !routed_[pin]) return;  // an edge needs no route: replacing the table is expensive
+  routed_[pin] = level;
+  std::optional<kvm_ioctls::IrqRoute> route;
   if (level) route = kvm_ioctls::IrqRoute::to_msi(kvm_ioctls::Gsi{pin}, to_kvm(*message));
-  std::vector<kvm_ioctls::IrqRoute> table;
-  for (const auto& entry : level_routes_) {
-    if (entry) table.push_back(*entry);
-  }
-  if (const auto set = vm_.set_gsi_routing(table); !set) {
+  if (const auto set = routes_.set(kvm_ioctls::Gsi{pin}, route); !set) {
     VMM_LOG_GUEST(kWarn, "interrupt routing: %s", to_string(set.error()).c_str());
   }
 }

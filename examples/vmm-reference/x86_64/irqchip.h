@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "../gsi_routes.h"
 #include "vmm/base/mutex.h"
 #include "vmm/kvm_ioctls/vm.h"
 #include "vmm/vm_superio/ioapic.h"
@@ -20,8 +21,8 @@ namespace vmm::reference::x86_64 {
 /// Threads: any, as Ioapic. Lock order: the Ioapic's lock, then this one's.
 class SplitIrqchip final : private vm_device::MsiSender, private vm_superio::IoapicRouteListener {
  public:
-  /// Borrows `vm`, which must outlive it.
-  explicit SplitIrqchip(const kvm_ioctls::Vm& vm);
+  /// Borrows both, which must outlive it.
+  SplitIrqchip(const kvm_ioctls::Vm& vm, GsiRoutes& routes);
 
   [[nodiscard]] const std::shared_ptr<vm_superio::Ioapic>& ioapic() const { return ioapic_; }
 
@@ -31,9 +32,9 @@ class SplitIrqchip final : private vm_device::MsiSender, private vm_superio::Ioa
                      const std::optional<vm_device::MsiMessage>& message) override;
 
   const kvm_ioctls::Vm& vm_;
+  GsiRoutes& routes_;
   Mutex mutex_;
-  std::array<std::optional<kvm_ioctls::IrqRoute>, vm_superio::Ioapic::kPins> level_routes_
-      VMM_GUARDED_BY(mutex_);
+  std::array<bool, vm_superio::Ioapic::kPins> routed_ VMM_GUARDED_BY(mutex_){};
   std::shared_ptr<vm_superio::Ioapic> ioapic_;
 };
 

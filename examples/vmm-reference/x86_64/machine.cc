@@ -6,6 +6,7 @@
 #include "../mapped_memory.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
+#include "../virtio_mmio_board.h"
 #include "boot.h"
 #include "irqchip.h"
 #include "vmm/arch/x86_64/kvm/cpuid.h"
@@ -94,6 +95,8 @@ class Pc final : public Machine {
   Outcome<void> add_devices();
   Outcome<void> add_serial();
   Outcome<void> add_ged(GuestAddress at);
+  Outcome<void> add_virtio();
+  Outcome<void> add_virtio_mmio();
   Outcome<void> add_vcpus();
   Outcome<void> add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
                          std::span<const x86::CpuidEntry> cpuid);
@@ -104,7 +107,10 @@ class Pc final : public Machine {
   GuestImage image_;
   kvm_ioctls::Vm vm_;
   std::optional<MappedMemory> mapped_;
+  GsiRoutes gsi_routes_{vm_, x86::kIoApicPins};
   std::unique_ptr<SplitIrqchip> irqchip_;
+  VirtioMmioBoard virtio_mmio_{vm_, image_.memory};
+  std::vector<x86::AcpiVirtioMmio> acpi_virtio_mmio_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
   vm_superio::HostClock clock_;
@@ -126,6 +132,7 @@ Outcome<void> Pc::assemble() {
   VMM_TRY_DO(add_irqchip());
   VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
   VMM_TRY_DO(add_devices());
+  VMM_TRY_DO(add_virtio());
   return add_vcpus();
 }
 
@@ -134,7 +141,7 @@ Outcome<void> Pc::add_irqchip() {
   setup.irqchip = x86::kvm::Irqchip::kSplit;
   setup.wide_apic_ids = config_.cpus.boot > 255;
   VMM_STEP_DO("VM", x86::kvm::set_up_vm(vm_, setup));
-  irqchip_ = std::make_unique<SplitIrqchip>(vm_);
+  irqchip_ = std::make_unique<SplitIrqchip>(vm_, gsi_routes_);
   VMM_STEP_DO("I/O APIC",
               mmio_.add(x86::kIoApic.base, vm_superio::Ioapic::kSize, irqchip_->ioapic()));
   return {};
@@ -195,6 +202,29 @@ Outcome<void> Pc::add_ged(GuestAddress at) {
   return {};
 }
 
+Outcome<void> Pc::add_virtio() {
+  if (host_.devices.slots().empty()) return {};
+  return add_virtio_mmio();
+}
+
+// Without PCI, its interrupts and its window are for these.
+Outcome<void> Pc::add_virtio_mmio() {
+  std::uint32_t irq = x86::kFirstPciIrq;
+  GuestAddress base = x86::kDeviceWindow32.base;
+  for (const DeviceSlot& slot : host_.devices.slots()) {
+    if (irq == x86::kGedIrq) irq = x86::kFirstFreeIrq;
+    if (irq == x86::kIoApicPins) {
+      return fail(runtime("--transport: mmio: there are not interrupts for that many devices"));
+    }
+    VMM_TRY_DO(virtio_mmio_.add(slot, base, irqchip_->ioapic()->line(irq), mmio_));
+    acpi_virtio_mmio_.push_back(
+        {.registers = {base, virtio_mmio::MmioTransport::kSize}, .gsi = irq});
+    base = GuestAddress(base.raw() + virtio_mmio::MmioTransport::kSize);
+    ++irq;
+  }
+  return {};
+}
+
 Outcome<void> Pc::add_vcpus() {
   VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
   VMM_STEP("CPUID", auto cpuid,
@@ -210,7 +240,7 @@ Outcome<void> Pc::add_vcpus() {
                                          .cmos_rtc = false,
                                          .i8042 = false,
                                          .ged = x86::GedConfig{.status = ged},
-                                         .virtio_mmio = {},
+                                         .virtio_mmio = acpi_virtio_mmio_,
                                          .devices = {}}));
   vcpus_.emplace();
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {

@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154  # kit, arch and lab_dir come from common.sh
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
-# What L1 loads; KVM is built into the kernel for aarch64.
-l1_modules() { if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
+# What L1 can load; KVM is built into the kernel for aarch64.
+l1_modules() { echo tun; if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
 
 # key_of FILE...: names a cached image after what goes into it.
 key_of() { cat "$kit/linux/release" "$@" | sha256sum | cut -c 1-16; }
@@ -40,19 +40,25 @@ cached() {
   echo "$file"
 }
 
-build_l1() {
-  local release file
+# modules_tree TREE NAME...: the modules and what they depend on, for modprobe.
+modules_tree() {
+  local tree=$1 release file
+  shift
   release=$(<"$kit/linux/release")
+  mkdir -p "$tree/lib/modules/$release"
+  for file in $(module_files "$release" "$@"); do
+    install -D -m 644 "$kit/linux/modules/$release/$file" "$tree/lib/modules/$release/$file"
+  done
+  cp "$kit/linux/modules/$release"/modules.{builtin,builtin.modinfo,order} "$tree/lib/modules/$release/"
+  depmod --basedir "$tree" "$release"
+}
+
+build_l1() {
   skeleton "$1"
   ln -s ../bin/busybox "$1/sbin/modprobe"
   install -m 755 "$lab_dir/init/l1" "$1/init"
-  mkdir -p "$1/lib/modules/$release"
   # shellcheck disable=SC2046  # a list of words
-  for file in $(module_files "$release" $(l1_modules)); do
-    install -D -m 644 "$kit/linux/modules/$release/$file" "$1/lib/modules/$release/$file"
-  done
-  cp "$kit/linux/modules/$release"/modules.{builtin,builtin.modinfo,order} "$1/lib/modules/$release/"
-  depmod --basedir "$1" "$release"
+  modules_tree "$1" $(l1_modules)
 }
 
 build_l2() {
@@ -60,5 +66,19 @@ build_l2() {
   install -m 755 "$lab_dir/init/l2" "$1/init"
 }
 
+# What a guest with virtio devices loads.
+l2_modules() {
+  printf '%s\n' virtio_mmio virtio_pci virtio_blk virtio_net virtio_console virtio-rng \
+    virtio_balloon virtio_pmem virtio_mem vmw_vsock_virtio_transport nd_pmem ext4 crc32c_generic
+}
+
+build_l2_virtio() {
+  build_l2 "$1"
+  ln -s ../bin/busybox "$1/sbin/modprobe"
+  # shellcheck disable=SC2046  # a list of words
+  modules_tree "$1" $(l2_modules)
+}
+
 l1_image() { cached l1 "$lab_dir/init/l1" build_l1; }
 l2_image() { cached l2 "$lab_dir/init/l2" build_l2; }
+l2_virtio_image() { cached virtio "$lab_dir/init/l2" build_l2_virtio; }

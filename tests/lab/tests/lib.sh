@@ -126,3 +126,14 @@ clean() {
     pass "$1"
   fi
 }
+
+# guest_with_script CMDLINE [ARGUMENT...]: the guest with its drivers, which runs the file `script`
+# of the test, then powers off. CMDLINE says which drivers: modules=virtio_pci,virtio_blk
+guest_with_script() {
+  words=$1
+  shift
+  echo script | cpio -o -H newc 2>/dev/null >script.cpio
+  cat guest-virtio.cpio script.cpio >guest-script.cpio
+  start --kernel "${kernel:-vmlinuz}" --initramfs guest-script.cpio \
+    --cmdline "console=$console panic=-1 quiet vmm.test=script $words" "$@"
+}

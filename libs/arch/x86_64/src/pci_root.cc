@@ -62,7 +62,6 @@ void put_root(Aml& aml, std::uint32_t index, const AcpiPciRoot& root) {
   aml.name("_UID", index);
   aml.name("_SEG", std::uint32_t{root.segment});
   aml.name("_BBN", 0u);
-  aml.name("_ADR", 0u);
   aml.name("_CCA", 1u);
   put_resources(aml, root);
   put_interrupts(aml, root);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "device_set.h"
+
+#include "vmm/sys_util/random.h"
+#include "vmm/virtio_net/net.h"
+#include "vmm/virtio_net/tap.h"
+#include "vmm/virtio_queue/layout.h"
+#include "vmm/virtio_rng/rng.h"
+
+namespace vmm::reference {
+
+std::unique_ptr<virtio_device::Workers> DeviceSlot::workers() const {
+  std::vector<event_manager::EventLoop*> loops;
+  for (const auto& thread : threads) loops.push_back(&thread->loop());
+  return std::make_unique<virtio_device::LoopWorkers>(std::move(loops));
+}
+
+std::uint64_t DeviceSlot::queue_features() const {
+  std::uint64_t features = virtio_queue::kFeatureIndirect;
+  if (config.event_idx) features |= virtio_queue::kFeatureEventIdx;
+  if (config.packed) features |= virtio_queue::kFeaturePacked;
+  return features;
+}
+
+Outcome<DeviceSet> DeviceSet::create(const VmConfig& config) {
+  DeviceSet set;
+  for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
+  if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  return set;
+}
+
+Outcome<void> DeviceSet::add(std::string id, const DeviceConfig& config,
+                             std::shared_ptr<virtio_device::VirtioDevice> device,
+                             const std::vector<std::vector<std::uint64_t>>& queue_cpus) {
+  DeviceSlot slot{
+      .id = std::move(id), .config = config, .device = std::move(device), .threads = {}};
+  for (std::size_t i = 0; i < queue_cpus.size(); ++i) {
+    const std::string name = queue_cpus.size() == 1 ? slot.id : slot.id + "_q" + std::to_string(i);
+    VMM_TRY(auto thread, IoThread::create(name, queue_cpus[i]));
+    slot.threads.push_back(std::move(thread));
+  }
+  slots_.push_back(std::move(slot));
+  return {};
+}
+
+std::string DeviceSet::id_or(const DeviceConfig& config, const char* kind) {
+  if (!config.id.empty()) return config.id;
+  return std::string("_") + kind + std::to_string(next_id_++);
+}
+
+namespace {
+
+// A unicast address that no maker of hardware has.
+Outcome<virtio_net::MacAddress> random_mac() {
+  virtio_net::MacAddress mac{};
+  VMM_STEP_DO("--net: mac", sys_util::fill_random(std::as_writable_bytes(std::span(mac))));
+  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfc) | 2);
+  return mac;
+}
+
+Outcome<std::vector<virtio_net::NetPort>> net_ports(const NetConfig& config) {
+  std::vector<virtio_net::NetPort> ports;
+  for (const int fd : config.fds) {
+    const std::string context = "--net: fd=" + std::to_string(fd);
+    VMM_STEP(context, auto port, virtio_net::NetPort::adopt_tap(UniqueFd(fd)));
+    ports.push_back(std::move(port));
+  }
+  if (!ports.empty()) return ports;
+  const std::string context = config.tap.empty() ? "--net" : "--net: tap=" + config.tap;
+  VMM_STEP(context, auto tap,
+           virtio_net::open_tap({.name = config.tap,
+                                 .queues = static_cast<std::uint16_t>(config.num_queues / 2),
+                                 .ip = config.ip,
+                                 .mask = config.mask,
+                                 .mac = config.host_mac,
+                                 .mtu = config.mtu}));
+  return std::move(tap.queues);
+}
+
+}  // namespace
+
+Outcome<void> DeviceSet::add_net(const NetConfig& config) {
+  const std::string id = id_or(config.device, "net");
+  if (config.user) return fail(usage("--net: user: not offered yet"));
+  if (config.rate_limit.limits()) return fail(usage("--net: bw_size: not offered yet"));
+  virtio_net::MacAddress mac{};
+  if (config.mac) {
+    mac = *config.mac;
+  } else {
+    VMM_TRY(mac, random_mac());
+  }
+  VMM_TRY(auto ports, net_ports(config));
+  const std::size_t pairs = ports.size();
+  VMM_STEP("--net", auto net,
+           virtio_net::Net::create({.mac = mac,
+                                    .mtu = config.mtu,
+                                    .queue_size = config.queue_size,
+                                    .offload_csum = config.offload_csum,
+                                    .offload_tso = config.offload_tso,
+                                    .offload_ufo = config.offload_ufo},
+                                   std::move(ports)));
+  return add(id, config.device, std::move(net), std::vector<std::vector<std::uint64_t>>(pairs));
+}
+
+Outcome<void> DeviceSet::add_rng(const RngConfig& config) {
+  VMM_STEP("--rng: " + config.source, auto rng, virtio_rng::Rng::open(config.source));
+  return add(config.device.id.empty() ? "__rng" : config.device.id, config.device, std::move(rng));
+}
+
+}  // namespace vmm::reference

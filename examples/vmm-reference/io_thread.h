@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "failure.h"
+#include "vmm/event_manager/event_loop.h"
+
+namespace vmm::reference {
+
+/// A thread that serves queues of one device: an event loop from construction to destruction.
+class IoThread {
+ public:
+  /// `cpus` of the host to run on; empty: any.
+  static Outcome<std::unique_ptr<IoThread>> create(const std::string& name,
+                                                   const std::vector<std::uint64_t>& cpus = {});
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+  /// Ends the thread; what runs on it has to be gone.
+  ~IoThread();
+
+  [[nodiscard]] event_manager::EventLoop& loop() { return loop_; }
+
+ private:
+  explicit IoThread(event_manager::EventLoop loop) : loop_(std::move(loop)) {}
+
+  event_manager::EventLoop loop_;
+  std::thread thread_;
+};
+
+}  // namespace vmm::reference

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+// A device for tests of transports, and an example of the interface: each request is answered with
+// a copy of what it says.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "vmm/base/mutex.h"
+#include "vmm/virtio_device/features.h"
+#include "vmm/virtio_device/queue_runner.h"
+#include "vmm/virtio_device/virtio_device.h"
+#include "vmm/virtio_queue/chain.h"
+
+namespace vmm::virtio_device::testing {
+
+/// Serves its queues on one worker. Its 12 bytes of configuration space are plain memory.
+class EchoDevice final : public VirtioDevice {
+ public:
+  static constexpr std::uint16_t kQueueSize = 16;
+  static constexpr std::size_t kConfigBytes = 12;
+  static constexpr std::uint64_t kFeature = feature(3);  ///< of its type, without a meaning
+
+  explicit EchoDevice(std::size_t queues = 2) : queue_sizes_(queues, kQueueSize) {}
+
+  [[nodiscard]] DeviceType type() const override { return DeviceType::kEntropy; }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return queue_sizes_; }
+  [[nodiscard]] std::uint64_t features() const override {
+    return kFeature | virtio_queue::kFeatureRingReset | virtio_queue::kFeatureInOrder;
+  }
+  [[nodiscard]] std::size_t config_bytes() const override { return kConfigBytes; }
+  void read_config(std::span<std::byte> config) override {
+    const MutexLock lock(mutex_);
+    std::ranges::copy(config_, config.begin());
+  }
+  void write_config(std::uint64_t offset, std::span<const std::byte> data) override {
+    const MutexLock lock(mutex_);
+    std::ranges::copy(data, config_.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+  Result<WorkerList> activate(Activation activation) override;
+  void reset() override {
+    const MutexLock lock(mutex_);
+    ++resets_;
+    interrupt_.reset();
+  }
+
+  // What tests do with it and ask it.
+
+  /// Fills the configuration space, as a device does on its own account.
+  void fill_config(std::byte value) {
+    {
+      const MutexLock lock(mutex_);
+      config_.fill(value);
+    }
+    if (const auto driver = interrupt()) driver->config_changed();
+  }
+  /// The next activations are refused.
+  void refuse(bool yes) { refuse_ = yes; }
+  [[nodiscard]] std::shared_ptr<Interrupt> interrupt() {
+    const MutexLock lock(mutex_);
+    return interrupt_;
+  }
+  [[nodiscard]] std::uint64_t negotiated() const { return negotiated_; }
+  [[nodiscard]] int activations() const { return activations_; }
+  [[nodiscard]] int resets() const { return resets_; }
+  [[nodiscard]] int workers() const { return workers_; }  ///< that exist now
+  [[nodiscard]] int served() const { return served_; }    ///< requests
+
+ private:
+  class EchoWorker;
+
+  std::vector<std::uint16_t> queue_sizes_;
+  Mutex mutex_;
+  std::array<std::byte, kConfigBytes> config_ VMM_GUARDED_BY(mutex_){};
+  std::shared_ptr<Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
+  std::atomic<bool> refuse_{false};
+  std::atomic<std::uint64_t> negotiated_{0};
+  std::atomic<int> activations_{0};
+  std::atomic<int> resets_{0};
+  std::atomic<int> workers_{0};
+  std::atomic<int> served_{0};
+};
+
+class EchoDevice::EchoWorker final : public Worker {
+ public:
+  EchoWorker(EchoDevice& device, std::shared_ptr<Interrupt> interrupt,
+             std::vector<ActiveQueue> queues)
+      : device_(device), interrupt_(std::move(interrupt)), waiting_(std::move(queues)) {
+    ++device_.workers_;
+  }
+  ~EchoWorker() override { --device_.workers_; }
+
+  Result<void> start(event_manager::EventLoop& loop) override {
+    loop_ = &loop;
+    for (ActiveQueue& queue : waiting_) VMM_TRY_DO(start_queue(queue));
+    waiting_.clear();
+    return {};
+  }
+  bool stop_queue(std::uint16_t index) override {
+    return std::erase_if(running_, [&](const auto& r) { return r->index() == index; }) != 0;
+  }
+  Result<void> start_queue(ActiveQueue& queue) override {
+    running_.push_back(std::make_unique<QueueRunner>(std::move(queue), interrupt_));
+    QueueRunner& runner = *running_.back();
+    return runner.start(*loop_, [this, &runner] {
+      runner.serve(chain_, [this](virtio_queue::Chain& chain) { return echo(chain); });
+    });
+  }
+
+ private:
+  std::optional<std::uint32_t> echo(virtio_queue::Chain& chain) {
+    std::array<std::byte, 256> buffer;
+    virtio_queue::Reader reader = chain.reader();
+    virtio_queue::Writer writer = chain.writer();
+    const std::size_t read = reader.read(buffer);
+    ++device_.served_;
+    return static_cast<std::uint32_t>(writer.write(std::span(buffer).first(read)));
+  }
+
+  EchoDevice& device_;
+  std::shared_ptr<Interrupt> interrupt_;
+  std::vector<ActiveQueue> waiting_;
+  event_manager::EventLoop* loop_ = nullptr;
+  virtio_queue::InlineChain<16> chain_;
+  std::vector<std::unique_ptr<QueueRunner>> running_;
+};
+
+inline Result<WorkerList> EchoDevice::activate(Activation activation) {
+  if (refuse_) return fail(Error::os(EIO, "activate the echo device"));
+  ++activations_;
+  negotiated_ = activation.features;
+  {
+    const MutexLock lock(mutex_);
+    interrupt_ = activation.interrupt;
+  }
+  WorkerList workers;
+  workers.push_back(std::make_unique<EchoWorker>(*this, std::move(activation.interrupt),
+                                                 std::move(activation.queues)));
+  return workers;
+}
+
+}  // namespace vmm::virtio_device::testing

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/virtio_device/virtio_device.h"
+
+namespace vmm::virtio_rng {
+
+/// The entropy device: virtio 1.3, 5.4. Bytes go from the source straight to the driver's buffers.
+///
+/// A request gets at most kMaxRequestBytes, and may get fewer or none when the source has no more:
+/// the used length says how many. Requests are served one after another on one worker.
+///
+/// Threads: as VirtioDevice.
+class Rng final : public virtio_device::VirtioDevice {
+ public:
+  static constexpr std::uint16_t kQueueSize = 256;
+  static constexpr std::uint32_t kMaxRequestBytes = 1 << 16;
+
+  /// Takes a descriptor that random bytes can be read from; it is made non-blocking, so that a dry
+  /// source holds nobody up. Errors: those of fcntl(2).
+  static Result<std::shared_ptr<Rng>> create(UniqueFd source);
+  /// Opens a file, for example /dev/urandom. Errors: those of open(2).
+  static Result<std::shared_ptr<Rng>> open(const std::string& path);
+
+  [[nodiscard]] virtio_device::DeviceType type() const override {
+    return virtio_device::DeviceType::kEntropy;
+  }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kQueueSizes; }
+  [[nodiscard]] std::uint64_t features() const override;
+  [[nodiscard]] std::size_t config_bytes() const override { return 0; }
+  void read_config(std::span<std::byte>) override {}
+  void write_config(std::uint64_t, std::span<const std::byte>) override {}
+  Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
+  void reset() override {}
+
+ private:
+  static constexpr std::array<std::uint16_t, 1> kQueueSizes{kQueueSize};
+
+  explicit Rng(UniqueFd source) : source_(std::move(source)) {}
+
+  UniqueFd source_;
+};
+
+}  // namespace vmm::virtio_rng
