@@ -12,6 +12,7 @@
 
 #include "vmm/base/assert.h"
 #include "vmm/base/checked.h"
+#include "vmm/base/io_vec.h"
 #include "vmm/base/result.h"
 #include "vmm/vm_memory/dirty_bitmap.h"
 #include "vmm/vm_memory/guest_access.h"
@@ -19,11 +20,8 @@
 
 namespace vmm::vm_memory {
 
-/// Where guest bytes are in host memory, for system calls; laid out as struct iovec.
-struct IoVec {
-  void* base = nullptr;
-  std::size_t bytes = 0;
-};
+/// Where guest bytes are in host memory, for system calls.
+using vmm::IoVec;
 
 /// A checked, contiguous piece of guest memory. A value of four words that borrows the memory: it
 /// is valid as long as the region (usually: the snapshot it came from) is.
