@@ -140,6 +140,7 @@ Outcome<void> write_device_tree(const VmConfig& config, const GuestImage& image,
       .pmu = parts.pmu,
       .serial = parts.serial,
       .virtio_mmio = parts.virtio_mmio,
+      .pci = parts.pci,
   };
   VMM_TRY(const std::vector<std::byte> tree, make_tree(config, image, machine));
   const auto source = linux_loader::ImageSource::from_bytes(tree);

@@ -13,6 +13,7 @@ struct KvmParts {
   bool pmu;
   bool serial;
   std::span<const arch::aarch64::VirtioMmio> virtio_mmio;
+  std::span<const arch::aarch64::PciHost> pci;
 };
 
 /// Puts the device tree to the start of RAM: the VMM's own with the user's overlay merged into it,

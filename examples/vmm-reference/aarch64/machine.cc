@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "../mapped_memory.h"
+#include "../pci_board.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
 #include "../virtio_mmio_board.h"
@@ -27,6 +28,9 @@ namespace {
 
 namespace arm = arch::aarch64;
 namespace exits = kvm_ioctls::exits;
+
+// Below are the interrupts of the GIC, which are not routed.
+constexpr std::uint32_t kFirstMsi = arm::kSpiCount;
 
 // An access to a device by an instruction that says nothing of the access to its abort (LDP, DC ZVA
 // and the like): devices do not answer it, the guest gets an external abort.
@@ -58,6 +62,7 @@ class Board final : public Machine {
   Outcome<void> add_devices();
   Outcome<void> add_serial();
   Outcome<void> add_virtio_mmio();
+  Outcome<void> add_pci();
 
   const VmConfig& config_;
   Host host_;
@@ -71,6 +76,10 @@ class Board final : public Machine {
   std::vector<arm::VirtioMmio> mmio_nodes_;
   std::vector<std::unique_ptr<SpiLine>> mmio_irqs_;
   vm_device::MmioBus mmio_;
+  GsiRoutes gsi_routes_{vm_, kFirstMsi};
+  std::vector<std::unique_ptr<SpiLine>> pci_irqs_;
+  std::vector<arm::PciHost> pci_nodes_;
+  std::unique_ptr<PciBoard> pci_;
   vm_superio::HostClock clock_;
   std::shared_ptr<vm_superio::Pl061> gpio_;
   std::optional<event_manager::Timer> release_;  // of the power key
@@ -93,13 +102,14 @@ Outcome<void> Board::assemble() {
   VMM_TRY_DO(add_vcpus());
   VMM_TRY_DO(add_gic());
   VMM_TRY_DO(add_devices());
-  VMM_TRY_DO(add_virtio_mmio());
+  VMM_TRY_DO(config_.transport == Transport::kPci ? add_pci() : add_virtio_mmio());
   return write_device_tree(config_, image_,
                            {.gic = gic_->version(),
                             .its = gic_->has_its(),
                             .pmu = pmu_,
                             .serial = host_.serial.present(),
-                            .virtio_mmio = mmio_nodes_});
+                            .virtio_mmio = mmio_nodes_,
+                            .pci = pci_nodes_});
 }
 
 Outcome<void> Board::add_vcpus() {
@@ -163,6 +173,29 @@ Outcome<void> Board::add_virtio_mmio() {
     ++spi;
   }
   return {};
+}
+
+// Without an interrupt translation service (GICv2) there are the interrupt pins alone.
+Outcome<void> Board::add_pci() {
+  VMM_STEP("memory map", const arm::RamRegions ram, arm::ram_regions(config_.memory.size));
+  VMM_STEP("memory map", const AddressRange window64, arm::pci_window64(ram));
+  const arm::PciHost host{.window64 = window64, .msi = gic_->has_its()};
+  std::vector<vm_device::IrqLine*> lines;
+  for (std::uint32_t i = 0; i < arm::kPciSpis; ++i) {
+    pci_irqs_.push_back(std::make_unique<SpiLine>(vm_, host.first_spi + i));
+    lines.push_back(pci_irqs_.back().get());
+  }
+  VMM_TRY(pci_, PciBoard::create({.vm = vm_,
+                                  .routes = gsi_routes_,
+                                  .memory = image_.memory,
+                                  .mmio = mmio_,
+                                  .ecam = host.ecam.base,
+                                  .windows = {.memory32 = host.window32, .memory64 = window64},
+                                  .intx = std::move(lines),
+                                  .msi = host.msi,
+                                  .msi_device_ids = true}));
+  pci_nodes_.push_back(host);
+  return pci_->add(host_.devices.slots());
 }
 
 // Held as long as a finger would, as the guest's driver waits for contacts to settle.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "../mapped_memory.h"
+#include "../pci_board.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
 #include "../virtio_mmio_board.h"
@@ -13,6 +14,7 @@
 #include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/arch/x86_64/kvm/vm.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/pci_root.h"
 #include "vmm/base/log.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/acpi.h"
@@ -95,8 +97,8 @@ class Pc final : public Machine {
   Outcome<void> add_devices();
   Outcome<void> add_serial();
   Outcome<void> add_ged(GuestAddress at);
-  Outcome<void> add_virtio();
   Outcome<void> add_virtio_mmio();
+  Outcome<void> add_pci(GuestAddress device_end);
   Outcome<void> add_vcpus();
   Outcome<void> add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
                          std::span<const x86::CpuidEntry> cpuid);
@@ -113,6 +115,8 @@ class Pc final : public Machine {
   std::vector<x86::AcpiVirtioMmio> acpi_virtio_mmio_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
+  std::unique_ptr<PciBoard> pci_;
+  std::vector<x86::AcpiPciRoot> acpi_pci_;
   vm_superio::HostClock clock_;
   std::unique_ptr<PulsedPin> ged_irq_;
   std::shared_ptr<vm_superio::GedStatus> ged_;
@@ -132,7 +136,6 @@ Outcome<void> Pc::assemble() {
   VMM_TRY_DO(add_irqchip());
   VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
   VMM_TRY_DO(add_devices());
-  VMM_TRY_DO(add_virtio());
   return add_vcpus();
 }
 
@@ -202,11 +205,6 @@ Outcome<void> Pc::add_ged(GuestAddress at) {
   return {};
 }
 
-Outcome<void> Pc::add_virtio() {
-  if (host_.devices.slots().empty()) return {};
-  return add_virtio_mmio();
-}
-
 // Without PCI, its interrupts and its window are for these.
 Outcome<void> Pc::add_virtio_mmio() {
   std::uint32_t irq = x86::kFirstPciIrq;
@@ -225,6 +223,34 @@ Outcome<void> Pc::add_virtio_mmio() {
   return {};
 }
 
+// Its 64-bit window is what is left between RAM and the platform's strip.
+Outcome<void> Pc::add_pci(GuestAddress device_end) {
+  constexpr std::uint64_t kStep = std::uint64_t{4} << 30;
+  const std::uint64_t top =
+      std::max(image_.memory.snapshot()->regions().back()->last_address(), x86::kHighRamAbove4G)
+          .raw();
+  const std::uint64_t first = (top + kStep) / kStep * kStep;
+  const std::uint64_t end = device_end.raw() / kStep * kStep;
+  x86::AcpiPciRoot root{.window32 = x86::kDeviceWindow32};
+  if (first < end) root.window64 = {GuestAddress(first), end - first};
+  std::vector<vm_device::IrqLine*> lines;
+  for (std::uint32_t i = 0; i < x86::kPciIrqs; ++i) {
+    lines.push_back(&irqchip_->ioapic()->line(x86::kFirstPciIrq + i));
+  }
+  std::optional<AddressRange> window64;
+  if (root.window64.size != 0) window64 = root.window64;
+  VMM_TRY(pci_, PciBoard::create({.vm = vm_,
+                                  .routes = gsi_routes_,
+                                  .memory = image_.memory,
+                                  .mmio = mmio_,
+                                  .ports = &ports_,
+                                  .ecam = root.ecam.base,
+                                  .windows = {.memory32 = root.window32, .memory64 = window64},
+                                  .intx = std::move(lines)}));
+  acpi_pci_.push_back(root);
+  return pci_->add(host_.devices.slots());
+}
+
 Outcome<void> Pc::add_vcpus() {
   VMM_TRY(const x86::ApicIds ids, make_apic_ids(config_.cpus));
   VMM_STEP("CPUID", auto cpuid,
@@ -234,14 +260,20 @@ Outcome<void> Pc::add_vcpus() {
     return fail(runtime("--memory: size: beyond the physical addresses of the guest's CPUs"));
   }
   VMM_TRY_DO(add_ged(ged));
+  VMM_TRY_DO(config_.transport == Transport::kPci ? add_pci(ged) : add_virtio_mmio());
+  const std::function<void(acpi_tables::TableBuffer&)> tables[] = {
+      [this](acpi_tables::TableBuffer& out) { x86::write_pci_mcfg(out, acpi_pci_); }};
   VMM_TRY(const x86::BootRegisters registers,
-          write_boot_structures(image_, {.ids = &ids,
-                                         .serial = host_.serial.present(),
-                                         .cmos_rtc = false,
-                                         .i8042 = false,
-                                         .ged = x86::GedConfig{.status = ged},
-                                         .virtio_mmio = acpi_virtio_mmio_,
-                                         .devices = {}}));
+          write_boot_structures(
+              image_,
+              {.ids = &ids,
+               .serial = host_.serial.present(),
+               .cmos_rtc = false,
+               .i8042 = false,
+               .ged = x86::GedConfig{.status = ged},
+               .virtio_mmio = acpi_virtio_mmio_,
+               .devices = [this](acpi_tables::Aml& aml) { x86::write_pci_roots(aml, acpi_pci_); },
+               .tables = std::span(tables).first(acpi_pci_.empty() ? 0 : 1)}));
   vcpus_.emplace();
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
     VMM_TRY_DO(add_vcpu(index, ids, cpuid));
