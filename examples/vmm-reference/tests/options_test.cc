@@ -96,10 +96,10 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--serial", "file="}, "--serial: file: the path is missing"},
       {{"--serial", "socket=/x"}, "--serial: socket: not offered yet"},
       {{"--serial", "null,escape=on"}, "--serial: escape"},
-      {{"--console", "tty"}, "--console: tty: not offered yet"},
+      {{"--console", "off,tty"}, "--console: mode"},
       {{"--debug-console", "iobase=0x10000"}, "--debug-console: iobase"},
-      {{"--disk", "path=a", "path=b"}, "--disk: not offered yet"},
-      {{"--watchdog"}, "--watchdog: not offered yet"},
+      {{"--fs", "tag=a", "tag=b"}, "--fs: not offered yet"},
+      {{"--pvpanic"}, "--pvpanic: not offered yet"},
       {{"--seccomp", "true"}, "--seccomp: not offered yet"},
   }));
   CAPTURE(c.words);
