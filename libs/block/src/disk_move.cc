@@ -37,13 +37,14 @@ void DiskQueue::Impl::start_move(Slot& slot) {
 
 void DiskQueue::Impl::start_read(Slot& slot) {
   std::array<Extent, kParts> extents;
-  const auto count = image_->map(slot.asked, extents);
-  if (!count) return fail_step(slot, count.error().code(), 0);
-  for (std::size_t i = 0; i < *count; ++i) slot.step_bytes += extents[i].bytes;
-  VMM_ASSERT_ALWAYS(*count != 0 && slot.step_bytes <= slot.asked.bytes);
+  const auto plan = image_->map(slot.asked, extents);
+  if (!plan) return fail_step(slot, plan.error().code(), 0);
+  slot.token = plan->token;
+  for (std::size_t i = 0; i < plan->count; ++i) slot.step_bytes += extents[i].bytes;
+  VMM_ASSERT_ALWAYS(plan->count != 0 && slot.step_bytes <= slot.asked.bytes);
   slot.good = slot.step_bytes;
   std::uint64_t at = 0;
-  for (std::size_t i = 0; i < *count; ++i) {
+  for (std::size_t i = 0; i < plan->count; ++i) {
     start_extent(slot, i, extents[i], at);
     slot.cursor.skip(extents[i].bytes);
     at += extents[i].bytes;
@@ -68,10 +69,10 @@ void DiskQueue::Impl::start_write(Slot& slot) {
 
 /// When nothing of the step is pending.
 void DiskQueue::Impl::end_move(Slot& slot) {
-  if (slot.step_bytes != 0) {
+  if (slot.token != 0) {
     if (slot.request.kind == DiskRequest::Kind::kRead) {
-      image_->end_read(slot.asked);
-    } else if (slot.token != 0) {
+      image_->end_read(slot.token);
+    } else {
       const auto finished = image_->finish_write(slot.token, slot.error == 0);
       if (!finished) fail_step(slot, finished.error().code(), 0);
     }

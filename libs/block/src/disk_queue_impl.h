@@ -63,7 +63,7 @@ class DiskQueue::Impl {
     ByteRange asked;         // of the image, in this step
     std::uint64_t step_bytes = 0;
     std::uint64_t good = 0;   // of step_bytes, from the start
-    std::uint64_t token = 0;  // of Image::prepare_write()
+    std::uint64_t token = 0;  // of Image::map() or prepare_write()
     BufferCursor cursor{{}};
     std::span<IoVec> list_left;  // room that this step did not use
     std::array<Part, kParts> parts;

@@ -21,10 +21,10 @@ class RawImage final : public Image {
   }
   [[nodiscard]] const ImageFile& file() const override { return file_; }
 
-  Result<std::size_t> map(ByteRange range, std::span<Extent> out) override {
+  Result<ReadPlan> map(ByteRange range, std::span<Extent> out) override {
     if (!holds(range)) return fail(Error::os(ERANGE, "read beyond the end of the disk"));
     out.front() = {.fd = file_.fd(), .file_offset = range.offset, .bytes = range.bytes};
-    return 1;
+    return ReadPlan{.count = 1};
   }
   Result<void> read_slow(std::uint64_t /*offset*/, std::span<std::byte> /*to*/) override {
     return fail(Error::os(EIO, "a raw image has no such extents"));

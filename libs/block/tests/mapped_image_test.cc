@@ -26,7 +26,7 @@ class PiecesImage final : public Image {
   [[nodiscard]] std::uint64_t size_bytes() const override { return bytes_; }
   [[nodiscard]] const ImageFile& file() const override { return file_; }
 
-  Result<std::size_t> map(ByteRange range, std::span<Extent> out) override {
+  Result<ReadPlan> map(ByteRange range, std::span<Extent> out) override {
     ++reads;
     std::size_t count = 0;
     while (range.bytes != 0 && count < out.size()) {
@@ -34,9 +34,12 @@ class PiecesImage final : public Image {
       range.offset += out[count].bytes;
       range.bytes -= out[count++].bytes;
     }
-    return count;
+    return ReadPlan{.count = count, .token = 7};
   }
-  void end_read(ByteRange /*range*/) override { --reads; }
+  void end_read(std::uint64_t token) override {
+    CHECK(token == 7);
+    --reads;
+  }
   Result<void> read_slow(std::uint64_t offset, std::span<std::byte> to) override {
     if (fail_slow) return fail(Error::os(EIO, "decompress"));
     for (std::byte& byte : to) byte = static_cast<std::byte>(offset++ / 7);

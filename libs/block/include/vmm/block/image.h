@@ -40,6 +40,12 @@ struct RangeWork {
   bool deallocate = false;  ///< give the space back, so that it reads as zeros; else write zeros
 };
 
+/// What Image::map() answers: where the first bytes of the range are.
+struct ReadPlan {
+  std::size_t count = 0;    ///< extents, at least one
+  std::uint64_t token = 0;  ///< for Image::end_read(); 0: there is nothing to end
+};
+
 /// What Image::prepare_write() answers: the first `count` extents are to be written.
 struct WritePlan {
   std::size_t count = 0;
@@ -79,13 +85,12 @@ class Image {
   /// The file that fdatasync(2) of a flush is for; its block sizes and mode are the disk's.
   [[nodiscard]] virtual const ImageFile& file() const = 0;
 
-  /// Says where the first bytes of `range` are: fills the front of `out`, which is not empty, and
-  /// returns how many extents it filled, at least one. They follow each other from range.offset on
-  /// and may end before the range does; the rest is asked for again. end_read() comes once the
-  /// bytes were read.
-  virtual Result<std::size_t> map(ByteRange range, std::span<Extent> out) = 0;
-  /// Ends one map(), with the same range.
-  virtual void end_read(ByteRange /*range*/) {}
+  /// Says where the first bytes of `range` are: fills the front of `out`, which is not empty. The
+  /// extents follow each other from range.offset on and may end before the range does; the rest is
+  /// asked for again. end_read() comes once the bytes were read, if there is a token.
+  virtual Result<ReadPlan> map(ByteRange range, std::span<Extent> out) = 0;
+  /// Ends a map() with a token that is not 0. Once.
+  virtual void end_read(std::uint64_t /*token*/) {}
   /// Fills `to` with the disk's bytes from `offset` on, a part of one extent of kind kSlow.
   virtual Result<void> read_slow(std::uint64_t offset, std::span<std::byte> to) = 0;
 

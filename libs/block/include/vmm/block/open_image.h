@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
 #include "vmm/block/image.h"
 #include "vmm/block/image_file.h"
 
@@ -22,12 +24,47 @@ enum class ImageFormat : std::uint8_t { kRaw, kQcow2, kVhd, kVhdx, kVmdk, kVdi }
 Result<ImageFormat> probe_format(const ImageFile& file);
 
 struct ImageOptions {
-  bool sparse = true;               ///< discards may make holes
-  bool guard_first_sector = false;  ///< the format is a guess; see Image::guards_first_sector()
+  bool sparse = true;                  ///< discards may make holes
+  bool guard_first_sector = false;     ///< the format is a guess; see Image::guards_first_sector()
+  std::size_t cache_bytes = 16 << 20;  ///< for metadata of qcow2; at least 64 KiB are used
 };
 
 /// A raw image: the disk is the file. A last partial sector is not part of it.
 /// Errors: those of ImageFile::size_bytes().
 Result<std::unique_ptr<Image>> open_raw(ImageFile file, const ImageOptions& options);
+
+/// A qcow2 image (version 2 or 3) without a backing file; writable when `file` is.
+///
+/// Errors, each of which says what it is: EINVAL for broken headers and tables, and for direct I/O
+/// with clusters smaller than its alignment; ENOTSUP for encryption, external data files,
+/// subclusters and unknown features, and for a backing file; EROFS when `file` is writable and the
+/// image is marked corrupt or its metadata overlaps.
+Result<std::unique_ptr<Image>> open_qcow2(ImageFile file, const ImageOptions& options);
+
+/// How to open an image as a user asks for it.
+struct OpenOptions {
+  /// nullopt: look at the file. A format found like that is not trusted: a raw one guards its first
+  /// sector, and no backing file is opened.
+  std::optional<ImageFormat> format{};
+  bool readonly = false;
+  bool direct = false;         ///< O_DIRECT for the disk's data
+  bool sparse = true;          ///< discards may make holes; false: a raw file gets all its space
+  bool backing_files = false;  ///< qcow2 images may name another image that has the rest
+  std::optional<LockKind> lock = LockKind::kByteRange;
+};
+
+/// How many images a chain of backing files may have.
+inline constexpr int kMaxBackingDepth = 16;
+
+/// Opens an image and, if allowed, its backing files, read-only.
+///
+/// The name of a backing file is relative to the folder of the image that names it; the image
+/// must say its format. Errors: those of ImageFile::open(), lock(), open_raw() and open_qcow2();
+/// ENOTSUP for formats that cannot be opened and names with a protocol; EACCES for a backing file
+/// that is not allowed; ELOOP for a longer chain; EINVAL for a backing file of unsaid format.
+Result<std::unique_ptr<Image>> open_image(const std::string& path, const OpenOptions& options);
+/// The same for a file that somebody opened, as `options` ask for; it has no folder for relative
+/// names.
+Result<std::unique_ptr<Image>> open_image(UniqueFd fd, const OpenOptions& options);
 
 }  // namespace vmm::block
