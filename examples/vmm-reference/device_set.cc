@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_set.h"
 
+#include "disk_device.h"
 #include "vmm/sys_util/random.h"
 #include "vmm/virtio_net/net.h"
 #include "vmm/virtio_net/tap.h"
@@ -30,13 +31,11 @@ Outcome<void> refuse_what_is_missing(const VmConfig& config) {
     if (!given) return {};
     return fail(usage(std::string(option) + ": not offered yet"));
   };
-  VMM_TRY_DO(refuse(!config.disks.empty(), "--disk"));
   VMM_TRY_DO(refuse(!config.pmems.empty(), "--pmem"));
   VMM_TRY_DO(refuse(config.vsock.has_value(), "--vsock"));
   VMM_TRY_DO(refuse(config.balloon.has_value(), "--balloon"));
   VMM_TRY_DO(refuse(config.watchdog, "--watchdog"));
-  VMM_TRY_DO(refuse(config.rtc.has_value(), "--rtc"));
-  return refuse(!config.rate_limit_groups.empty(), "--rate-limit-group");
+  return refuse(config.rtc.has_value(), "--rtc");
 }
 
 /// The virtio console's way to the host's.
@@ -58,6 +57,12 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console) {
   DeviceSet set;
   VMM_TRY_DO(refuse_what_is_missing(config));
   if (console.present()) VMM_TRY_DO(set.add_console(config.console_device, console));
+  const RateLimitGroups groups = make_rate_limit_groups(config);
+  for (const DiskConfig& disk : config.disks) {
+    VMM_TRY(auto device, make_disk(disk, groups));
+    VMM_TRY_DO(set.add(set.id_or(disk.device, "disk"), disk.device, std::move(device),
+                       disk_queue_cpus(disk)));
+  }
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
   return set;

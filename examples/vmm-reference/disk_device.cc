@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "disk_device.h"
+
+#include <optional>
+#include <utility>
+
+#include "vmm/block/image_file.h"
+#include "vmm/block/open_image.h"
+
+namespace vmm::reference {
+namespace {
+
+using rate_limiter::RateLimiter;
+
+rate_limiter::BucketConfig bucket(const RateLimitConfig::Bucket& config) {
+  return {
+      .size = config.size, .one_time_burst = config.one_time_burst, .refill_ms = config.refill_ms};
+}
+
+std::shared_ptr<RateLimiter> make_limiter(const RateLimitConfig& config) {
+  if (!config.limits()) return nullptr;
+  return std::make_shared<RateLimiter>(rate_limiter::RateLimits{
+      .bandwidth = bucket(config.bandwidth), .operations = bucket(config.ops)});
+}
+
+// check_devices() has seen that the group exists.
+std::shared_ptr<RateLimiter> limiter_of(const DiskConfig& config, const RateLimitGroups& groups) {
+  if (config.rate_limit_group.empty()) return make_limiter(config.rate_limit);
+  const auto group = groups.find(config.rate_limit_group);
+  return group == groups.end() ? nullptr : group->second;
+}
+
+std::optional<block::ImageFormat> format_of(const DiskConfig& config) {
+  switch (config.format) {
+    case DiskConfig::Format::kDetect:
+      return std::nullopt;
+    case DiskConfig::Format::kRaw:
+      return block::ImageFormat::kRaw;
+    case DiskConfig::Format::kQcow2:
+      return block::ImageFormat::kQcow2;
+  }
+  return std::nullopt;
+}
+
+Outcome<std::shared_ptr<block::Image>> open_disk(const DiskConfig& config) {
+  VMM_STEP("--disk: path=" + config.path, std::unique_ptr<block::Image> image,
+           block::open_image(config.path,
+                             {.format = format_of(config),
+                              .readonly = config.readonly,
+                              .direct = config.direct,
+                              .sparse = config.sparse,
+                              .backing_files = config.backing_files,
+                              .lock = config.lock_whole_file ? block::LockKind::kFull
+                                                             : block::LockKind::kByteRange}));
+  return std::shared_ptr<block::Image>(std::move(image));
+}
+
+}  // namespace
+
+RateLimitGroups make_rate_limit_groups(const VmConfig& config) {
+  RateLimitGroups groups;
+  for (const RateLimitGroupConfig& group : config.rate_limit_groups) {
+    groups[group.id] = make_limiter(group.rate_limit);
+  }
+  return groups;
+}
+
+Outcome<std::shared_ptr<virtio_blk::Blk>> make_disk(const DiskConfig& config,
+                                                    const RateLimitGroups& groups) {
+  VMM_TRY(auto image, open_disk(config));
+  VMM_STEP("--disk", auto disk,
+           virtio_blk::Blk::create(
+               std::move(image),
+               {.queues = config.num_queues,
+                .queue_size = config.queue_size,
+                .serial = config.serial,
+                .discard = config.sparse,
+                .engine = config.io_uring ? block::EngineKind::kAuto : block::EngineKind::kSync,
+                .limiter = limiter_of(config, groups)}));
+  return disk;
+}
+
+std::vector<std::vector<std::uint64_t>> disk_queue_cpus(const DiskConfig& config) {
+  std::vector<std::vector<std::uint64_t>> cpus(config.num_queues);
+  for (const CpusConfig::Affinity& affinity : config.queue_affinity) {
+    if (affinity.vcpu < cpus.size()) cpus[affinity.vcpu] = affinity.host_cpus;
+  }
+  return cpus;
+}
+
+}  // namespace vmm::reference
