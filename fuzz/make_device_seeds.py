@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Writes seeds for targets that use tests/support/device_fuzz.h: scripts that any device understands.
+
+    fuzz/make_device_seeds.py libs/virtio-rng/fuzz/corpus/virtio_rng
+"""
+
+import pathlib
+import struct
+import sys
+
+ALL_FEATURES = struct.pack("<Q", 0)  # what is not wanted
+RUN, HOST, RESTART, RESET_QUEUE, TAKE_BACK, KICK = 13, 12, 11, 10, 9, 8
+CONFIG, MEMORY, HOSTILE, ANYWHERE, GOOD = 7, 6, 5, 4, 0
+HOSTILE_CHAINS = 19
+QUEUES = 3  # of a device; those beyond its own begin anew
+
+
+def good(queue, readable, writable):
+    """A request of at most three parts each way, served at once."""
+    shape = 0x80 | len(writable) << 2 | len(readable)
+    script = bytes([GOOD, queue, shape])
+    for part in readable:
+        script += bytes([len(part)]) + part
+    return script + b"".join(struct.pack("<H", size) for size in writable)
+
+
+def anywhere(queue, *parts):
+    script = bytes([ANYWHERE, queue, len(parts) - 1])
+    return script + b"".join(struct.pack("<IHB", *part) for part in parts)
+
+
+def everywhere(make):
+    return b"".join(make(queue) for queue in range(QUEUES))
+
+
+SCRIPTS = {
+    "requests": everywhere(lambda q: good(q, [b"\0" * 16], [64]) + good(q, [b"12", b"345"], [1, 2, 3])
+                           + good(q, [], [4095]) + good(q, [b"x" * 200], [])) + bytes([TAKE_BACK]),
+    "hostile_chains": everywhere(lambda q: b"".join(bytes([HOSTILE, q, i, RUN, TAKE_BACK])
+                                                    for i in range(HOSTILE_CHAINS))),
+    "parts_anywhere": everywhere(lambda q: anywhere(q, (0x10000, 64, 0), (0x10000, 64, 1))
+                                 + anywhere(q, (0x20000, 16, 0), (0x10ffff, 2, 1))
+                                 + anywhere(q, (0, 1, 1)) + bytes([RUN])),
+    "configuration": bytes([CONFIG, 0, 8]) + b"\xff" * 8 + bytes([CONFIG, 8, 4]) + b"!\0\0\0"
+                     + bytes([CONFIG, 250, 8]) + b"\0" * 8,
+    "spoiled_rings": everywhere(lambda q: good(q, [b"1"], [8])) + b"".join(
+        bytes([MEMORY]) + struct.pack("<I", at) + bytes([32]) + b"\xff" * 32 + bytes([KICK, 0, RUN])
+        for at in (0, 0x10000, 0x20000)),
+    "restarts": everywhere(lambda q: bytes([GOOD, q, 4]) + struct.pack("<H", 100) + bytes([RESTART])),
+    "queue_resets": everywhere(lambda q: good(q, [b"1"], [8]) + bytes([RESET_QUEUE, q, 1])
+                               + bytes([KICK, q, RUN, RESET_QUEUE, q, 0])),
+    "host_events": b"".join(bytes([HOST, i, 20]) + b"h" * 20 + bytes([RUN]) for i in range(4))
+                   + good(0, [], [64]) + good(1, [b"abc"], []),
+}
+
+
+def main():
+    for folder in map(pathlib.Path, sys.argv[1:]):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, script in SCRIPTS.items():
+            for kind, bits in (("split", 0), ("packed", 1 | 2 | 4 | 8)):
+                (folder / f"{name}_{kind}").write_bytes(bytes([bits]) + ALL_FEATURES + script)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/virtio_rng/rng.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+
+#include "vmm/virtio_device/testing/device_rig.h"
+#include "vmm/virtio_device/testing/hostile_chains.h"
+
+namespace vmm::virtio_rng {
+namespace {
+
+using virtio_device::testing::Bytes;
+using virtio_device::testing::bytes_of;
+using virtio_device::testing::DeviceRig;
+using virtio_device::testing::HostileChain;
+
+/// Both ends of a pipe: what is written to `in` is the entropy.
+struct Source {
+  Source() {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    out = UniqueFd(ends[0]);
+    in = UniqueFd(ends[1]);
+  }
+  void write(std::size_t bytes) const {
+    const std::vector<char> data(bytes, 'r');
+    REQUIRE(::write(in.get(), data.data(), bytes) == static_cast<ssize_t>(bytes));
+  }
+
+  UniqueFd in, out;
+};
+
+TEST_CASE("entropy goes from the source to the driver, byte by byte", "[rng]") {
+  for (const bool packed : {false, true}) {
+    Source source;
+    source.write(100);
+    DeviceRig rig(*Rng::create(std::move(source.out)), {.packed = packed});
+    REQUIRE(rig.start());
+    const auto first = rig.exchange(0, {.readable = {}, .writable = {10, 1, 49}});
+    REQUIRE(first);
+    CHECK(first->written == 60);
+    CHECK(std::ranges::all_of(first->bytes, [](std::byte b) { return b == std::byte{'r'}; }));
+    const auto rest = rig.exchange(0, {.readable = {}, .writable = {60}});
+    REQUIRE(rest);
+    CHECK(rest->written == 40);
+    CHECK(rest->at<char>(39) == 'r');
+    CHECK(rest->at<std::byte>(40) == DeviceRig::kUntouched);
+  }
+}
+
+TEST_CASE("a dry source and an ended one give nothing and hold nobody up", "[rng]") {
+  Source source;
+  DeviceRig rig(*Rng::create(std::move(source.out)));
+  REQUIRE(rig.start());
+  const auto dry = rig.exchange(0, {.readable = {}, .writable = {16}});
+  REQUIRE(dry);
+  CHECK(dry->written == 0);
+  source.in.reset();
+  const auto ended = rig.exchange(0, {.readable = {}, .writable = {16}});
+  REQUIRE(ended);
+  CHECK(ended->written == 0);
+  CHECK(rig.running());
+}
+
+TEST_CASE("a source that cannot be read gives nothing", "[rng]") {
+  Source source;
+  DeviceRig rig(*Rng::create(std::move(source.in)));  // the end to write to
+  REQUIRE(rig.start());
+  const auto answer = rig.exchange(0, {.readable = {}, .writable = {16}});
+  REQUIRE(answer);
+  CHECK(answer->written == 0);
+}
+
+TEST_CASE("one request takes a bounded share of the source", "[rng]") {
+  DeviceRig rig(*Rng::open("/dev/zero"));
+  REQUIRE(rig.start());
+  const auto answer = rig.exchange(0, {.readable = {}, .writable = {1 << 20, 1 << 20}});
+  REQUIRE(answer);
+  CHECK(answer->written == Rng::kMaxRequestBytes);
+}
+
+TEST_CASE("a request that cannot be written to gets nothing", "[rng][hostile]") {
+  DeviceRig rig(*Rng::open("/dev/zero"));
+  REQUIRE(rig.start());
+  const auto answer = rig.exchange(0, {.readable = {bytes_of("please")}, .writable = {}});
+  REQUIRE(answer);
+  CHECK(answer->written == 0);
+}
+
+TEST_CASE("an entropy device outlives each hostile chain", "[rng][hostile]") {
+  for (const bool packed : {false, true}) {
+    DeviceRig rig(*Rng::open("/dev/zero"), {.packed = packed});
+    REQUIRE(rig.start());
+    for (const HostileChain& chain : virtio_device::testing::hostile_chains()) {
+      CAPTURE(packed, chain.name);
+      CHECK(outlive(rig, 0, chain) == "");
+      const auto answer = rig.exchange(0, {.readable = {}, .writable = {16}});
+      REQUIRE(answer);
+      CHECK(answer->written == 16);
+    }
+  }
+}
+
+TEST_CASE("what the entropy device writes is marked dirty", "[rng]") {
+  DeviceRig rig(*Rng::open("/dev/zero"), {.dirty_tracking = true});
+  REQUIRE(rig.start());
+  const GuestAddress at = rig.heap().take(4096);
+  const auto map = rig.heap().memory().snapshot();
+  const vm_memory::Region& ram = *map->regions().front();
+  REQUIRE(ram.dirty() != nullptr);
+  const std::uint64_t offset = at.raw() - ram.base().raw();
+  REQUIRE_FALSE(ram.dirty()->is_dirty(offset));
+  const std::array parts{virtio_device::testing::Buffer{at, 16, true}};
+  REQUIRE(rig.send_raw(0, parts));
+  REQUIRE(rig.wait(0));
+  CHECK(ram.dirty()->is_dirty(offset));
+}
+
+TEST_CASE("a source that is not there is an error", "[rng]") {
+  CHECK_FALSE(Rng::open("/nonexistent"));
+  CHECK_FALSE(Rng::create(UniqueFd()));
+}
+
+}  // namespace
+}  // namespace vmm::virtio_rng

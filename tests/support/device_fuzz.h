@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+// Plays a fuzzer's input as the driver of a virtio device:
+//
+//   extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+//     Input input(data, size);
+//     fuzz_device(make_device(), input);
+//     return 0;
+//   }
+//
+// Whatever the driver does: memory outside the RAM stays as it is (the sanitizers watch), each step
+// ends, the device wants a reset at worst, and after one it can be set up again.
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "fuzz_input.h"
+#include "vmm/virtio_device/testing/device_rig.h"
+#include "vmm/virtio_device/testing/hostile_chains.h"
+
+/// One driver, its device and its input.
+class FuzzedDriver {
+ public:
+  using Rig = vmm::virtio_device::testing::DeviceRig;
+  /// What else may happen to the device meanwhile: its host side. Takes what it needs of the input.
+  using HostEvent = std::function<void(Input&)>;
+
+  FuzzedDriver(std::shared_ptr<vmm::virtio_device::VirtioDevice> device, Input& input,
+               HostEvent host_event)
+      : input_(input),
+        host_event_(std::move(host_event)),
+        rig_(device, options(*device, input)),
+        queues_(device->queue_sizes().size()) {}
+
+  void play() {
+    require(rig_.start());
+    for (int step = 0; step < kMaxSteps && !input_.empty(); ++step) act(input_.byte());
+    rig_.run();
+    require((rig_.core().status() & ~vmm::virtio_device::kNeedsReset) == Rig::kRunning);
+    require(rig_.start());
+    rig_.run();
+    require(rig_.running());
+  }
+
+ private:
+  static constexpr int kMaxSteps = 64;
+  static constexpr std::uint32_t kRamBytes = 1 << 20;
+
+  static vmm::virtio_device::testing::RigOptions options(vmm::virtio_device::VirtioDevice& device,
+                                                         Input& input) {
+    namespace queue = vmm::virtio_queue;
+    const std::uint8_t bits = input.byte();
+    const std::uint64_t wanted = ~input.take<std::uint64_t>();  // zeros ask for everything
+    const std::uint64_t offered = device.features();
+    return {.packed = (bits & 1) != 0,
+            .event_idx = (bits & 2) != 0,
+            .in_order = (bits & 4) != 0 && (offered & queue::kFeatureInOrder) != 0,
+            .features = (offered & wanted & vmm::virtio_device::kDeviceFeatures) |
+                        (offered & queue::kFeatureRingReset) | queue::kFeatureIndirect,
+            .queue_size = 16,
+            .ram_bytes = kRamBytes,
+            .dirty_tracking = (bits & 8) != 0};
+  }
+
+  std::uint16_t queue() { return static_cast<std::uint16_t>(input_.byte() % queues_); }
+
+  void act(std::uint8_t kind) {
+    switch (kind % 16) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return send_good();
+      case 4:
+        return send_anywhere();
+      case 5:
+        return send_hostile();
+      case 6:
+        return write_memory();
+      case 7:
+        return use_config();
+      case 8:
+        return rig_.core().kick(queue());
+      case 9:
+        return take_back();
+      case 10:
+        return reset_queue();
+      case 11:
+        require(rig_.start());
+        return;
+      case 12:
+        if (host_event_) host_event_(input_);
+        return;
+      default:
+        return rig_.run();
+    }
+  }
+
+  // Parts inside RAM, readable ones first, with contents of the input.
+  void send_good() {
+    vmm::virtio_device::testing::Request request;
+    const std::uint16_t to = queue();
+    const std::uint8_t shape = input_.byte();
+    for (int i = 0; i < shape % 4; ++i) request.readable.push_back(input_.bytes(input_.byte()));
+    for (int i = 0; i < shape / 4 % 4; ++i) {
+      request.writable.push_back(input_.take<std::uint16_t>() % 4096u);
+    }
+    (void)rig_.send(to, request);
+    if ((shape & 0x80) != 0) rig_.run();
+  }
+  void send_anywhere() {
+    std::vector<vmm::virtio_device::testing::Buffer> buffers;
+    const std::uint16_t to = queue();
+    const int count = 1 + input_.byte() % 4;
+    for (int i = 0; i < count; ++i) {
+      const auto address = input_.take<std::uint32_t>() % (kRamBytes + 0x2'0000);
+      const auto length = input_.take<std::uint16_t>();
+      buffers.push_back({vmm::GuestAddress(address), length, (input_.byte() & 1) != 0});
+    }
+    (void)rig_.send_raw(to, buffers);
+  }
+  void send_hostile() {
+    const std::uint16_t to = queue();
+    const auto chains = vmm::virtio_device::testing::hostile_chains();
+    (void)chains[input_.byte() % chains.size()].send(rig_, to);
+  }
+  // Rings first: that is where the heap begins.
+  void write_memory() {
+    const auto at = rig_.heap().kBase + input_.take<std::uint32_t>() % kRamBytes;
+    (void)rig_.memory().write_bytes(vmm::GuestAddress(at), input_.bytes(input_.byte()));
+  }
+  void use_config() {
+    const std::uint64_t offset = input_.byte();
+    std::array<std::byte, 16> data{};
+    rig_.core().read_config(offset, data);
+    const auto bytes = input_.bytes(input_.byte() % 9);
+    if (!bytes.empty()) rig_.core().write_config(offset, bytes);
+  }
+  void take_back() {
+    for (std::uint16_t i = 0; i < queues_; ++i) {
+      while (rig_.receive(i)) continue;
+    }
+  }
+  // The driver's side of the queue does not know it; its chains go nowhere from then on.
+  void reset_queue() {
+    const std::uint16_t which = queue();
+    const vmm::virtio_queue::QueueConfig before = *rig_.core().queue(which);
+    rig_.core().reset_queue(which);
+    vmm::virtio_queue::QueueConfig* const config = rig_.core().editable_queue(which);
+    if (config == nullptr || (input_.byte() & 1) == 0) return;
+    (void)config->set_size(before.size());
+    (void)config->set_descriptors(before.rings().descriptors);
+    (void)config->set_driver(before.rings().driver);
+    (void)config->set_device(before.rings().device);
+    rig_.core().enable_queue(which);
+  }
+
+  Input& input_;
+  HostEvent host_event_;
+  Rig rig_;
+  std::size_t queues_;
+};
+
+inline void fuzz_device(std::shared_ptr<vmm::virtio_device::VirtioDevice> device, Input& input,
+                        FuzzedDriver::HostEvent host_event = {}) {
+  FuzzedDriver(std::move(device), input, std::move(host_event)).play();
+}
