@@ -7,6 +7,8 @@
 #include "vmm/virtio_net/tap.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_rng/rng.h"
+#include "vmm/virtio_rtc/rtc.h"
+#include "vmm/virtio_watchdog/watchdog.h"
 
 namespace vmm::reference {
 
@@ -33,9 +35,7 @@ Outcome<void> refuse_what_is_missing(const VmConfig& config) {
   };
   VMM_TRY_DO(refuse(!config.pmems.empty(), "--pmem"));
   VMM_TRY_DO(refuse(config.vsock.has_value(), "--vsock"));
-  VMM_TRY_DO(refuse(config.balloon.has_value(), "--balloon"));
-  VMM_TRY_DO(refuse(config.watchdog, "--watchdog"));
-  return refuse(config.rtc.has_value(), "--rtc");
+  return refuse(config.balloon.has_value(), "--balloon");
 }
 
 /// The virtio console's way to the host's.
@@ -53,7 +53,7 @@ class HostConsole final : public virtio_console::ConsoleOutput {
 
 }  // namespace
 
-Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console) {
+Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, VmEvents& events) {
   DeviceSet set;
   VMM_TRY_DO(refuse_what_is_missing(config));
   if (console.present()) VMM_TRY_DO(set.add_console(config.console_device, console));
@@ -65,6 +65,8 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console) {
   }
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  if (config.watchdog) VMM_TRY_DO(set.add_watchdog(events));
+  if (config.rtc) VMM_TRY_DO(set.add_rtc(*config.rtc));
   return set;
 }
 
@@ -152,6 +154,23 @@ Outcome<void> DeviceSet::add_net(const NetConfig& config) {
 Outcome<void> DeviceSet::add_rng(const RngConfig& config) {
   VMM_STEP("--rng: " + config.source, auto rng, virtio_rng::Rng::open(config.source));
   return add(config.device.id.empty() ? "__rng" : config.device.id, config.device, std::move(rng));
+}
+
+// A guest that has fallen silent is started anew.
+Outcome<void> DeviceSet::add_watchdog(VmEvents& events) {
+  VMM_STEP("--watchdog", auto watchdog,
+           virtio_watchdog::Watchdog::create(
+               {.timeout = virtio_watchdog::Watchdog::kDefaultTimeout,
+                .on_expiry = [&events] { events.report(VmEnd::kReset); }}));
+  return add("__watchdog", {}, std::move(watchdog));
+}
+
+Outcome<void> DeviceSet::add_rtc(const DeviceConfig& config) {
+  std::vector<std::unique_ptr<virtio_rtc::Clock>> clocks;
+  clocks.push_back(virtio_rtc::host_utc());
+  clocks.push_back(virtio_rtc::host_monotonic());
+  VMM_STEP("--rtc", auto rtc, virtio_rtc::Rtc::create(std::move(clocks)));
+  return add(config.id.empty() ? "__rtc" : config.id, config, std::move(rtc));
 }
 
 }  // namespace vmm::reference

@@ -9,6 +9,7 @@
 #include "console.h"
 #include "failure.h"
 #include "io_thread.h"
+#include "vm_events.h"
 #include "vmm/virtio_console/console.h"
 #include "vmm/virtio_device/virtio_device.h"
 #include "vmm/virtio_device/worker.h"
@@ -32,8 +33,8 @@ struct DeviceSlot {
 /// reset of the guest keeps files, taps and sockets open.
 class DeviceSet {
  public:
-  /// Opens everything that they need of the host.
-  static Outcome<DeviceSet> create(const VmConfig& config, Console& console);
+  /// Opens everything that they need of the host. `console` and `events` outlive the set.
+  static Outcome<DeviceSet> create(const VmConfig& config, Console& console, VmEvents& events);
 
   /// The virtio console; nullptr when there is none.
   [[nodiscard]] virtio_console::Console* console() const { return console_.get(); }
@@ -44,6 +45,8 @@ class DeviceSet {
   Outcome<void> add_console(const DeviceConfig& config, Console& console);
   Outcome<void> add_net(const NetConfig& config);
   Outcome<void> add_rng(const RngConfig& config);
+  Outcome<void> add_watchdog(VmEvents& events);
+  Outcome<void> add_rtc(const DeviceConfig& config);
   /// Adds a device and makes its threads, one for each of `queue_cpus`: the host CPUs it may use.
   Outcome<void> add(std::string id, const DeviceConfig& config,
                     std::shared_ptr<virtio_device::VirtioDevice> device,

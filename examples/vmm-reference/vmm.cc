@@ -110,7 +110,7 @@ Outcome<void> Vmm::open_everything() {
 Outcome<void> Vmm::run() {
   VMM_TRY(GuestImage image, load_image(config_));
   VMM_TRY_DO(open_everything());
-  VMM_TRY(devices_, DeviceSet::create(config_, *console_));
+  VMM_TRY(devices_, DeviceSet::create(config_, *console_, *events_));
   if (devices_->console() != nullptr) VMM_TRY_DO(feed_console());
   VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
   for (;;) {

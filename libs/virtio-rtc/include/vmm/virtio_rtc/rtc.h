@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/virtio_device/virtio_device.h"
+
+namespace vmm::virtio_rtc {
+
+/// What a clock counts: the clock types of the device's specification (virtio 1.4, RTC device).
+enum class ClockType : std::uint8_t {
+  kUtc = 0,
+  kTai = 1,
+  kMonotonic = 2,
+  kUtcSmeared = 3,
+  kUtcMaybeSmeared = 4,
+};
+
+/// A clock that the driver can read.
+///
+/// Threads: read() is called by the device's worker.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  Clock(const Clock&) = delete;
+  Clock& operator=(const Clock&) = delete;
+
+  [[nodiscard]] virtual ClockType type() const = 0;
+  /// Nanoseconds since the clock's epoch: 1970 for those of UTC and TAI. Errors: told to the driver
+  /// as an I/O error.
+  virtual Result<std::uint64_t> read() = 0;
+
+ protected:
+  Clock() = default;
+};
+
+/// The host's time of day. Whether it is smeared over leap seconds only the host's time daemon
+/// knows, so its type is kUtcMaybeSmeared.
+std::unique_ptr<Clock> host_utc();
+/// The host's CLOCK_MONOTONIC.
+std::unique_ptr<Clock> host_monotonic();
+
+/// The real-time clock device, type 17, as virtio 1.4 describes it and Linux 6.16 drives it. It
+/// appears there as a PTP clock for each clock, and as an RTC for the first one of UTC.
+///
+/// Clocks are numbered in their order. The messages READ, CFG, CLOCK_CAP and CROSS_CAP are
+/// answered; CROSS_CAP with "no", as the relation of the guest's counter to the host's clocks is
+/// not known here, and READ_CROSS with "not supported". There are no alarms.
+///
+/// A request with a device-writable part too short for the common header gets nothing; otherwise
+/// the answer says what was wrong, and is as long as there is room for, at most.
+///
+/// Threads: as VirtioDevice.
+class Rtc final : public virtio_device::VirtioDevice {
+ public:
+  static constexpr std::uint16_t kQueueSize = 64;
+
+  /// Errors: EINVAL for no clocks or more than 65535.
+  static Result<std::shared_ptr<Rtc>> create(std::vector<std::unique_ptr<Clock>> clocks);
+  ~Rtc() override;
+
+  [[nodiscard]] virtio_device::DeviceType type() const override {
+    return virtio_device::DeviceType::kClock;
+  }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kQueueSizes; }
+  [[nodiscard]] std::uint64_t features() const override;
+  [[nodiscard]] std::size_t config_bytes() const override { return 0; }
+  void read_config(std::span<std::byte>) override {}
+  void write_config(std::uint64_t, std::span<const std::byte>) override {}
+  Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
+  void reset() override {}
+
+ private:
+  using Clocks = std::vector<std::unique_ptr<Clock>>;
+  class RtcWorker;
+  static constexpr std::array<std::uint16_t, 1> kQueueSizes{kQueueSize};
+
+  explicit Rtc(Clocks clocks) : clocks_(std::make_shared<const Clocks>(std::move(clocks))) {}
+
+  std::shared_ptr<const Clocks> clocks_;
+};
+
+}  // namespace vmm::virtio_rtc
