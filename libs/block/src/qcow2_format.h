@@ -93,6 +93,7 @@ struct Header {
 inline constexpr std::uint64_t kMaxL1Bytes = 32 << 20;
 inline constexpr std::uint64_t kMaxRefcountTableBytes = 8 << 20;
 inline constexpr std::uint32_t kMaxSnapshots = 65536;
+inline constexpr std::uint64_t kMaxSnapshotBytes = 16 << 20;
 
 /// Errors: EINVAL for what is no qcow2 image or is broken; ENOTSUP for what is not supported; both
 /// say what it is. Those of pread(2).

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "extents.h"
 #include "file_parts.h"
 
 namespace vmm::block::qcow2 {
@@ -18,23 +19,6 @@ constexpr std::uint64_t kSliceBytes = 4096;
 
 std::size_t slice_bytes(const Header& header) {
   return static_cast<std::size_t>(std::min(header.cluster_bytes(), kSliceBytes));
-}
-
-/// Appends an extent, or makes the one before longer; answers false when there is no room.
-bool append(std::span<Extent> out, std::size_t& count, const Extent& extent) {
-  if (count != 0) {
-    Extent& last = out[count - 1];
-    const bool follows = last.fd == extent.fd && last.zeros_past_end == extent.zeros_past_end &&
-                         extent.file_offset == last.file_offset + last.bytes;
-    if (last.kind == extent.kind &&
-        (extent.kind == Extent::Kind::kZero || (extent.kind == Extent::Kind::kData && follows))) {
-      last.bytes += extent.bytes;
-      return true;
-    }
-  }
-  if (count == out.size()) return false;
-  out[count++] = extent;
-  return true;
 }
 
 }  // namespace
@@ -72,12 +56,12 @@ Qcow2Image::Qcow2Image(ImageFile file, const Header& header, std::unique_ptr<Ima
       packed_(file_.buffered_fd(), header),
       header_(header),
       disk_bytes_(header.disk_bytes),
-      l2_(file_.buffered_fd(), slice_bytes(header), options.cache_bytes / slice_bytes(header)) {}
+      l2_(file_.buffered_fd(), slice_bytes(header), options.cache_bytes / slice_bytes(header)),
+      pending_(Epochs::kTokens) {}
 
 Result<std::unique_ptr<Image>> Qcow2Image::open(ImageFile file, const Header& header,
                                                 std::unique_ptr<Image> backing,
                                                 const ImageOptions& options) {
-  if (file.writable()) return fail(Error::os(EROFS, "open the qcow2 image for writing"));
   if (file.alignment() > header.cluster_bytes()) {
     return fail(Error::os(EINVAL, "open the qcow2 image: direct I/O with clusters that small"));
   }
@@ -87,6 +71,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(ImageFile file, const Header& he
   {
     const MutexLock lock(image->mutex_);
     image->l1_ = std::move(l1);
+  }
+  if (image->file_.writable()) {
+    VMM_TRY_DO(image->open_for_writing());
   }
   return std::unique_ptr<Image>(std::move(image));
 }
@@ -107,7 +94,7 @@ Result<Qcow2Image::Entries> Qcow2Image::entries_from(std::uint64_t cluster) {
     return fail(Error::os(EIO, "the L1 table of the qcow2 image"));
   }
   const std::uint64_t in_slice = in_table % per_slice;
-  VMM_TRY(const std::byte* const words, l2_.get(table + (in_table - in_slice) * kWord));
+  VMM_TRY(std::byte* const words, l2_.get(table + (in_table - in_slice) * kWord));
   return Entries{.words = words + in_slice * kWord, .count = per_slice - in_slice};
 }
 
@@ -163,7 +150,7 @@ Result<std::size_t> Qcow2Image::map_all(ByteRange range, std::span<Extent> out) 
       VMM_TRY(const std::size_t parts, std::move(mapped));
       std::uint64_t told = 0;
       for (std::size_t part = 0; part < parts; ++part) {
-        if (!append(out, count, found[part])) return count;
+        if (!append_extent(out, count, found[part])) return count;
         told += found[part].bytes;
       }
       range.offset += told;
@@ -190,6 +177,11 @@ Result<void> Qcow2Image::read_slow(std::uint64_t offset, std::span<std::byte> to
     VMM_TRY(const Entries entries, entries_from(cluster_of(offset)));
     VMM_TRY(cluster, decode_cluster(header_, entries[0]));
   }
+  return read_cluster(cluster, offset, to);
+}
+
+Result<void> Qcow2Image::read_cluster(const Cluster& cluster, std::uint64_t offset,
+                                      std::span<std::byte> to) {
   // Only what the backing file has may reach beyond a cluster.
   const bool absent = cluster.kind == Cluster::Kind::kNone;
   if (!absent && inside(offset) + to.size() > header_.cluster_bytes()) {
@@ -198,32 +190,23 @@ Result<void> Qcow2Image::read_slow(std::uint64_t offset, std::span<std::byte> to
   switch (cluster.kind) {
     case Cluster::Kind::kPacked:
       return packed_.read(cluster, inside(offset), to);
-    case Cluster::Kind::kData:  // somebody has written there meanwhile
+    case Cluster::Kind::kData:
       return read_or_zeros(file_.buffered_fd(), to, cluster.host + inside(offset));
-    case Cluster::Kind::kNone:
-      if (backing_ != nullptr && offset < backing_->size_bytes()) {
-        return backing_->read_slow(offset, to);
-      }
-      break;
     case Cluster::Kind::kZero:
+    case Cluster::Kind::kNone:
       break;
   }
-  std::fill(to.begin(), to.end(), std::byte{0});
-  return {};
+  const std::uint64_t known = absent && backing_ != nullptr ? backing_->size_bytes() : 0;
+  const auto old =
+      static_cast<std::size_t>(std::min<std::uint64_t>(to.size(), known - std::min(known, offset)));
+  std::fill(to.begin() + static_cast<std::ptrdiff_t>(old), to.end(), std::byte{0});
+  return old == 0 ? Result<void>() : read_disk(*backing_, offset, to.first(old));
 }
 
-Result<WritePlan> Qcow2Image::prepare_write(ByteRange /*range*/, std::span<Extent> /*out*/) {
-  return fail(Error::os(EROFS, "write to a read-only disk"));
-}
-Result<std::optional<RangeWork>> Qcow2Image::discard(ByteRange /*range*/) {
-  return fail(Error::os(EROFS, "write to a read-only disk"));
-}
-Result<std::optional<RangeWork>> Qcow2Image::write_zeroes(ByteRange /*range*/, bool /*unmap*/) {
-  return fail(Error::os(EROFS, "write to a read-only disk"));
-}
-Result<void> Qcow2Image::flush_metadata() { return {}; }
-Result<void> Qcow2Image::resize(std::uint64_t /*bytes*/) {
-  return fail(Error::os(EROFS, "change the size of a read-only disk"));
+bool Qcow2Image::is_zero(const Cluster& cluster, std::uint64_t offset) const {
+  if (cluster.kind == Cluster::Kind::kZero) return true;
+  return cluster.kind == Cluster::Kind::kNone &&
+         (backing_ == nullptr || offset >= backing_->size_bytes());
 }
 
 }  // namespace vmm::block::qcow2
