@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_set.h"
 
+#include "balloon_device.h"
 #include "disk_device.h"
 #include "vmm/sys_util/random.h"
 #include "vmm/virtio_net/net.h"
@@ -34,8 +35,7 @@ Outcome<void> refuse_what_is_missing(const VmConfig& config) {
     return fail(usage(std::string(option) + ": not offered yet"));
   };
   VMM_TRY_DO(refuse(!config.pmems.empty(), "--pmem"));
-  VMM_TRY_DO(refuse(config.vsock.has_value(), "--vsock"));
-  return refuse(config.balloon.has_value(), "--balloon");
+  return refuse(config.vsock.has_value(), "--vsock");
 }
 
 /// The virtio console's way to the host's.
@@ -65,6 +65,11 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, V
   }
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  if (config.balloon) {
+    VMM_TRY(auto balloon, make_balloon(*config.balloon));
+    VMM_TRY_DO(set.add(config.balloon->device.id.empty() ? "__balloon" : config.balloon->device.id,
+                       config.balloon->device, std::move(balloon)));
+  }
   if (config.watchdog) VMM_TRY_DO(set.add_watchdog(events));
   if (config.rtc) VMM_TRY_DO(set.add_rtc(*config.rtc));
   return set;

@@ -137,6 +137,7 @@ Result<std::shared_ptr<const Region>> Region::create(const RegionConfig& config)
   VMM_TRY_DO(check(config));
   std::shared_ptr<Region> region(new Region);
   region->base_ = config.base;
+  region->backing_ = config.backing;
   region->huge_pages_ = config.huge_pages;
   const std::size_t bytes = config.bytes;
   if (config.backing == Backing::kExternal) {

@@ -90,6 +90,7 @@ class Region {
   [[nodiscard]] std::span<std::byte> host() const { return host_; }
   /// The file, where other processes can map it: kMemfd, and kFile when shared.
   [[nodiscard]] std::optional<FileBacking> file() const;
+  [[nodiscard]] Backing backing() const { return backing_; }
   [[nodiscard]] HugePages huge_pages() const { return huge_pages_; }
   /// nullptr without dirty tracking. Bits may be marked through a const region.
   [[nodiscard]] DirtyBitmap* dirty() const { return dirty_.get(); }
@@ -102,6 +103,7 @@ class Region {
   sys_util::Mapping mapping_;  // empty for external memory
   UniqueFd fd_;
   std::uint64_t file_offset_ = 0;
+  Backing backing_ = Backing::kAnonymous;
   HugePages huge_pages_ = HugePages::kNone;
   std::unique_ptr<DirtyBitmap> dirty_;
 };
