@@ -39,7 +39,7 @@ BalloonWorker::BalloonWorker(std::shared_ptr<Balloon::Shared> shared,
     : shared_(std::move(shared)),
       reclaim_(std::move(reclaim)),
       memory_(activation.memory),
-      reports_keep_contents_(activation.has(kFeaturePagePoison) && shared_->poison() != 0),
+      may_poison_(activation.has(kFeaturePagePoison)),
       given_(*reclaim_, activation.has(kFeatureMustTellHost)) {
   const Negotiated negotiated(activation.features);
   const bool all = activation.queues.size() == negotiated.count;
@@ -110,7 +110,7 @@ void BalloonWorker::deflate(const Chain& chain) {
 
 // Pages that hold something else than zeros may not change: 5.5.6.7.2.
 void BalloonWorker::report(const Chain& chain) {
-  if (reports_keep_contents_) return;
+  if (may_poison_ && shared_->poison() != 0) return;
   for (const IoVec& piece : chain.unsafe_writable()) report(piece);
 }
 

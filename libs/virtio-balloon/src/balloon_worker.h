@@ -41,7 +41,7 @@ class BalloonWorker final : public virtio_device::Worker {
   std::shared_ptr<Balloon::Shared> shared_;
   std::shared_ptr<Reclaim> reclaim_;
   vm_memory::SnapshotReader memory_;
-  bool reports_keep_contents_;
+  bool may_poison_;  // free pages may hold something else than zeros
   GivenPages given_;
   PageList pages_;
   virtio_queue::InlineChain<kMaxPieces> chain_;
