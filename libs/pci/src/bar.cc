@@ -106,14 +106,17 @@ bool BarSpace::may_be_at(const Bar& bar, std::uint64_t address) const {
 bool BarSpace::add(const Bar& bar, std::uint64_t address,
                    std::shared_ptr<vm_device::BusDevice> device) {
   if (bar.kind == BarKind::kIo) {
-    return buses_.ports->add(port(address), bar.size, std::move(device)).has_value();
+    return note(buses_.ports->add(port(address), bar.size, std::move(device)).has_value());
   }
-  return buses_.mmio.add(GuestAddress(address), bar.size, std::move(device)).has_value();
+  return note(buses_.mmio.add(GuestAddress(address), bar.size, std::move(device)).has_value());
 }
 
 bool BarSpace::move(const Bar& bar, std::uint64_t from, std::uint64_t to) {
-  if (bar.kind == BarKind::kIo) return buses_.ports->move(port(from), port(to)).has_value();
-  return buses_.mmio.move(GuestAddress(from), GuestAddress(to)).has_value();
+  const bool moved = bar.kind == BarKind::kIo
+                         ? buses_.ports->move(port(from), port(to)).has_value()
+                         : buses_.mmio.move(GuestAddress(from), GuestAddress(to)).has_value();
+  if (moved) note_free();
+  return note(moved);
 }
 
 void BarSpace::remove(const Bar& bar, std::uint64_t address) {
@@ -122,6 +125,22 @@ void BarSpace::remove(const Bar& bar, std::uint64_t address) {
   } else {
     (void)buses_.mmio.remove(GuestAddress(address));
   }
+  note_free();
+}
+
+bool BarSpace::note(bool placed) {
+  if (!placed) refused_.store(true);
+  return placed;
+}
+
+void BarSpace::note_free() {
+  if (refused_.load()) freed_.store(true);
+}
+
+bool BarSpace::take_freed() {
+  if (!freed_.load() || !freed_.exchange(false)) return false;
+  refused_.store(false);
+  return true;
 }
 
 }  // namespace vmm::pci

@@ -17,6 +17,7 @@ constexpr std::uint32_t kBus = 0x00ff'0000;
 constexpr std::uint64_t kData = 4;          // the port 0xcfc
 constexpr std::uint64_t kResetControl = 1;  // the port 0xcf9
 constexpr std::byte kResetNow{0x04};
+constexpr std::byte kResetKind{0x0a};  // what the guest may read back
 
 std::uint8_t devfn_of(std::uint64_t ecam_offset) {
   return static_cast<std::uint8_t>(ecam_offset / kConfigBytes);
@@ -57,6 +58,11 @@ std::uint32_t ConfigPorts::address() {
 
 void ConfigPorts::read(std::uint64_t offset, std::span<std::byte> data) {
   std::ranges::fill(data, std::byte{0xff});
+  if (offset == kResetControl && data.size() == 1) {
+    const MutexLock lock(mutex_);
+    data[0] = reset_control_;
+    return;
+  }
   const std::uint32_t address = this->address();
   if (fits(offset, data.size(), kData)) {
     std::array<std::byte, sizeof(address)> bytes{};
@@ -70,6 +76,14 @@ void ConfigPorts::read(std::uint64_t offset, std::span<std::byte> data) {
   segment->read_config(devfn_of(address), register_of(address, offset - kData), data);
 }
 
+void ConfigPorts::write_reset_control(std::byte value) {
+  {
+    const MutexLock lock(mutex_);
+    reset_control_ = value & kResetKind;
+  }
+  if (reset_ != nullptr && (value & kResetNow) != std::byte{0}) reset_->trigger();
+}
+
 void ConfigPorts::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (offset == 0 && data.size() == sizeof(std::uint32_t)) {
     const MutexLock lock(mutex_);
@@ -77,8 +91,7 @@ void ConfigPorts::write(std::uint64_t offset, std::span<const std::byte> data) {
     return;
   }
   if (offset == kResetControl && data.size() == 1) {
-    if (reset_ != nullptr && (data[0] & kResetNow) != std::byte{0}) reset_->trigger();
-    return;
+    return write_reset_control(data[0]);
   }
   const std::shared_ptr<Segment> segment = segment_.lock();
   if (offset < kData || !fits(offset, data.size(), kSize) || segment == nullptr) return;

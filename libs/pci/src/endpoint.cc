@@ -193,6 +193,11 @@ void Endpoint::write_config(std::uint16_t offset, std::span<const std::byte> dat
   }
 }
 
+void Endpoint::retry_bars() {
+  const MutexLock lock(mutex_);
+  update_decoding();
+}
+
 std::optional<std::uint64_t> Endpoint::wanted(const Bar& bar) const {
   const std::uint16_t enable = bar.kind == BarKind::kIo ? kCommandIo : kCommandMemory;
   if (space_ == nullptr || (config_.get<std::uint16_t>(kCommand) & enable) == 0) {

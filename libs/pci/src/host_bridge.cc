@@ -18,6 +18,7 @@ class HostBridge final : public Function {
     const MutexLock lock(mutex_);
     config_.write(offset, data);
   }
+  void retry_bars() override {}
 
  private:
   static constexpr Header kHeader{.vendor = 0x8086, .device = 0x0d57, .class_code = 0x06'00'00};

@@ -53,6 +53,7 @@ Result<FunctionAddress, PciError> Segment::choose(Place place) {
     while (slot < kSlots && ((reserved_ & bit(slot)) != 0 || !is_empty(slot))) ++slot;
     if (slot == kSlots) return fail(PciError::kNoFreeSlot);
   }
+  if (place.function != 0 && slots_[slot][0] == nullptr) return fail(PciError::kNoDevice);
   const bool attaching = (attaching_[slot] & 1u << place.function) != 0;
   if (attaching || slots_[slot][place.function] != nullptr) return fail(PciError::kSlotTaken);
   return FunctionAddress{.segment = number_, .slot = slot, .function = place.function};
@@ -97,7 +98,17 @@ Result<void, PciError> Segment::remove(std::uint8_t slot) {
     any = true;
   }
   if (!any) return fail(PciError::kNoDevice);
+  retry_bars();
   return {};
+}
+
+// Without a lock, as each function takes its own.
+void Segment::retry_bars() {
+  if (!bars_->take_freed()) return;
+  for (std::uint32_t devfn = 0; devfn < kSlots * kFunctions; ++devfn) {
+    const std::shared_ptr<Function> function = find(static_cast<std::uint8_t>(devfn));
+    if (function != nullptr) function->retry_bars();
+  }
 }
 
 std::uint32_t Segment::occupied() {
@@ -128,6 +139,7 @@ void Segment::write_config(std::uint8_t devfn, std::uint16_t offset,
   const std::shared_ptr<Function> function = find(devfn);
   if (function == nullptr || !fits(std::size_t{offset}, data.size(), kConfigBytes)) return;
   function->write_config(offset, data);
+  retry_bars();
 }
 
 }  // namespace vmm::pci

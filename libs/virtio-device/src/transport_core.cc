@@ -172,7 +172,8 @@ virtio_queue::QueueConfig* TransportCore::editable_queue(std::uint32_t index) {
   if (index >= queues_.size()) return nullptr;
   QueueSlot& slot = queues_[index];
   if (slot.config.ready()) return nullptr;
-  return may_set_up_queues() || slot.stopped ? &slot.config : nullptr;
+  const bool stopped = slot.stopped && (driver_status_ & kFailed) == 0;
+  return may_set_up_queues() || stopped ? &slot.config : nullptr;
 }
 
 void TransportCore::enable_queue(std::uint32_t index) {

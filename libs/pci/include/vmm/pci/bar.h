@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,6 +70,8 @@ class BarSpace {
   [[nodiscard]] bool move(const Bar& bar, std::uint64_t from, std::uint64_t to);
   /// Waits for accesses under way: see vm_device::Bus::remove().
   void remove(const Bar& bar, std::uint64_t address);
+  /// Whether a range became free after a BAR had been refused: its function may try again. Once.
+  [[nodiscard]] bool take_freed();
 
  private:
   using Allocator = std::optional<vm_allocator::AddressAllocator>;
@@ -76,9 +79,13 @@ class BarSpace {
   BarSpace(Buses buses, const Windows& windows) : buses_(buses), windows_(windows) {}
   Result<void, PciError> make_allocators();
   [[nodiscard]] Allocator& allocator_for(const Bar& bar) VMM_REQUIRES(mutex_);
+  [[nodiscard]] bool note(bool placed);
+  void note_free();
 
   Buses buses_;
   const Windows windows_;
+  std::atomic<bool> refused_{false};  // since the last take_freed()
+  std::atomic<bool> freed_{false};    // after that
   Mutex mutex_;
   Allocator memory32_ VMM_GUARDED_BY(mutex_);
   Allocator memory64_ VMM_GUARDED_BY(mutex_);

@@ -31,14 +31,14 @@ class Ecam final : public vm_device::BusDevice {
 
 /// Through the ports 0xcf8 (address) and 0xcfc (data), for segment 0 of a PC: PCI 3.0, 3.2.2.3.2.
 ///
-/// The address register takes accesses of 4 bytes; the data register any, as long as they stay
+/// The address register takes writes of 4 bytes; the data register any, as long as they stay
 /// inside its 4 ports. Without the enable bit, or with another bus than 0, data reads as all ones.
 class ConfigPorts final : public vm_device::BusDevice {
  public:
   static constexpr std::uint16_t kBase = 0xcf8;
   static constexpr std::uint64_t kSize = 8;  ///< ports
 
-  /// `reset` is triggered by the PC's reset register, a byte at 0xcf9, which outlives this object;
+  /// `reset` is triggered by the PC's reset register, a byte at 0xcf9, and outlives this object;
   /// nullptr: there is none.
   explicit ConfigPorts(const std::shared_ptr<Segment>& segment,
                        vm_device::IrqTrigger* reset = nullptr)
@@ -49,11 +49,13 @@ class ConfigPorts final : public vm_device::BusDevice {
 
  private:
   [[nodiscard]] std::uint32_t address();
+  void write_reset_control(std::byte value);
 
   const std::weak_ptr<Segment> segment_;
   vm_device::IrqTrigger* const reset_;
   Mutex mutex_;
   std::uint32_t address_ VMM_GUARDED_BY(mutex_) = 0;
+  std::byte reset_control_ VMM_GUARDED_BY(mutex_){};
 };
 
 }  // namespace vmm::pci

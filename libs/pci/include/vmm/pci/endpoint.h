@@ -55,11 +55,11 @@ class EndpointDevice {
 /// Each BAR is on the bus while the command register's enable bit is set and its address is in a
 /// window. A write that changes an address while decoding is enabled moves the range in one step,
 /// for a 64-bit BAR with each half. Where that is refused (outside the windows, or over another
-/// range) the BAR is not decoded, and the next write to the command register or any BAR of this
-/// function tries again.
+/// range) the BAR is not decoded. The next write to the command register or any BAR of this
+/// function tries again, and so does retry_bars(), when another function has made room.
 ///
-/// Threads: config accesses, set_intx() and detach(): any. Set-up before attach(): one.
-/// Locks, in order: the endpoint's, the device's own, the pin's.
+/// Threads: config accesses, retry_bars(), set_intx() and detach(): any. Set-up before attach():
+/// one. Locks, in order: the endpoint's, the device's own, the pin's.
 class Endpoint {
  public:
   /// `device` outlives the endpoint, which is detached before the device dies.
@@ -82,6 +82,7 @@ class Endpoint {
   void detach();
   void read_config(std::uint16_t offset, std::span<std::byte> data);
   void write_config(std::uint16_t offset, std::span<const std::byte> data);
+  void retry_bars();
 
   /// Asserts the interrupt pin, unless the driver disabled it. Any thread, also inside a BAR
   /// access.

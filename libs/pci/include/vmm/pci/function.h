@@ -56,6 +56,8 @@ class Function {
   /// Accesses inside the 4096 bytes, of any size and alignment.
   virtual void read_config(std::uint16_t offset, std::span<std::byte> data) = 0;
   virtual void write_config(std::uint16_t offset, std::span<const std::byte> data) = 0;
+  /// Some range on the buses became free: BARs that were refused are tried again.
+  virtual void retry_bars() = 0;
 
  protected:
   Function() = default;

@@ -53,7 +53,8 @@ class Segment {
     std::uint8_t function = 0;  ///< others than 0 go to a slot that has a device
   };
   /// Adds a function; the guest sees it from now on.
-  /// Errors: kBadSlot, kSlotTaken, kNoFreeSlot; those of Function::attach().
+  /// Errors: kBadSlot, kSlotTaken, kNoFreeSlot; kNoDevice for a slot without a function 0; those of
+  /// Function::attach().
   Result<FunctionAddress> add(std::shared_ptr<Function> function, Place place);
   Result<FunctionAddress> add(std::shared_ptr<Function> function) {
     return add(std::move(function), Place{});
@@ -77,6 +78,7 @@ class Segment {
   [[nodiscard]] bool is_empty(std::uint8_t slot) const VMM_REQUIRES(mutex_);
   [[nodiscard]] Attachment attachment_for(const FunctionAddress& address) const;
   [[nodiscard]] std::shared_ptr<Function> find(std::uint8_t devfn);
+  void retry_bars();
 
   const std::uint16_t number_;
   const std::shared_ptr<BarSpace> bars_;

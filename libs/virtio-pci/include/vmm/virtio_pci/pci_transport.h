@@ -61,6 +61,7 @@ class PciTransport final : public pci::Function,
   void detach() override;
   void read_config(std::uint16_t offset, std::span<std::byte> data) override;
   void write_config(std::uint16_t offset, std::span<const std::byte> data) override;
+  void retry_bars() override { endpoint_.retry_bars(); }
 
   /// Where a BAR is decoded now; nullopt: nowhere.
   [[nodiscard]] std::optional<std::uint64_t> bar_address(std::uint8_t bar) {

@@ -119,12 +119,11 @@ class EchoDevice::EchoWorker final : public Worker {
 
  private:
   std::optional<std::uint32_t> echo(virtio_queue::Chain& chain) {
-    std::array<std::byte, 256> buffer;
     virtio_queue::Reader reader = chain.reader();
     virtio_queue::Writer writer = chain.writer();
-    const std::size_t read = reader.read(buffer);
+    const std::size_t read = reader.read(buffer_);
     ++device_.served_;
-    return static_cast<std::uint32_t>(writer.write(std::span(buffer).first(read)));
+    return static_cast<std::uint32_t>(writer.write(std::span(buffer_).first(read)));
   }
 
   EchoDevice& device_;
@@ -132,6 +131,7 @@ class EchoDevice::EchoWorker final : public Worker {
   std::vector<ActiveQueue> waiting_;
   event_manager::EventLoop* loop_ = nullptr;
   virtio_queue::InlineChain<16> chain_;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(256);
   std::vector<std::unique_ptr<QueueRunner>> running_;
 };
 
