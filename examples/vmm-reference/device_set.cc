@@ -10,6 +10,7 @@
 #include "vmm/virtio_rng/rng.h"
 #include "vmm/virtio_rtc/rtc.h"
 #include "vmm/virtio_watchdog/watchdog.h"
+#include "vsock_device.h"
 
 namespace vmm::reference {
 
@@ -34,8 +35,7 @@ Outcome<void> refuse_what_is_missing(const VmConfig& config) {
     if (!given) return {};
     return fail(usage(std::string(option) + ": not offered yet"));
   };
-  VMM_TRY_DO(refuse(!config.pmems.empty(), "--pmem"));
-  return refuse(config.vsock.has_value(), "--vsock");
+  return refuse(!config.pmems.empty(), "--pmem");
 }
 
 /// The virtio console's way to the host's.
@@ -65,6 +65,7 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, V
   }
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  if (config.vsock) VMM_TRY_DO(set.add_vsock(*config.vsock));
   if (config.balloon) {
     VMM_TRY(auto balloon, make_balloon(*config.balloon));
     VMM_TRY_DO(set.add(config.balloon->device.id.empty() ? "__balloon" : config.balloon->device.id,
@@ -159,6 +160,11 @@ Outcome<void> DeviceSet::add_net(const NetConfig& config) {
 Outcome<void> DeviceSet::add_rng(const RngConfig& config) {
   VMM_STEP("--rng: " + config.source, auto rng, virtio_rng::Rng::open(config.source));
   return add(config.device.id.empty() ? "__rng" : config.device.id, config.device, std::move(rng));
+}
+
+Outcome<void> DeviceSet::add_vsock(const VsockConfig& config) {
+  VMM_TRY(auto vsock, make_vsock(config));
+  return add(id_or(config.device, "vsock"), config.device, std::move(vsock));
 }
 
 // A guest that has fallen silent is started anew.

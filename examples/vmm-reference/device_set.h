@@ -45,6 +45,7 @@ class DeviceSet {
   Outcome<void> add_console(const DeviceConfig& config, Console& console);
   Outcome<void> add_net(const NetConfig& config);
   Outcome<void> add_rng(const RngConfig& config);
+  Outcome<void> add_vsock(const VsockConfig& config);
   Outcome<void> add_watchdog(VmEvents& events);
   Outcome<void> add_rtc(const DeviceConfig& config);
   /// Adds a device and makes its threads, one for each of `queue_cpus`: the host CPUs it may use.
