@@ -128,11 +128,13 @@ clean() {
 }
 
 # guest_with_script CMDLINE [ARGUMENT...]: the guest with its drivers, which runs the file `script`
-# of the test, then powers off. CMDLINE says which drivers: modules=virtio_pci,virtio_blk
+# of the test, then powers off; it finds the files that $guest_files names in /. CMDLINE says
+# which drivers: modules=virtio_pci,virtio_blk
 guest_with_script() {
   words=$1
   shift
-  echo script | cpio -o -H newc 2>/dev/null >script.cpio
+  # shellcheck disable=SC2086  # a list of words
+  printf '%s\n' script ${guest_files:-} | cpio -o -H newc 2>/dev/null >script.cpio
   cat guest-virtio.cpio script.cpio >guest-script.cpio
   start --kernel "${kernel:-vmlinuz}" --initramfs guest-script.cpio \
     --cmdline "console=$console panic=-1 quiet vmm.test=script $words" "$@"
