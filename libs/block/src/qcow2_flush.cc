@@ -14,6 +14,7 @@
 
 #include "file_parts.h"
 #include "qcow2_image.h"
+#include "use_counts.h"
 #include "vmm/base/log.h"
 #include "vmm/sys_util/file_io.h"
 #include "vmm/sys_util/file_space.h"
@@ -31,18 +32,20 @@ Result<void> Qcow2Image::open_for_writing() {
   if ((header_.incompatible & kCorrupt) != 0) {
     return fail(Error::os(EROFS, "write to the qcow2 image: it is marked corrupt"));
   }
-  if ((header_.incompatible & kDirty) != 0) {
-    return fail(Error::os(EROFS, "write to the qcow2 image: it needs qemu-img check -r all"));
-  }
   const MutexLock lock(mutex_);
   VMM_TRY(refcounts_, Refcounts::open(file_, header_, metadata_));
   VMM_TRY_DO(collect_metadata());
   if (!metadata_.finish()) {
     return fail(Error::os(EROFS, "write to the qcow2 image: its tables overlap"));
   }
+  if ((header_.incompatible & kDirty) != 0) VMM_TRY_DO(repair());
+  is_open_ = true;
+  if (header_.version < 3) return {};
   // We keep no bitmaps, for example, and say so.
   if (header_.autoclear != 0) VMM_TRY_DO(write_header_word(kHeaderAutoclear, 0));
-  return {};
+  // Until it is closed: clusters may be counted that nobody uses.
+  VMM_TRY_DO(write_header_word(kHeaderIncompatible, header_.incompatible | kDirty));
+  return sync_data(file_.buffered_fd());
 }
 
 Result<void> Qcow2Image::collect_metadata() {
@@ -66,41 +69,34 @@ Result<void> Qcow2Image::collect_metadata() {
   return collect_snapshots();
 }
 
-/// The table of snapshots and their L1 tables. What these point to is counted twice or not ours.
 Result<void> Qcow2Image::collect_snapshots() {
-  constexpr std::size_t kFixed = 40;
-  std::uint64_t at = header_.snapshots_offset;
-  for (std::uint32_t i = 0; i < header_.snapshots; ++i) {
-    std::array<std::byte, kFixed> bytes{};
-    VMM_TRY_DO(read_all(file_.buffered_fd(), bytes, at));
-    const auto l1 = load_be<std::uint64_t>(&bytes[0]);
-    const std::uint64_t l1_bytes = load_be<std::uint32_t>(&bytes[8]) * kWord;
-    if ((l1 & ~kEntryOffset) != 0 || inside(l1) != 0 || l1_bytes > kMaxL1Bytes) {
-      return fail(Error::os(EROFS, "write to the qcow2 image: a snapshot is broken"));
-    }
-    if (l1_bytes != 0) {
-      metadata_.collect({.first = cluster_of(l1), .count = cluster_of(l1_bytes - 1) + 1});
-    }
-    // Id, name and further data follow, padded.
-    const std::uint64_t names =
-        std::uint64_t{load_be<std::uint16_t>(&bytes[12])} + load_be<std::uint16_t>(&bytes[14]);
-    at += (kFixed + load_be<std::uint32_t>(&bytes[36]) + names + 7) / 8 * 8;
-    if (at - header_.snapshots_offset > kMaxSnapshotBytes) {
-      return fail(Error::os(EROFS, "write to the qcow2 image: its snapshots are broken"));
-    }
-  }
-  if (header_.snapshots != 0) {
-    metadata_.collect({.first = cluster_of(header_.snapshots_offset),
-                       .count = cluster_of(at - 1 - header_.snapshots_offset) + 1});
-  }
+  VMM_TRY(const Snapshots snapshots, read_snapshots(file_, header_));
+  const auto collect = [this](std::uint64_t offset, std::uint64_t bytes) {
+    if (bytes == 0) return;
+    metadata_.collect({.first = cluster_of(offset), .count = cluster_of(bytes - 1) + 1});
+  };
+  collect(header_.snapshots_offset, snapshots.bytes);
+  for (const SnapshotL1& l1 : snapshots.tables) collect(l1.offset, l1.entries * kWord);
   return {};
+}
+
+/// Somebody stopped while refcounts were not yet written: counts again.
+Result<void> Qcow2Image::repair() {
+  VMM_LOG(kWarn, "a qcow2 image was not closed; its clusters are counted again");
+  VMM_TRY(UseCounts uses, UseCounts::create(file_, header_));
+  VMM_TRY_DO(uses.count());
+  VMM_TRY_DO(refcounts_->repair(uses));
+  return sync_data(file_.buffered_fd());
 }
 
 Qcow2Image::~Qcow2Image() {
   const MutexLock lock(mutex_);
-  if (!refcounts_) return;
+  if (!is_open_) return;
   // Nobody is there any more to be told of an error; the file is as good as after a crash.
-  if (flush()) (void)sync_data(file_.buffered_fd());
+  if (!flush() || !sync_data(file_.buffered_fd()) || header_.version < 3) return;
+  if (write_header_word(kHeaderIncompatible, header_.incompatible & ~kDirty)) {
+    (void)sync_data(file_.buffered_fd());
+  }
 }
 
 Result<void> Qcow2Image::write_header_word(std::size_t offset, std::uint64_t word) {
@@ -114,7 +110,7 @@ void Qcow2Image::mark_broken(const char* what) {
   broken_ = true;
   VMM_LOG(kError, "a qcow2 image is broken (%s) and is not written any more", what);
   if (header_.version < 3) return;
-  (void)write_header_word(kHeaderIncompatible, header_.incompatible | kCorrupt);
+  (void)write_header_word(kHeaderIncompatible, header_.incompatible | kDirty | kCorrupt);
 }
 
 /// Whether data may be written there.

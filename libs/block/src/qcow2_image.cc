@@ -11,6 +11,7 @@
 
 #include "extents.h"
 #include "file_parts.h"
+#include "vmm/base/log.h"
 
 namespace vmm::block::qcow2 {
 namespace {
@@ -64,6 +65,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(ImageFile file, const Header& he
                                                 const ImageOptions& options) {
   if (file.alignment() > header.cluster_bytes()) {
     return fail(Error::os(EINVAL, "open the qcow2 image: direct I/O with clusters that small"));
+  }
+  if (!file.writable() && (header.incompatible & kCorrupt) != 0) {
+    VMM_LOG(kWarn, "a qcow2 image is marked corrupt; it is only read");
   }
   VMM_TRY(auto l1, WordTable::load(file.buffered_fd(), header.l1_offset, header.l1_entries));
   std::unique_ptr<Qcow2Image> image(

@@ -132,6 +132,7 @@ class Qcow2Image final : public Image {
   Result<void> open_for_writing();
   Result<void> collect_metadata() VMM_REQUIRES(mutex_);
   Result<void> collect_snapshots() VMM_REQUIRES(mutex_);
+  Result<void> repair() VMM_REQUIRES(mutex_);
   Result<void> write_header_word(std::size_t offset, std::uint64_t word);
   Result<void> own_l2_table(std::uint64_t cluster) VMM_REQUIRES(mutex_);
   Result<std::uint64_t> new_l2_table(std::uint64_t copy_of) VMM_REQUIRES(mutex_);
@@ -163,6 +164,7 @@ class Qcow2Image final : public Image {
   std::uint64_t given_up_clusters_ VMM_GUARDED_BY(mutex_) = 0;
   bool given_up_for_good_ VMM_GUARDED_BY(mutex_) = true;  // the disk knows, too
   bool broken_ VMM_GUARDED_BY(mutex_) = false;            // nothing is written any more
+  bool is_open_ VMM_GUARDED_BY(mutex_) = false;           // for writing, and to be closed
 };
 
 }  // namespace vmm::block::qcow2

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "file_parts.h"
@@ -127,6 +128,7 @@ Result<std::uint64_t> Refcounts::get(std::uint64_t cluster) {
 }
 
 Result<void> Refcounts::set(std::uint64_t cluster, std::uint64_t count) {
+  if (!has_block(cluster)) return broken("a refcount without a place");
   if (blocks_.is_crowded()) VMM_TRY_DO(blocks_.write_dirty());  // early never hurts
   VMM_TRY(std::byte* const slice, slice_of(cluster));
   store_count(slice, cluster % per_slice_, header_.refcount_order, count);
@@ -275,6 +277,28 @@ Result<bool> Refcounts::release(std::uint64_t cluster) {
   if (count != 1) return false;
   search_ = std::min(search_, cluster);
   return true;
+}
+
+Result<void> Refcounts::repair(const UseCounts& uses) {
+  const std::uint64_t most = header_.refcount_order == 6
+                                 ? ~std::uint64_t{0}
+                                 : (std::uint64_t{1} << (1U << header_.refcount_order)) - 1;
+  // What is not counted yet must not be taken for the blocks that are missing.
+  for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
+    while (uses[cluster] != 0 && !has_block(cluster)) VMM_TRY_DO(make_block(block_of(cluster)));
+  }
+  std::set<std::uint64_t> own;
+  for (std::size_t i = 0; i < table_.size(); ++i) own.insert(table_[i] >> header_.cluster_bits);
+  const std::uint64_t table = table_.offset() >> header_.cluster_bits;
+  for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
+    const bool in_table = cluster - table < header_.refcount_table_clusters;
+    const std::uint64_t count = std::uint64_t{uses[cluster]} +
+                                (in_table || (cluster != 0 && own.contains(cluster)) ? 1 : 0);
+    if (count > most) return broken("a refcount of the qcow2 image");
+    VMM_TRY(const std::uint64_t now, get(cluster));
+    if (now != count) VMM_TRY_DO(set(cluster, count));
+  }
+  return write();
 }
 
 Result<void> Refcounts::write() {

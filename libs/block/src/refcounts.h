@@ -6,6 +6,7 @@
 #include "metadata_map.h"
 #include "qcow2_format.h"
 #include "slice_cache.h"
+#include "use_counts.h"
 #include "vmm/base/result.h"
 #include "vmm/block/image_file.h"
 #include "word_table.h"
@@ -36,6 +37,8 @@ class Refcounts {
   /// One user less; answers whether the cluster is free now. Errors: EIO when it was free.
   Result<bool> release(std::uint64_t cluster);
   Result<std::uint64_t> get(std::uint64_t cluster);
+  /// Makes all counts those of `uses`, and its own. Errors: EIO for counts that don't fit.
+  Result<void> repair(const UseCounts& uses);
   /// Clusters of the file, the last one may be a part of one.
   [[nodiscard]] std::uint64_t end() const { return end_; }
 

@@ -33,7 +33,8 @@ struct ImageOptions {
 /// Errors: those of ImageFile::size_bytes().
 Result<std::unique_ptr<Image>> open_raw(ImageFile file, const ImageOptions& options);
 
-/// A qcow2 image (version 2 or 3) without a backing file; writable when `file` is.
+/// A qcow2 image (version 2 or 3) without a backing file; writable when `file` is. One of version 3
+/// that was not closed, here or elsewhere, gets its refcounts counted again first.
 ///
 /// Errors, each of which says what it is: EINVAL for broken headers and tables, and for direct I/O
 /// with clusters smaller than its alignment; ENOTSUP for encryption, external data files,
