@@ -9,7 +9,7 @@ RUN, START_SPLIT, START_PACKED = b"\x28", b"\x22", b"\x23"
 
 
 def memory(at, data):
-    return b"\x00" + struct.pack("<HB", at, len(data)) + data
+    return b"\x00" + struct.pack("<HH", at, len(data)) + data
 
 
 def common(at, data):

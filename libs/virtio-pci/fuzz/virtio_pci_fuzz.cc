@@ -55,7 +55,7 @@ class Script {
   }
   void write_memory() {
     const std::uint64_t at = input_.take<std::uint16_t>();
-    const auto bytes = input_.bytes(input_.byte());
+    const auto bytes = input_.bytes(input_.take<std::uint16_t>() % 0x400);
     (void)rig_.memory.view().write_bytes(GuestAddress(at), bytes);
   }
   void start(bool packed, bool msix) {

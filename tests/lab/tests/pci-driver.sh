@@ -64,6 +64,7 @@ for device in /sys/bus/pci/drivers/virtio-pci/0000:*; do echo 1 >"$device/remove
 echo 1 >/sys/bus/pci/rescan
 sleep 1
 read_rng both
+dmesg | grep 'BAR 0.*assigned'
 EOF
 guest_with_script 'modules=virtio_pci,virtio-rng,virtio_console' --rng src=/dev/urandom \
   --console file=hvc.log
@@ -76,7 +77,10 @@ check 'virtio-pci: each queue has a vector of its own' \
 check 'virtio-pci: the configuration has one as well' says 'MSI.*virtio[0-9]*-config' 2 0
 check 'virtio-pci: no cycle fails' [ "$(grep -c '^cycle [0-9]* fails' "$log")" = 0 ]
 check 'virtio-pci: a device that was bound again works' says "^bound $fills" 1 0
-check 'virtio-pci: the guest moves a BAR' [ "$(grep '^bar 0x' "$log" | sort -u | wc -l)" = 2 ]
+check 'virtio-pci: the guest assigns BARs' says 'BAR 0.*assigned' 1 0
+if [ "$arch" = x86_64 ]; then # elsewhere it has moved them when it booted, and finds the same place
+  check 'virtio-pci: the guest moves a BAR' [ "$(grep '^bar 0x' "$log" | sort -u | wc -l)" = 2 ]
+fi
 check 'virtio-pci: a device whose BAR was moved works' says "^moved $fills" 1 0
 check 'virtio-pci: devices that were all found anew work' says "^both $fills" 1 0
 check 'virtio-pci: a removed device is gone' [ "$(grep -c '^still there' "$log")" = 0 ]
@@ -125,18 +129,3 @@ cycles virtio-mmio
 boots 'virtio-mmio: a guest binds a device again and again'
 check 'virtio-mmio: no cycle fails' [ "$(grep -c '^cycle [0-9]* fails' "$log")" = 0 ]
 check 'virtio-mmio: a device that was bound again works' says "^bound $fills" 1 0
-
-with_words <<'EOF'
-read_rng first
-sleep 1
-reboot -f
-EOF
-guest_with_script 'modules=virtio_pci,virtio-rng,virtio_console' --rng src=/dev/urandom \
-  --console file=hvc.log
-says "^first $fills" 2 180
-before=$(fds)
-check 'virtio-pci: devices work after a reboot, and after another one' says "^first $fills" 3 180
-check 'virtio-pci: a reboot leaves no descriptor behind' [ "$(fds)" = "$before" ]
-kill -TERM "$vmm_pid"
-finish 20
-check 'virtio-pci: SIGTERM ends a guest with devices, exit status 0' [ "$vmm_status" = 0 ]
