@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// Scripts of packets of a guest and of what programs of the host do. Whatever they say: each step
+// ends, what comes back to the guest is a packet as the specification has it and fits its buffer,
+// each packet of the guest comes back, and after a reset the device can be set up again.
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "fuzz_input.h"
+#include "vmm/sys_util/temp_directory.h"
+#include "vmm/virtio_device/testing/device_rig.h"
+#include "vmm/virtio_vsock/vsock.h"
+
+namespace {
+
+using namespace vmm;
+using namespace vmm::virtio_vsock;
+using virtio_device::testing::Bytes;
+using virtio_device::testing::bytes_of;
+using virtio_device::testing::DeviceRig;
+
+constexpr std::uint64_t kCid = 3;
+constexpr std::uint32_t kPorts = 4;  // of the guest, and of the host
+constexpr std::uint16_t kRx = 0, kTx = 1, kEvent = 2;
+
+UniqueFd make_socket(int type) {
+  return UniqueFd(::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+template <class Call>
+void with_address(const std::string& path, Call&& call) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof(address.sun_path) - 1));
+  (void)call(reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)});
+}
+
+/// The programs of the host: one listener of each type, and the sockets they have.
+class Host {
+ public:
+  explicit Host(std::string path) : path_(std::move(path)) {
+    listeners_[0] = listen("_0", SOCK_STREAM, 1);
+    listeners_[1] = listen("_1", SOCK_SEQPACKET, 16);
+  }
+
+  void act(Input& script) {
+    const std::uint8_t what = script.byte();
+    UniqueFd& socket = sockets_[script.byte() % kSockets];
+    switch (what % 8) {
+      case 0:
+        socket = make_socket(SOCK_STREAM);
+        return with_address(path_, [&](const sockaddr* at, socklen_t bytes) {
+          return ::connect(socket.get(), at, bytes);
+        });
+      case 1:
+        socket.reset(::accept4(listeners_[what / 8 % 2].get(), nullptr, nullptr,
+                               SOCK_NONBLOCK | SOCK_CLOEXEC));
+        return;
+      case 2:
+        return send(socket, "CONNECT " + std::to_string(script.byte() % kPorts) + "\n");
+      case 3:
+        return send(socket, script.text(script.byte()));
+      case 4:
+        return send(socket, std::string(script.take<std::uint16_t>(), 'x'));
+      case 5:
+        return read(socket);
+      case 6:
+        (void)::shutdown(socket.get(), what / 8 % 3);
+        return;
+      default:
+        socket.reset();
+    }
+  }
+
+ private:
+  static constexpr std::size_t kSockets = 4;
+
+  UniqueFd listen(const char* suffix, int type, int backlog) {
+    UniqueFd fd = make_socket(type);
+    with_address(path_ + suffix,
+                 [&](const sockaddr* at, socklen_t bytes) { return ::bind(fd.get(), at, bytes); });
+    (void)::listen(fd.get(), backlog);
+    return fd;
+  }
+  static void send(const UniqueFd& socket, std::string_view text) {
+    (void)::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+  }
+  static void read(const UniqueFd& socket) {
+    std::array<char, 65536> buffer;
+    (void)::recv(socket.get(), buffer.data(), buffer.size(), 0);
+  }
+
+  std::string path_;
+  std::array<UniqueFd, 2> listeners_;
+  std::array<UniqueFd, kSockets> sockets_;
+};
+
+class Run {
+ public:
+  explicit Run(Input& script)
+      : script_(script),
+        host_(path_),
+        device_(*Vsock::create({.cid = kCid, .socket = path_, .limits = limits()})),
+        rig_(device_, {.packed = (script.byte() & 1) != 0,
+                       .features = device_->features(),
+                       .queue_size = 32}) {}
+
+  void play() {
+    require(rig_.start());
+    for (int step = 0; step < 256 && !script_.empty(); ++step) act(script_.byte());
+    rig_.run();
+    take_back();
+    require(rig_.running());
+    require(rig_.start());
+    rig_.run();
+  }
+
+ private:
+  static Limits limits() {
+    Limits limits;
+    limits.connections = 6;
+    limits.clients = 2;
+    limits.large_buffers = 2;
+    limits.buffer_bytes = 4096;
+    limits.small_buffer_bytes = 100;
+    limits.greeting = limits.request = limits.backlog = std::chrono::milliseconds(0);
+    return limits;
+  }
+
+  void act(std::uint8_t kind) {
+    switch (kind % 8) {
+      case 0:
+      case 1:
+        return send_packet();
+      case 2:
+        return host_.act(script_);
+      case 3:
+        (void)rig_.send(kRx, {.readable = {}, .writable = {script_.byte() * 37u}});
+        return;
+      case 4:
+        return take_back();
+      case 5:
+        (void)rig_.send(kTx, {.readable = {script_.bytes(script_.byte())}, .writable = {}});
+        return;
+      case 6:
+        return change(script_.byte());
+      default:
+        return rig_.run();
+    }
+  }
+  void send_packet() {
+    // The host's ports that it gives to clients are 1 << 30 and above.
+    const std::uint8_t ports = script_.byte();
+    const std::uint8_t kinds = script_.byte();
+    PacketHeader header{.src_cid = kCid,
+                        .dst_cid = kHostCid,
+                        .src_port = ports % kPorts,
+                        .dst_port = ports / 4 % kPorts + ((ports & 0x80) != 0 ? 1u << 30 : 0),
+                        .len = 0,
+                        .type = (kinds & 0x80) != 0 ? SocketType::kSeqpacket : SocketType::kStream,
+                        .op = Op{static_cast<std::uint16_t>(kinds % 16)},
+                        .flags = kinds / 16u % 4,
+                        .buf_alloc = script_.take<std::uint16_t>(),
+                        .fwd_cnt = script_.take<std::uint16_t>()};
+    const Bytes payload(script_.take<std::uint16_t>() % 6000u, std::byte{'g'});
+    header.len = static_cast<std::uint32_t>(payload.size());
+    (void)rig_.send(kTx, {.readable = {bytes_of(header.wire()), payload}, .writable = {}});
+  }
+  void change(std::uint8_t what) {
+    if (what % 4 == 0) require(rig_.start());
+    if (what % 4 == 1) device_->transport_reset();
+    if (what % 4 == 2) (void)rig_.send(kEvent, {.readable = {}, .writable = {what}});
+    if (what % 4 == 3) (void)rig_.loop().run_once(std::chrono::milliseconds(60));
+  }
+  void take_back() {
+    while (const auto sent = rig_.receive(kTx)) require(sent->written == 0);
+    while (const auto answer = rig_.receive(kRx)) {
+      require(answer->written <= answer->bytes.size());
+      if (answer->written != 0) check(*answer);
+    }
+    while (rig_.receive(kEvent)) continue;
+  }
+  static void check(const virtio_device::testing::Answer& answer) {
+    require(answer.written >= kHeaderBytes);
+    const PacketHeader header = PacketHeader::parse(answer.at<WireHeader>(0));
+    require(header.dst_cid == kCid && header.len == answer.written - kHeaderBytes);
+    require(header.op >= Op::kRequest && header.op <= Op::kCreditRequest);
+    require((header.op == Op::kData) == (header.len != 0));
+    require(header.op == Op::kReset || header.src_cid == kHostCid);
+    require(header.op != Op::kShutdown || (header.flags >= 1 && header.flags <= 3));
+  }
+
+  Input& script_;
+  const sys_util::TempDirectory directory_ = *sys_util::TempDirectory::create();
+  const std::string path_ = directory_.path() + "/vsock";
+  Host host_;
+  std::shared_ptr<Vsock> device_;
+  DeviceRig rig_;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Input script(data, size);
+  Run(script).play();
+  return 0;
+}
