@@ -64,6 +64,7 @@ void Connection::reset() {
 bool Connection::end() {
   if (state_ != State::kOpen || (guest_done_ & kShutdownSend) == 0 || host_.flushed()) return true;
   state_ = State::kLingering;
+  pending_ = 0;
   host_.finish();
   host_.stop_reading();
   set_deadline(limits_.linger);
@@ -137,7 +138,7 @@ void Connection::host_ends(std::uint32_t flags) {
 }
 
 void Connection::socket_ready(EventSet ready) {
-  readable_ = true;
+  if (ready.has_any(sys_util::kReadable | sys_util::kPeerClosed | kGone)) readable_ = true;
   if (ready.has_any(kGone)) hung_up_ = true;
   if (state_ == State::kRequested) {
     if (hung_up_) reset();
@@ -186,8 +187,8 @@ std::optional<PacketHeader> Connection::read_host(const Writer& payload) {
   return std::nullopt;
 }
 
-// That the host sends no more is known only when all it sent was read. That it reads no more is told
-// at once; but when it is gone, what it left is bounded, and both ends are told in one.
+// That the host sends no more is known only when all it sent was read. That it reads no more is
+// told at once; but when it is gone, what it left is bounded, and both ends are told in one.
 std::optional<PacketHeader> Connection::next_packet(const Writer& payload) {
   if (state_ == State::kReset) return PacketHeader{.op = Op::kReset};
   if ((pending_ & kSendRequest) != 0) {
