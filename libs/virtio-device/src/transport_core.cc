@@ -140,6 +140,7 @@ bool TransportCore::activate() {
     return false;
   }
   active_ = true;
+  (void)link_->generation();  // the features may have changed what the device says of itself
   return true;
 }
 
@@ -148,6 +149,7 @@ void TransportCore::reset() {
     parts_.workers.stop();
     link_->close();
     parts_.device->reset();
+    (void)link_->generation();  // the next driver sees what is true now
     active_ = false;
   }
   for (QueueSlot& slot : queues_) {

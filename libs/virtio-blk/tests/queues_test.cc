@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// Many requests, many queues, and the end of a queue while requests are in flight.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "blk_rig.h"
+#include "vmm/vm_memory/dirty_bitmap.h"
+
+namespace vmm::virtio_blk {
+namespace {
+
+using rate_limiter::RateLimiter;
+
+RigRequest read_request(std::uint64_t sector, std::uint32_t sectors = 1) {
+  return {.readable = {BlkRig::header(RequestType::kIn, sector)},
+          .writable = {sectors * kSectorBytes, 1}};
+}
+
+class Pipe {
+ public:
+  Pipe() {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    read_ = UniqueFd(ends[0]);
+    write_ = UniqueFd(ends[1]);
+  }
+  [[nodiscard]] int read_end() const { return read_.get(); }
+  void put(const Bytes& bytes) const {
+    REQUIRE(::write(write_.get(), bytes.data(), bytes.size()) ==
+            static_cast<ssize_t>(bytes.size()));
+  }
+
+ private:
+  UniqueFd read_, write_;
+};
+
+// Whether reads of a pipe stay in flight.
+bool has_uring() {
+  const bool has = block::Engine::create({.kind = block::EngineKind::kUring}).has_value();
+  if (!has) WARN("io_uring is not permitted here");
+  return has;
+}
+
+TEST_CASE("a full ring of requests is served, again and again", "[blk]") {
+  BlkSetUp set_up;
+  set_up.rig.packed = GENERATE(false, true);
+  set_up.rig.event_idx = GENERATE(false, true);
+  set_up.blk.engine = GENERATE(block::EngineKind::kSync, block::EngineKind::kAuto);
+  // With more entries in the ring than there are slots.
+  set_up.rig.queue_size = GENERATE(std::uint16_t{64}, std::uint16_t{4096});
+  set_up.blk.queue_size = set_up.rig.queue_size;
+  set_up.rig.ram_bytes = 32 << 20;
+  BlkRig rig(set_up);
+  for (int round = 0; round < 3; ++round) {
+    std::map<std::uint16_t, std::uint64_t> sent;
+    for (std::uint64_t sector = 0;; sector = (sector + 1) % kSectors) {
+      const auto token = rig.driver->send(0, read_request(sector));
+      if (!token) break;
+      sent[*token] = sector;
+    }
+    CHECK(sent.size() == set_up.rig.queue_size / 3u);
+    while (!sent.empty()) {
+      const auto answer = rig.driver->wait(0);
+      REQUIRE(answer);
+      const auto found = sent.find(answer->token);
+      REQUIRE(found != sent.end());
+      Bytes data = answer->bytes;
+      data.pop_back();
+      CHECK(data == BlkRig::sector_of(found->second));
+      sent.erase(found);
+    }
+  }
+}
+
+TEST_CASE("each queue has its own worker", "[blk]") {
+  BlkRig rig({.blk = {.queues = 4}});
+  for (std::uint16_t queue = 0; queue < 4; ++queue) {
+    CHECK(rig.read(queue, 1, queue) == BlkRig::sector_of(queue));
+  }
+  std::vector<std::uint16_t> tokens;
+  for (std::uint16_t queue = 0; queue < 4; ++queue) {
+    REQUIRE(rig.driver->send(queue, read_request(10 + queue)));
+  }
+  for (std::uint16_t queue = 0; queue < 4; ++queue) REQUIRE(rig.driver->wait(queue));
+}
+
+TEST_CASE("without MQ there is one queue", "[blk]") {
+  BlkRig rig({.blk = {.queues = 2}, .features = 0});
+  CHECK(rig.is_alive());
+  REQUIRE(rig.driver->send(1, read_request(0)));
+  CHECK_FALSE(rig.driver->wait(1, std::chrono::milliseconds(20)));
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("requests in flight end with a reset", "[blk]") {
+  if (!has_uring()) return;
+  BlkSetUp set_up;
+  set_up.rig.packed = GENERATE(false, true);
+  BlkRig rig(set_up);
+  Pipe pipe;
+  rig.image->slow_fd = pipe.read_end();
+  for (int i = 0; i < 8; ++i) REQUIRE(rig.driver->send(0, read_request(0)));
+  REQUIRE(rig.driver->run_until([&] { return rig.image->slow_reads == 8; }));
+  CHECK_FALSE(rig.driver->receive(0));
+  const GuestAddress ram = rig.driver->heap().take(1 << 20);
+  SECTION("of the device") { rig.driver->reset(); }
+  SECTION("of the device, by its destruction") {
+    rig.driver.reset();
+    return;
+  }
+  // Whatever comes now reaches no memory of the guest.
+  pipe.put(Bytes(8 * 512, std::byte{0x77}));
+  CHECK(rig.driver->heap().read(ram, 1 << 20) == Bytes(1 << 20));
+  rig.image->slow_fd = -1;
+  REQUIRE(rig.driver->start());
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("a slow request holds up no other one", "[blk]") {
+  if (!has_uring()) return;
+  BlkRig rig;
+  Pipe pipe;
+  rig.image->slow_fd = pipe.read_end();
+  const auto slow = rig.driver->send(0, read_request(0));
+  REQUIRE(rig.driver->run_until([&] { return rig.image->slow_reads == 1; }));
+  rig.image->slow_fd = -1;
+  CHECK(rig.is_alive());
+  CHECK(rig.flush() == Status::kOk);
+  pipe.put(Bytes(512, std::byte{0x55}));
+  const auto answer = rig.driver->wait(0);
+  REQUIRE(answer);
+  CHECK(answer->token == slow);
+  CHECK(answer->written == 513);
+  CHECK(answer->bytes.front() == std::byte{0x55});
+}
+
+TEST_CASE("a queue is reset alone", "[blk]") {
+  BlkSetUp set_up{.blk = {.queues = 2}};
+  set_up.rig.packed = GENERATE(false, true);
+  BlkRig rig(set_up);
+  DeviceRig& driver = *rig.driver;
+  Pipe pipe;
+  const bool slow = has_uring();
+  if (slow) {
+    rig.image->slow_fd = pipe.read_end();
+    REQUIRE(driver.send(1, read_request(0)));
+    REQUIRE(driver.run_until([&] { return rig.image->slow_reads == 1; }));
+    rig.image->slow_fd = -1;
+  }
+  const virtio_queue::RingAddresses rings = driver.rings(1);
+  driver.core().reset_queue(1);
+  CHECK(rig.is_alive());
+  driver.core().reset_queue(1);  // once more does nothing
+  // The same queue again, from its start.
+  virtio_queue::QueueConfig* const config = driver.core().editable_queue(1);
+  REQUIRE(config != nullptr);
+  REQUIRE(config->set_size(16));
+  (void)config->set_descriptors(rings.descriptors);
+  (void)config->set_driver(rings.driver);
+  (void)config->set_device(rings.device);
+  driver.driver(1) = *virtio_queue::driver::Driver::create(
+      {.rings = rings, .size = 16, .packed = set_up.rig.packed}, driver.memory());
+  driver.core().enable_queue(1);
+  REQUIRE(driver.core().queue(1)->ready());
+  CHECK(rig.read(9, 1, 1) == BlkRig::sector_of(9));
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("a rate limiter holds requests back, and lets them go on", "[blk]") {
+  BlkSetUp set_up;
+  set_up.rig.packed = GENERATE(false, true);
+  const bool operations = GENERATE(false, true);
+  const rate_limiter::BucketConfig bucket{
+      .size = operations ? 2u : 1024u, .one_time_burst = 0, .refill_ms = 40};
+  set_up.blk.limiter = std::make_shared<RateLimiter>(
+      operations ? rate_limiter::RateLimits{.bandwidth = {}, .operations = bucket}
+                 : rate_limiter::RateLimits{.bandwidth = bucket, .operations = {}});
+  BlkRig rig(set_up);
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 10; ++i) REQUIRE(rig.driver->send(0, read_request(5)));
+  for (int i = 0; i < 10; ++i) {
+    const auto answer = rig.driver->wait(0);
+    REQUIRE(answer);
+    CHECK(answer->written == 513);
+  }
+  // Two at once, then one each 20 ms.
+  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(150));
+  CHECK(rig.blk->counters().throttled >= 4);
+  // A request of more than there ever is waits for a full bucket only.
+  CHECK(rig.read(0, 64).size() == 64 * 512);
+}
+
+TEST_CASE("disks share a limiter", "[blk]") {
+  const auto limiter = std::make_shared<RateLimiter>(rate_limiter::RateLimits{
+      .bandwidth = {}, .operations = {.size = 1, .one_time_burst = 0, .refill_ms = 30}});
+  BlkRig one({.blk = {.limiter = limiter}});
+  BlkRig other({.blk = {.limiter = limiter}});
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    (void)one.read(i);
+    (void)other.read(i);
+  }
+  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(140));
+}
+
+TEST_CASE("a reset ends the waiting for the limiter", "[blk]") {
+  const auto limiter = std::make_shared<RateLimiter>(rate_limiter::RateLimits{
+      .bandwidth = {}, .operations = {.size = 1, .one_time_burst = 0, .refill_ms = 60000}});
+  BlkRig rig({.blk = {.limiter = limiter}});
+  (void)rig.read(0);
+  REQUIRE(rig.driver->send(0, read_request(0)));
+  rig.driver->run();
+  CHECK_FALSE(rig.driver->receive(0));
+  limiter->update({});
+  REQUIRE(rig.driver->start());
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("reads mark the pages that they change", "[blk]") {
+  BlkSetUp set_up;
+  set_up.rig.dirty_tracking = true;
+  set_up.blk.engine = GENERATE(block::EngineKind::kSync, block::EngineKind::kAuto);
+  BlkRig rig(set_up);
+  DeviceRig& driver = *rig.driver;
+  const vm_memory::RegionSpan& region = driver.memory().regions().front();
+  REQUIRE(region.dirty != nullptr);
+  using virtio_queue::driver::Buffer;
+  const GuestAddress header = driver.heap().put(BlkRig::header(RequestType::kIn, 0));
+  const GuestAddress data = driver.heap().take(3 * 4096);
+  const GuestAddress status = driver.heap().take(4096);
+  const auto is_dirty = [&](GuestAddress at) {
+    return region.dirty->is_dirty(at.raw() - region.base.raw());
+  };
+  const auto run = [&](std::vector<Buffer> chain) {
+    region.dirty->clear_all();
+    REQUIRE(driver.send_raw(0, chain));
+    REQUIRE(driver.wait(0));
+  };
+  run({{header, 16, false}, {data, 2 * 4096, true}, {status, 1, true}});
+  CHECK(is_dirty(data));
+  CHECK(is_dirty(GuestAddress(data.raw() + 4096)));
+  CHECK_FALSE(is_dirty(GuestAddress(data.raw() + 2 * 4096)));
+  CHECK(is_dirty(status));
+  // A read that fails may have written all the same.
+  rig.image->fails_with = EIO;
+  run({{header, 16, false}, {data, 4096, true}, {status, 1, true}});
+  CHECK(is_dirty(data));
+  CHECK(is_dirty(status));
+  // A write changes the status only.
+  (void)driver.memory().write_bytes(header, BlkRig::header(RequestType::kOut, 0));
+  run({{header, 16, false}, {data, 4096, false}, {status, 1, true}});
+  CHECK_FALSE(is_dirty(data));
+  CHECK(is_dirty(status));
+}
+
+TEST_CASE("a broken ring asks for a reset, after which all is well", "[blk][hostile]") {
+  BlkRig rig;
+  DeviceRig& driver = *rig.driver;
+  (void)driver.memory().write(GuestAddress(driver.rings(0).driver.raw() + 2), Le16(0x7000));
+  driver.core().kick(0);
+  REQUIRE(driver.run_until([&] { return !driver.running(); }));
+  REQUIRE(driver.start());
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("a hundred activations leave nothing behind", "[blk]") {
+  BlkRig rig({.blk = {.queues = 2}});
+  const auto count_fds = [] {
+    int count = 0;
+    for (int fd = 0; fd < 1024; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    return count;
+  };
+  const int before = count_fds();
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(rig.driver->start());
+    if (i % 10 == 0) REQUIRE(rig.is_alive());
+  }
+  CHECK(count_fds() == before);
+}
+
+}  // namespace
+}  // namespace vmm::virtio_blk
