@@ -67,11 +67,11 @@ void Blk::read_config(std::span<std::byte> config) {
   fields.opt_io_size = Le32(sizes.optimal / sizes.logical);
   fields.writeback = writeback() ? 1 : 0;
   fields.num_queues = Le16(options_.queues);
-  fields.max_discard_sectors = Le32(kMaxSegmentSectors);
+  fields.max_discard_sectors = Le32(kMaxDiscardSectors);
   fields.max_discard_seg = Le32(kMaxSegments);
   fields.discard_sector_alignment =
       Le32(std::max({sizes.physical, sizes.logical, kSectorBytes}) / kSectorBytes);
-  fields.max_write_zeroes_sectors = Le32(kMaxSegmentSectors);
+  fields.max_write_zeroes_sectors = Le32(kMaxZeroesSectors);
   fields.max_write_zeroes_seg = Le32(kMaxSegments);
   fields.write_zeroes_may_unmap = options_.discard ? 1 : 0;
   std::memcpy(config.data(), &fields, std::min(config.size(), kConfigBytes));

@@ -205,7 +205,7 @@ void BlkWorker::submit_transfer(std::uint32_t index) {
 
 bool BlkWorker::submit_segment(std::uint32_t index) {
   Slot& slot = *slots_[index];
-  const std::uint32_t count = slot.request.data_bytes / sizeof(RangeSegment);
+  const std::size_t count = slot.request.data_bytes / sizeof(RangeSegment);
   while (slot.segment < count && slot.segments[slot.segment].sectors.get() == 0) ++slot.segment;
   if (slot.segment == count) return false;
   const RangeSegment& segment = slot.segments[slot.segment++];

@@ -63,10 +63,12 @@ Result<Request, Status> check(const RequestHeader& header, const Shape& shape,
 
 Result<void, Status> check_segment(const RangeSegment& segment, RequestType type,
                                    const DiskRules& disk) {
-  const std::uint32_t allowed = type == RequestType::kWriteZeroes ? kSegmentUnmap : 0;
+  const bool zeroes = type == RequestType::kWriteZeroes;
+  const std::uint32_t allowed = zeroes ? kSegmentUnmap : 0;
   if ((segment.flags.get() & ~allowed) != 0) return fail(Status::kUnsupported);
   const std::uint32_t sectors = segment.sectors.get();
-  if (sectors > kMaxSegmentSectors || !disk.holds(segment.sector.get(), sectors)) {
+  if (sectors > (zeroes ? kMaxZeroesSectors : kMaxDiscardSectors) ||
+      !disk.holds(segment.sector.get(), sectors)) {
     return fail(Status::kIoError);
   }
   return {};

@@ -59,10 +59,10 @@ TEST_CASE("the configuration space describes the disk", "[blk]") {
   CHECK(driver.config<std::uint8_t>(32) == 1);   // writeback
   CHECK(driver.config<std::uint8_t>(33) == 0);   // padding
   CHECK(driver.config<std::uint16_t>(34) == 3);  // num_queues
-  CHECK(driver.config<std::uint32_t>(36) == kMaxSegmentSectors);
+  CHECK(driver.config<std::uint32_t>(36) == kMaxDiscardSectors);
   CHECK(driver.config<std::uint32_t>(40) == kMaxSegments);
   CHECK(driver.config<std::uint32_t>(44) == rig.image->file().block_sizes().physical / 512);
-  CHECK(driver.config<std::uint32_t>(48) == kMaxSegmentSectors);
+  CHECK(driver.config<std::uint32_t>(48) == kMaxZeroesSectors);
   CHECK(driver.config<std::uint32_t>(52) == kMaxSegments);
   CHECK(driver.config<std::uint32_t>(56) == 1);  // write_zeroes_may_unmap and padding
 }

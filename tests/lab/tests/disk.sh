@@ -65,7 +65,7 @@ check 'writable' says '^ro=0' 1 0
 check 'the logical block size' says '^queue/logical_block_size=512' 1 0
 check 'the physical block size' says '^queue/physical_block_size=4096' 1 0
 check 'discards' says '^queue/discard_max_bytes=1073741824' 1 0
-check 'writes of zeroes' says '^queue/write_zeroes_max_bytes=1073741824' 1 0
+check 'writes of zeroes' says '^queue/write_zeroes_max_bytes=67108864' 1 0
 check 'segments' says '^queue/max_segments=126' 1 0
 check 'a write-back cache' says '^queue/write_cache=write back' 1 0
 

@@ -13,9 +13,11 @@ namespace vmm::virtio_blk {
 
 /// Ranges that one discard or write of zeroes may have.
 inline constexpr std::uint32_t kMaxSegments = 16;
-/// Sectors of one such range: 1 GiB. A write of zeroes that the file system cannot do by itself is
-/// done by the worker, which must not be away for long.
-inline constexpr std::uint32_t kMaxSegmentSectors = std::uint32_t{1} << 21;
+/// Sectors of one range of a discard: 1 GiB.
+inline constexpr std::uint32_t kMaxDiscardSectors = std::uint32_t{1} << 21;
+/// Sectors of one range of zeroes: 64 MiB. What the file system cannot do by itself, the worker
+/// writes, and must not be away for long.
+inline constexpr std::uint32_t kMaxZeroesSectors = std::uint32_t{1} << 17;
 
 /// What a request is measured against.
 struct DiskRules {
