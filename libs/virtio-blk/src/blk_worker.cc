@@ -245,8 +245,9 @@ void BlkWorker::end(const block::EndedRequest& ended) {
   const bool ranges =
       slot.request.type == RequestType::kDiscard || slot.request.type == RequestType::kWriteZeroes;
   if (ranges && ended.error == 0 && !stopping_ && submit_segment(ended.tag)) return;
+  const bool done = ended.error == 0 && !(ranges && stopping_);
   const bool in = slot.request.type == RequestType::kIn;
-  answer(slot, ended.error == 0 ? Status::kOk : Status::kIoError,
+  answer(slot, done ? Status::kOk : Status::kIoError,
          in ? static_cast<std::uint32_t>(ended.bytes) : 0);
   free_.push_back(ended.tag);
 }
