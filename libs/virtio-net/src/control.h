@@ -21,7 +21,8 @@ class Control {
  private:
   std::uint32_t answer(virtio_queue::Chain& chain);
   [[nodiscard]] bool obey(virtio_queue::Reader& command);
-  [[nodiscard]] bool set_mac_tables(virtio_queue::Reader& command) const;
+  [[nodiscard]] bool set_addresses(std::uint8_t command_code, virtio_queue::Reader& command);
+  [[nodiscard]] static bool set_mac_tables(virtio_queue::Reader& command);
 
   Net& net_;
   virtio_device::QueueRunner runner_;

@@ -8,11 +8,15 @@
 
 #include "net_worker.h"
 #include "vmm/base/endian.h"
+#include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_net {
 namespace {
 
+using enum NetFeature;
+
 constexpr std::uint16_t kControlQueueSize = 64;
+constexpr std::uint16_t kLeastMtu = 68;
 
 struct Config {
   MacAddress mac;
@@ -22,47 +26,58 @@ struct Config {
 };
 static_assert(sizeof(Config) == 12);
 
-constexpr std::uint16_t kLinkUp = 1;
-
-std::uint64_t bits(std::initializer_list<NetFeature> features) {
+constexpr std::uint64_t bits(std::initializer_list<NetFeature> features) {
   std::uint64_t all = 0;
   for (const NetFeature feature : features) all |= bit(feature);
   return all;
 }
 
-// What is offered: 5.1.3.1 says which features need which.
-std::uint64_t offered(const NetOptions& options, bool tap, std::size_t pairs) {
-  using enum NetFeature;
-  std::uint64_t features = bits({kMac, kStatus, kMrgRxbuf, kCtrlVq, kCtrlRx, kCtrlMacAddr});
-  if (pairs > 1) features |= bit(kMq);
-  if (options.mtu) features |= bit(kMtu);
-  if (!tap || !options.offload_csum) return features;
-  features |= bits({kCsum, kGuestCsum, kCtrlGuestOffloads});
+constexpr std::pair<NetFeature, Offload> kGuestOffloads[] = {
+    {kGuestCsum, kOffloadCsum},  {kGuestTso4, kOffloadTso4}, {kGuestTso6, kOffloadTso6},
+    {kGuestEcn, kOffloadTsoEcn}, {kGuestUfo, kOffloadUfo},   {kGuestUso4, kOffloadUso4},
+    {kGuestUso6, kOffloadUso6},
+};
+constexpr std::uint64_t kGuestOffloadBits =
+    bits({kGuestCsum, kGuestTso4, kGuestTso6, kGuestEcn, kGuestUfo, kGuestUso4, kGuestUso6});
+
+std::uint32_t offloads_of(std::uint64_t features) {
+  std::uint32_t offloads = 0;
+  for (const auto& [feature, offload] : kGuestOffloads) {
+    if ((features & bit(feature)) != 0) offloads |= offload;
+  }
+  return offloads;
+}
+
+// 5.1.3.1 says which features need which. `known` is a set of Offload, which all ports have.
+std::uint64_t offered_offloads(const NetOptions& options, std::uint32_t known) {
+  if (!options.offload_csum || (known & kOffloadCsum) == 0) return 0;
+  std::uint64_t features = bits({kCsum, kGuestCsum, kCtrlGuestOffloads});
   if (options.offload_tso) {
     features |= bits({kGuestTso4, kGuestTso6, kGuestEcn, kHostTso4, kHostTso6, kHostEcn});
   }
-  if (options.offload_ufo) features |= bits({kGuestUfo, kHostUfo});
+  if (options.offload_ufo && (known & kOffloadUfo) != 0) features |= bits({kGuestUfo, kHostUfo});
+  if (options.offload_ufo && (known & kOffloadUso4) != 0) {
+    features |= bits({kGuestUso4, kGuestUso6, kHostUso});
+  }
   return features;
 }
 
-std::uint32_t offloads_of(std::uint64_t features) {
-  using enum NetFeature;
-  constexpr std::pair<NetFeature, Offload> kTable[] = {{kGuestCsum, kOffloadCsum},
-                                                       {kGuestTso4, kOffloadTso4},
-                                                       {kGuestTso6, kOffloadTso6},
-                                                       {kGuestEcn, kOffloadTsoEcn},
-                                                       {kGuestUfo, kOffloadUfo}};
-  std::uint32_t offloads = 0;
-  for (const auto& [feature, offload] : kTable) {
-    if ((features & bit(feature)) != 0) offloads |= offload;
-  }
-  // The kernel takes no segmentation without checksums.
-  return (offloads & kOffloadCsum) != 0 ? offloads : 0;
+std::uint64_t offered(const NetOptions& options, const std::vector<NetPort>& ports) {
+  std::uint64_t features =
+      bits({kMac, kStatus, kMrgRxbuf, kCtrlVq, kCtrlRx, kCtrlMacAddr, kGuestAnnounce}) |
+      virtio_queue::kFeatureRingReset;
+  if (ports.size() > 1) features |= bit(kMq);
+  if (options.mtu) features |= bit(kMtu);
+  std::uint32_t known = ~std::uint32_t{0};
+  for (const NetPort& port : ports) known &= port.known_offloads();
+  return features | offered_offloads(options, known);
 }
 
-constexpr std::uint64_t guest_offload_bits() {
-  using enum NetFeature;
-  return bit(kGuestCsum) | bit(kGuestTso4) | bit(kGuestTso6) | bit(kGuestEcn) | bit(kGuestUfo);
+bool ports_fit(const std::vector<NetPort>& ports) {
+  return !ports.empty() && ports.size() <= kMaxQueuePairs &&
+         std::ranges::all_of(ports, [&](const NetPort& port) {
+           return port.has_header() == ports.front().has_header();
+         });
 }
 
 }  // namespace
@@ -71,23 +86,23 @@ Net::Net(const NetOptions& options, std::vector<NetPort> ports)
     : options_(options),
       ports_(std::move(ports)),
       queue_sizes_(2 * ports_.size(), options.queue_size),
-      features_(offered(options, ports_.front().has_header(), ports_.size())),
+      features_(offered(options, ports_)),
+      enabled_pairs_(queue_pairs()),
       mac_(options.mac) {
   queue_sizes_.push_back(kControlQueueSize);
 }
 
 Result<std::shared_ptr<Net>> Net::create(const NetOptions& options, std::vector<NetPort> ports) {
-  const bool odd = ports.empty() || ports.size() > kMaxQueuePairs ||
-                   !std::ranges::all_of(ports, [&](const NetPort& port) {
-                     return port.has_header() == ports.front().has_header();
-                   });
-  if (odd) return fail(Error::os(EINVAL, "network device: ports"));
+  if (!ports_fit(ports)) return fail(Error::os(EINVAL, "network device: ports"));
   if (options.queue_size < 2 || (options.queue_size & (options.queue_size - 1)) != 0 ||
       options.queue_size > virtio_queue::kMaxQueueSize) {
     return fail(Error::os(EINVAL, "network device: queue size"));
   }
+  if (options.mtu.value_or(kLeastMtu) < kLeastMtu) {
+    return fail(Error::os(EINVAL, "network device: MTU"));
+  }
   std::shared_ptr<Net> net(new Net(options, std::move(ports)));
-  net->set_queue_pairs(1);
+  if (!net->enable_pairs(1)) return fail(Error::os(EIO, "network device: queues of the tap"));
   return net;
 }
 
@@ -98,8 +113,8 @@ void Net::read_config(std::span<std::byte> config) {
   {
     const MutexLock lock(mutex_);
     fields.mac = mac_;
+    fields.status = Le16(status_);
   }
-  fields.status = Le16(kLinkUp);
   fields.max_virtqueue_pairs = Le16(queue_pairs());
   fields.mtu = Le16(options_.mtu.value_or(0));
   std::memcpy(config.data(), &fields, std::min(sizeof(fields), config.size()));
@@ -107,56 +122,102 @@ void Net::read_config(std::span<std::byte> config) {
 
 Result<virtio_device::WorkerList> Net::activate(virtio_device::Activation activation) {
   negotiated_ = activation.features;
-  const bool multi = activation.has(bit(NetFeature::kMq));
-  const std::size_t pairs = multi ? ports_.size() : 1;
-  const auto control = static_cast<std::uint16_t>(2 * pairs);
+  const std::size_t pairs = negotiated(kMq) ? ports_.size() : 1;
   for (const NetPort& port : ports_) {
-    VMM_TRY_DO(port.set_offloads(offloads_of(activation.features)));
+    VMM_TRY_DO(port.set_offloads(offloads_of(negotiated_)));
   }
-  std::vector<NetWorker::Parts> parts(pairs);
+  std::vector<std::vector<virtio_device::ActiveQueue>> queues(pairs);
   for (virtio_device::ActiveQueue& queue : activation.queues) {
     const std::size_t pair = queue.index / 2u;
-    if (queue.index == control) {
-      if (activation.has(bit(NetFeature::kCtrlVq))) parts[0].control.emplace(std::move(queue));
-    } else if (pair < pairs) {
-      (queue.index % 2 == 0 ? parts[pair].receive : parts[pair].transmit).emplace(std::move(queue));
-    }
+    const bool control = pair == pairs && queue.index % 2 == 0;
+    // Behind the control queue there is none when the driver does not use all pairs.
+    if (pair < pairs || control) queues[control ? 0 : pair].push_back(std::move(queue));
   }
   virtio_device::WorkerList workers;
   for (std::size_t pair = 0; pair < pairs; ++pair) {
-    workers.push_back(std::make_unique<NetWorker>(*this, ports_[pair], std::move(parts[pair]),
-                                                  activation.interrupt, activation.features));
+    workers.push_back(
+        std::make_unique<NetWorker>(NetWorker::Parts{.net = *this,
+                                                     .port = ports_[pair],
+                                                     .pair = static_cast<std::uint16_t>(pair),
+                                                     .pairs = static_cast<std::uint16_t>(pairs),
+                                                     .features = negotiated_,
+                                                     .interrupt = activation.interrupt},
+                                    std::move(queues[pair])));
   }
+  const MutexLock lock(mutex_);
+  interrupt_ = std::move(activation.interrupt);
   return workers;
 }
 
 void Net::reset() {
-  negotiated_ = 0;
-  set_queue_pairs(1);
+  (void)enable_pairs(1);
   for (const NetPort& port : ports_) (void)port.set_offloads(0);
   const MutexLock lock(mutex_);
+  negotiated_ = 0;
   mac_ = options_.mac;
+  status_ = static_cast<std::uint16_t>(status_ & ~kAnnounce);
+  interrupt_.reset();
 }
 
 bool Net::set_queue_pairs(std::uint16_t pairs) {
-  if (pairs == 0 || pairs > ports_.size()) return false;
+  return negotiated(kMq) && pairs != 0 && pairs <= ports_.size() && enable_pairs(pairs);
+}
+
+bool Net::enable_pairs(std::uint16_t pairs) {
   if (ports_.size() == 1) return true;
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    if (!ports_[i].set_enabled(i < pairs)) return false;
+  for (; enabled_pairs_ < pairs; ++enabled_pairs_) {
+    if (!ports_[enabled_pairs_].set_enabled(true)) return false;
+  }
+  for (; enabled_pairs_ > pairs; --enabled_pairs_) {
+    if (!ports_[enabled_pairs_ - 1u].set_enabled(false)) return false;
   }
   return true;
 }
 
 bool Net::set_guest_offloads(std::uint64_t features) {
-  if ((features & ~(negotiated_ & guest_offload_bits())) != 0) return false;
+  if (!negotiated(kCtrlGuestOffloads)) return false;
+  if ((features & ~(negotiated_ & kGuestOffloadBits)) != 0) return false;
   return std::ranges::all_of(ports_, [&](const NetPort& port) {
     return port.set_offloads(offloads_of(features)).has_value();
   });
 }
 
-void Net::set_mac(const MacAddress& mac) {
+bool Net::set_mac(const MacAddress& mac) {
+  if (!negotiated(kCtrlMacAddr)) return false;
   const MutexLock lock(mutex_);
   mac_ = mac;
+  return true;
+}
+
+bool Net::end_announcement() {
+  if (!negotiated(kGuestAnnounce)) return false;
+  const MutexLock lock(mutex_);
+  status_ = static_cast<std::uint16_t>(status_ & ~kAnnounce);
+  return true;
+}
+
+bool Net::announce() {
+  {
+    const MutexLock lock(mutex_);
+    if (interrupt_ == nullptr || !negotiated(kGuestAnnounce)) return false;
+  }
+  change_status(kAnnounce, 0);
+  return true;
+}
+
+void Net::set_link_up(bool up) { change_status(up ? kLinkUp : 0, up ? 0 : kLinkUp); }
+
+// The interrupt reads the configuration space, and so needs the mutex itself.
+void Net::change_status(std::uint16_t set, std::uint16_t clear) {
+  std::shared_ptr<virtio_device::Interrupt> interrupt;
+  {
+    const MutexLock lock(mutex_);
+    const auto status = static_cast<std::uint16_t>((status_ & ~clear) | set);
+    if (status == status_) return;
+    status_ = status;
+    interrupt = interrupt_;
+  }
+  if (interrupt != nullptr) interrupt->config_changed();
 }
 
 }  // namespace vmm::virtio_net

@@ -5,6 +5,8 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 #include <utility>
@@ -14,16 +16,71 @@
 namespace vmm::virtio_net {
 namespace {
 
+using virtio_queue::IoVec;
+
+static_assert(sizeof(IoVec) == sizeof(iovec));
 static_assert(kOffloadCsum == TUN_F_CSUM && kOffloadTso4 == TUN_F_TSO4 &&
               kOffloadTso6 == TUN_F_TSO6 && kOffloadTsoEcn == TUN_F_TSO_ECN &&
               kOffloadUfo == TUN_F_UFO);
 
-Result<void> make_nonblocking(int fd) {
+constexpr std::uint32_t kUso = kOffloadUso4 | kOffloadUso6;
+constexpr std::uint32_t kTcp = kOffloadTso4 | kOffloadTso6;
+constexpr std::uint32_t kAll = kOffloadCsum | kTcp | kOffloadTsoEcn | kOffloadUfo | kUso;
+
+// Descriptors that were inherited have neither flag.
+Result<void> make_ours(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
     return fail(Error::from_errno("fcntl O_NONBLOCK"));
   }
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail(Error::from_errno("fcntl FD_CLOEXEC"));
   return {};
+}
+
+// The kernel wants both kinds of USO or neither, no ECN without TSO, and nothing without CSUM.
+std::uint32_t that_go_together(std::uint32_t offloads) {
+  if ((offloads & kOffloadCsum) == 0) return 0;
+  if ((offloads & kUso) != kUso) offloads &= ~kUso;
+  if ((offloads & kTcp) == 0) offloads &= ~std::uint32_t{kOffloadTsoEcn};
+  return offloads;
+}
+
+bool try_offloads(int fd, std::uint32_t offloads) {
+  return ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0;
+}
+
+std::uint32_t find_offloads(int fd) {
+  constexpr std::uint32_t kSets[] = {kAll, kAll & ~kUso, kAll & ~(kUso | kOffloadUfo)};
+  for (const std::uint32_t offloads : kSets) {
+    if (try_offloads(fd, offloads)) return offloads;
+  }
+  return 0;
+}
+
+msghdr message(std::span<const IoVec> pieces) {
+  msghdr header{};
+  // The kernel does not write to the list.
+  header.msg_iov = const_cast<iovec*>(reinterpret_cast<const iovec*>(pieces.data()));
+  header.msg_iovlen = pieces.size();
+  return header;
+}
+
+ssize_t send_once(int fd, bool is_tap, std::span<const IoVec> pieces) {
+  if (is_tap) {
+    return ::writev(fd, reinterpret_cast<const iovec*>(pieces.data()),
+                    static_cast<int>(pieces.size()));
+  }
+  const msghdr header = message(pieces);
+  return ::sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t receive_once(int fd, bool is_tap, std::span<const IoVec> pieces) {
+  if (is_tap) {
+    return ::readv(fd, reinterpret_cast<const iovec*>(pieces.data()),
+                   static_cast<int>(pieces.size()));
+  }
+  msghdr header = message(pieces);
+  return ::recvmsg(fd, &header, MSG_DONTWAIT);
 }
 
 }  // namespace
@@ -40,24 +97,28 @@ Result<NetPort> NetPort::adopt_tap(UniqueFd fd) {
   }
   int little = 1;  // also where the host is not
   if (::ioctl(fd.get(), TUNSETVNETLE, &little) != 0) return fail(Error::from_errno("TUNSETVNETLE"));
-  VMM_TRY_DO(make_nonblocking(fd.get()));
-  NetPort port(std::move(fd), true);
+  VMM_TRY_DO(make_ours(fd.get()));
+  NetPort port(std::move(fd), true, true);
+  port.known_offloads_ = find_offloads(port.fd());
   VMM_TRY_DO(port.set_offloads(0));
   return port;
 }
 
-Result<NetPort> NetPort::adopt_socket(UniqueFd fd) {
-  VMM_TRY_DO(make_nonblocking(fd.get()));
-  return NetPort(std::move(fd), false);
+Result<NetPort> NetPort::adopt_socket(UniqueFd fd, bool has_header) {
+  int type = 0;
+  socklen_t bytes = sizeof(type);
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) {
+    return fail(Error::from_errno("SO_TYPE"));
+  }
+  if (type == SOCK_STREAM) return fail(Error::os(EINVAL, "socket: it does not keep packets apart"));
+  VMM_TRY_DO(make_ours(fd.get()));
+  NetPort port(std::move(fd), false, has_header);
+  if (has_header) port.known_offloads_ = kAll;
+  return port;
 }
 
 Result<void> NetPort::set_offloads(std::uint32_t offloads) const {
-  if (!is_tap_) return {};
-  if (::ioctl(fd_.get(), TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0) return {};
-  // Kernels that have no UFO any more refuse the flag.
-  if (errno == EINVAL && (offloads & kOffloadUfo) != 0) {
-    return set_offloads(offloads & ~std::uint32_t{kOffloadUfo});
-  }
+  if (!is_tap_ || try_offloads(fd(), that_go_together(offloads & known_offloads_))) return {};
   return fail(Error::from_errno("TUNSETOFFLOAD"));
 }
 
@@ -66,8 +127,29 @@ Result<void> NetPort::set_enabled(bool enabled) const {
   ifreq request{};
   request.ifr_flags = static_cast<short>(enabled ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE);
   // EINVAL: it is so already, or the tap has one queue only.
-  if (::ioctl(fd_.get(), TUNSETQUEUE, &request) == 0 || errno == EINVAL) return {};
+  if (::ioctl(fd(), TUNSETQUEUE, &request) == 0 || errno == EINVAL) return {};
   return fail(Error::from_errno("TUNSETQUEUE"));
+}
+
+// Only EAGAIN ends by itself: the descriptor becomes writable. ENOBUFS, for one, does not.
+NetPort::Sent NetPort::send(std::span<const IoVec> pieces) const {
+  for (;;) {
+    if (send_once(fd(), is_tap_, pieces) >= 0) return Sent::kDone;
+    if (errno != EINTR) return errno == EAGAIN ? Sent::kFull : Sent::kRefused;
+  }
+}
+
+// A packet that met EFAULT was taken off the port; the next one brings no event of its own.
+NetPort::Received NetPort::receive(std::span<const IoVec> pieces, std::size_t& bytes) const {
+  for (;;) {
+    const ssize_t got = receive_once(fd(), is_tap_, pieces);
+    if (got > 0) {
+      bytes = static_cast<std::size_t>(got);
+      return Received::kPacket;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    return got < 0 && errno == EFAULT ? Received::kLost : Received::kNothing;
+  }
 }
 
 }  // namespace vmm::virtio_net

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "control.h"
 #include "receiver.h"
@@ -13,24 +14,39 @@
 
 namespace vmm::virtio_net {
 
-/// Serves a pair of queues, and the control queue when it has it.
+/// Serves a pair of queues; the first one serves the control queue besides.
 class NetWorker final : public virtio_device::Worker {
  public:
   struct Parts {
-    std::optional<virtio_device::ActiveQueue> receive;
-    std::optional<virtio_device::ActiveQueue> transmit;
-    std::optional<virtio_device::ActiveQueue> control;
+    Net& net;
+    const NetPort& port;
+    std::uint16_t pair;   ///< which one
+    std::uint16_t pairs;  ///< that there are; the control queue comes after them
+    std::uint64_t features;
+    std::shared_ptr<virtio_device::Interrupt> interrupt;
   };
 
-  NetWorker(Net& net, const NetPort& port, Parts parts,
-            const std::shared_ptr<virtio_device::Interrupt>& interrupt, std::uint64_t features);
+  NetWorker(Parts parts, std::vector<virtio_device::ActiveQueue> queues);
 
   Result<void> start(event_manager::EventLoop& loop) override;
+  bool stop_queue(std::uint16_t index) override;
+  Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
 
  private:
+  [[nodiscard]] std::uint16_t receive_index() const {
+    return static_cast<std::uint16_t>(2 * parts_.pair);
+  }
+  [[nodiscard]] std::uint16_t transmit_index() const {
+    return static_cast<std::uint16_t>(2 * parts_.pair + 1);
+  }
+  [[nodiscard]] bool is_control(std::uint16_t index) const {
+    return parts_.pair == 0 && index == 2 * parts_.pairs;
+  }
   void port_is_ready(event_manager::EventSet ready);
 
-  const NetPort& port_;
+  Parts parts_;
+  std::vector<virtio_device::ActiveQueue> waiting_;  // for start()
+  event_manager::EventLoop* loop_ = nullptr;
   std::optional<Receiver> receiver_;
   std::optional<Transmitter> transmitter_;
   std::optional<Control> control_;

@@ -7,9 +7,11 @@
 #include <memory>
 #include <span>
 
+#include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_net/net.h"
 #include "vmm/virtio_queue/chain.h"
+#include "vnet_header.h"
 
 namespace vmm::virtio_net {
 
@@ -17,22 +19,26 @@ namespace vmm::virtio_net {
 ///
 /// Buffers are taken off the ring ahead of packets and kept in a ring of ours, so that each is
 /// looked at once. Without mergeable buffers one of them has to hold a packet; with them, as many
-/// as it takes.
+/// as it takes. A packet waits in them, unseen by the driver, for more buffers or for the limit.
 class Receiver {
  public:
-  Receiver(const NetPort& port, virtio_device::ActiveQueue queue,
-           std::shared_ptr<virtio_device::Interrupt> interrupt, std::uint64_t features);
+  struct Rules {
+    std::uint64_t features;
+    std::uint16_t mtu;  ///< 0: none was told
+  };
 
-  Result<void> start(event_manager::EventLoop& loop) {
-    return runner_.start(loop, [this] { serve(); });
-  }
+  Receiver(const NetPort& port, virtio_device::ActiveQueue queue,
+           std::shared_ptr<virtio_device::Interrupt> interrupt, const Rules& rules,
+           rate_limiter::RateGate gate);
+
+  Result<void> start(event_manager::EventLoop& loop);
   void port_has_packets() {
     port_empty_ = false;
     serve();
   }
 
  private:
-  enum class Step { kReceived, kDropped, kPortEmpty, kNoBuffers };
+  enum class Step { kDone, kNothingToDo, kNoBuffers };
 
   static constexpr std::size_t kMaxPieces = 32;  // of a buffer; Linux uses up to 19
   static constexpr std::size_t kHeld = 64;
@@ -40,33 +46,43 @@ class Receiver {
   using Buffer = virtio_queue::InlineChain<kMaxPieces>;
 
   void serve();
-  Step receive();
-  /// Takes buffers off the ring until there is room for a packet, or no more.
-  void gather();
+  /// Goes on with one packet.
+  Step advance();
+  Step deliver();
+  /// Takes buffers off the ring until there are `wanted` bytes of room, or no more of them.
+  void gather(std::uint32_t wanted);
   [[nodiscard]] Buffer& held(std::size_t index) const { return buffers_[(first_ + index) % kHeld]; }
-  /// Reads a packet into the held buffers, and what is too much for them to spill_. Returns its
-  /// bytes with the header; as readv(2) below 0.
-  ssize_t read_packet();
-  /// A packet of which a part is in spill_: goes on when there is room for it.
-  Step finish_spilled();
-  /// Gives the driver a packet that is in the held buffers.
-  void give(std::uint32_t bytes);
-  void put_header(std::uint32_t bytes);
+  /// Reads a packet into the held buffers, and what is too much for them into spill_. Afterwards
+  /// bytes_ is not 0, unless the packet is dropped.
+  Step read_packet();
+  std::size_t list_room(std::span<virtio_queue::IoVec> out);
+  /// Whether all of the packet is in held buffers now. False: more are needed, or, with bytes_ 0,
+  /// it was dropped.
+  bool place_rest();
+  /// Gives the driver the packet that is in the held buffers.
+  void give();
 
   const NetPort& port_;
   virtio_device::QueueRunner runner_;
+  const Rules rules_;
+  rate_limiter::RateGate gate_;
+  event_manager::Registration gate_watch_;
   const bool mergeable_;
   const std::uint32_t wanted_;  // bytes of room to have before a packet is read
+  std::uint32_t left_ = 0;      // of the budget of serve()
   bool port_empty_ = false;
   std::unique_ptr<Buffer[]> buffers_;
   std::size_t first_ = 0;
   std::size_t count_ = 0;
   std::uint32_t room_ = 0;  // of the held buffers
   std::unique_ptr<std::byte[]> spill_;
-  // Of the packet that was read last: what is in the buffers, and how many of them there were.
-  std::uint32_t placed_ = 0;
-  std::size_t placed_in_ = 0;
-  std::uint32_t spilled_ = 0;  // bytes in spill_ that wait for buffers
+  std::array<virtio_queue::IoVec, kListed + 2> pieces_;  // for system calls
+  // The packet that was read last and not given yet, with its header.
+  std::uint32_t bytes_ = 0;    // 0: there is none
+  std::uint32_t placed_ = 0;   // of them, how many are in buffers; the others are in spill_
+  std::size_t placed_in_ = 0;  // how many buffers these are
+  bool paid_ = false;          // whether the limit has let it pass
+  VnetHeader header_;
 };
 
 }  // namespace vmm::virtio_net

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "transmitter.h"
 
-#include <sys/uio.h>
+#include <span>
 
-#include <array>
-#include <cerrno>
-
+#include "gate_watch.h"
 #include "vmm/virtio_net/net.h"
+#include "vnet_header.h"
 
 namespace vmm::virtio_net {
 namespace {
@@ -15,9 +14,14 @@ constexpr std::uint32_t kEthernetHeaderBytes = 14;
 
 }  // namespace
 
+Result<void> Transmitter::start(event_manager::EventLoop& loop) {
+  VMM_TRY(gate_watch_, watch_gate(loop, gate_, [this] { serve(); }));
+  return runner_.start(loop, [this] { serve(); });
+}
+
 // Packets one by one, as a port takes them; buffers are given back all together.
 void Transmitter::serve() {
-  if (full_) return;
+  if (full_ || gate_.is_shut()) return;
   virtio_queue::Queue& queue = runner_.queue();
   if (!queue.refresh()) return (void)runner_.pop(chain_);  // tells the driver
   queue.disable_notifications();
@@ -28,7 +32,7 @@ void Transmitter::serve() {
       continue;
     }
     if (!send(chain_)) {
-      full_ = queue.undo_pop(chain_).has_value();
+      (void)queue.undo_pop(chain_);
       break;
     }
     runner_.complete(chain_.head(), 0);
@@ -38,22 +42,21 @@ void Transmitter::serve() {
   if (left == 0) runner_.kick_again();
 }
 
-bool Transmitter::send(const virtio_queue::Chain& chain) const {
-  const std::uint32_t bytes = chain.readable_bytes();
-  if (bytes < kNetHeaderBytes + kEthernetHeaderBytes || bytes > kNetHeaderBytes + kMaxPacketBytes) {
-    return true;
-  }
+bool Transmitter::send(const virtio_queue::Chain& chain) {
   virtio_queue::Reader packet = chain.reader();
-  if (!port_.has_header()) (void)packet.skip(kNetHeaderBytes);
-  std::array<virtio_queue::IoVec, kMaxPieces> pieces;
-  const std::size_t count = packet.unsafe_iovec(pieces);
-  // The kernel copies the header before it checks it; a packet it refuses is dropped.
-  ssize_t sent = 0;
-  do {
-    sent = ::writev(port_.fd(), reinterpret_cast<const iovec*>(pieces.data()),
-                    static_cast<int>(count));
-  } while (sent < 0 && errno == EINTR);
-  return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS);
+  const auto header_read = packet.read_obj<VnetHeader>();
+  const std::uint32_t bytes = packet.remaining();
+  if (!header_read || bytes < kEthernetHeaderBytes || bytes > kMaxPacketBytes) return true;
+  VnetHeader header = *header_read;
+  if (!accept_from_driver(header, bytes, features_)) return true;
+  if (!gate_.pass(1, bytes)) return false;
+
+  pieces_[0] = {&header, sizeof(header)};
+  const std::size_t count = 1 + packet.unsafe_iovec(std::span(pieces_).subspan(1));
+  const std::span listed = std::span<const virtio_queue::IoVec>(pieces_).first(count);
+  full_ = port_.send(port_.has_header() ? listed : listed.subspan(1)) == NetPort::Sent::kFull;
+  if (full_) gate_.refund(1, bytes);
+  return !full_;
 }
 
 }  // namespace vmm::virtio_net

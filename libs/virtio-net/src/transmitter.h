@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
-#include <optional>
 
+#include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_net/net_port.h"
 #include "vmm/virtio_queue/chain.h"
@@ -14,12 +16,14 @@ namespace vmm::virtio_net {
 class Transmitter {
  public:
   Transmitter(const NetPort& port, virtio_device::ActiveQueue queue,
-              std::shared_ptr<virtio_device::Interrupt> interrupt)
-      : port_(port), runner_(std::move(queue), std::move(interrupt)) {}
+              std::shared_ptr<virtio_device::Interrupt> interrupt, std::uint64_t features,
+              rate_limiter::RateGate gate)
+      : port_(port),
+        runner_(std::move(queue), std::move(interrupt)),
+        features_(features),
+        gate_(std::move(gate)) {}
 
-  Result<void> start(event_manager::EventLoop& loop) {
-    return runner_.start(loop, [this] { serve(); });
-  }
+  Result<void> start(event_manager::EventLoop& loop);
   void port_has_room() {
     if (!full_) return;
     full_ = false;
@@ -27,16 +31,20 @@ class Transmitter {
   }
 
  private:
-  void serve();
-  /// False: the port is full.
-  bool send(const virtio_queue::Chain& chain) const;
-
   // A packet of 64 KiB in pages, and what a driver may put before and behind.
   static constexpr std::size_t kMaxPieces = 64;
 
+  void serve();
+  /// False: not now; the packet stays with the driver.
+  bool send(const virtio_queue::Chain& chain);
+
   const NetPort& port_;
   virtio_device::QueueRunner runner_;
+  const std::uint64_t features_;
+  rate_limiter::RateGate gate_;
+  event_manager::Registration gate_watch_;
   virtio_queue::InlineChain<kMaxPieces> chain_;
+  std::array<virtio_queue::IoVec, kMaxPieces + 1> pieces_;  // for system calls
   bool full_ = false;
 };
 

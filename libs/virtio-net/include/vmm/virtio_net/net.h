@@ -11,6 +11,7 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/base/result.h"
+#include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/virtio_device.h"
 #include "vmm/virtio_net/net_port.h"
 #include "vmm/virtio_net/tap.h"
@@ -36,8 +37,12 @@ enum class NetFeature : std::uint8_t {
   kStatus = 16,
   kCtrlVq = 17,
   kCtrlRx = 18,
+  kGuestAnnounce = 21,
   kMq = 22,
   kCtrlMacAddr = 23,
+  kGuestUso4 = 54,
+  kGuestUso6 = 55,
+  kHostUso = 56,
 };
 
 [[nodiscard]] constexpr std::uint64_t bit(NetFeature feature) {
@@ -48,28 +53,35 @@ inline constexpr std::uint32_t kNetHeaderBytes = 12;
 /// The longest packet: 64 KiB after segmentation offload, and an Ethernet header with a VLAN tag.
 inline constexpr std::uint32_t kMaxPacketBytes = 65535 + 18;
 inline constexpr std::uint16_t kMaxQueuePairs = 256;
+/// Status bits of the configuration space: 5.1.4.
+inline constexpr std::uint16_t kLinkUp = 1;
+inline constexpr std::uint16_t kAnnounce = 2;
 
 struct NetOptions {
   MacAddress mac{};
-  std::optional<std::uint16_t> mtu;  ///< told to the driver
+  std::optional<std::uint16_t> mtu = {};  ///< told to the driver; at least 68
   std::uint16_t queue_size = 256;
   bool offload_csum = true;
   bool offload_tso = true;  ///< needs csum, as does the next one
-  bool offload_ufo = true;
+  bool offload_ufo = true;  ///< UDP: fragmentation, and segmentation where the kernel knows it
+  /// Packets and their bytes, without the header; nullptr: unlimited. All pairs share them.
+  std::shared_ptr<rate_limiter::RateLimiter> receive_limit = nullptr;
+  std::shared_ptr<rate_limiter::RateLimiter> transmit_limit = nullptr;
 };
 
 /// The network device: virtio 1.3, 5.1. One worker for each pair of queues; the first one also
 /// serves the control queue.
 ///
 /// Packets go between the driver's buffers and the port by one system call each, without a copy of
-/// ours; a port that is full, or a driver without buffers, holds its own direction up and no more.
-/// A packet that is malformed, or that the port refuses, is dropped.
+/// ours; headers go through our own memory, where they are checked. A port that is full, a limit
+/// that is reached, or a driver without buffers, holds its own direction up and no more. A packet
+/// that is malformed, or that the port refuses, is dropped.
 ///
-/// Threads: as VirtioDevice; counters() from any thread.
+/// Threads: as VirtioDevice; announce(), set_link_up() from any thread.
 class Net final : public virtio_device::VirtioDevice {
  public:
   /// `ports` are the pairs of queues that there are, at least one. Errors: EINVAL for no ports or
-  /// too many, a mixture of taps and sockets, and for a queue size that cannot be.
+  /// too many, a mixture of taps and sockets, a queue size or an MTU that cannot be.
   static Result<std::shared_ptr<Net>> create(const NetOptions& options, std::vector<NetPort> ports);
 
   [[nodiscard]] virtio_device::DeviceType type() const override {
@@ -86,24 +98,41 @@ class Net final : public virtio_device::VirtioDevice {
   [[nodiscard]] std::uint16_t queue_pairs() const {
     return static_cast<std::uint16_t>(ports_.size());
   }
+  /// What the driver sees of the cable; a port whose other end has gone takes it down.
+  void set_link_up(bool up);
+  /// Asks the driver to tell the network where it is now, as after a migration. False: there is no
+  /// driver, or it cannot.
+  bool announce();
 
   // For the device's own workers.
 
+  [[nodiscard]] const NetOptions& options() const { return options_; }
   /// The commands of the control queue: 5.1.6.5. False: refused, nothing changes.
   bool set_queue_pairs(std::uint16_t pairs);
   bool set_guest_offloads(std::uint64_t features);
-  void set_mac(const MacAddress& mac);
+  bool set_mac(const MacAddress& mac);
+  bool end_announcement();
+  [[nodiscard]] bool negotiated(NetFeature feature) const {
+    return (negotiated_ & bit(feature)) != 0;
+  }
 
  private:
   Net(const NetOptions& options, std::vector<NetPort> ports);
+
+  /// Changes bits of the status, and tells the driver.
+  void change_status(std::uint16_t set, std::uint16_t clear);
+  bool enable_pairs(std::uint16_t pairs);
 
   NetOptions options_;
   std::vector<NetPort> ports_;
   std::vector<std::uint16_t> queue_sizes_;
   std::uint64_t features_;
-  std::uint64_t negotiated_ = 0;
+  std::uint64_t negotiated_ = 0;  // the same as long as interrupt_ is there
+  std::uint16_t enabled_pairs_;
   Mutex mutex_;
   MacAddress mac_ VMM_GUARDED_BY(mutex_);
+  std::uint16_t status_ VMM_GUARDED_BY(mutex_) = kLinkUp;
+  std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
 };
 
 }  // namespace vmm::virtio_net

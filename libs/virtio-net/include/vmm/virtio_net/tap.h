@@ -16,12 +16,12 @@ using MacAddress = std::array<std::uint8_t, 6>;
 
 /// A network interface of the host whose packets come from here.
 struct TapOptions {
-  std::string name;               ///< empty: the kernel makes one up; "%d" in it is a free number
-  std::uint16_t queues = 1;       ///< more than one: IFF_MULTI_QUEUE
-  std::string ip;                 ///< IPv4 in dots; empty: left as it is
-  std::string mask;               ///< with `ip`
-  std::optional<MacAddress> mac;  ///< nullopt: left as it is
-  std::optional<std::uint16_t> mtu;
+  std::string name = {};     ///< empty: the kernel makes one up; "%d" in it is a free number
+  std::uint16_t queues = 1;  ///< more than one: IFF_MULTI_QUEUE
+  std::string ip = {};       ///< IPv4 in dots; empty: left as it is
+  std::string mask = {};     ///< with `ip`
+  std::optional<MacAddress> mac = {};  ///< nullopt: left as it is
+  std::optional<std::uint16_t> mtu = {};
 };
 
 /// The queues of an open tap, and what it is called.

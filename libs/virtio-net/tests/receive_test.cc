@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <catch2/catch.hpp>
+
+#include "net_fixture.h"
+#include "vmm/virtio_device/testing/hostile_chains.h"
+
+using namespace vmm;
+using namespace vmm::virtio_net;
+using Used = virtio_queue::driver::Used;
+
+namespace {
+
+constexpr std::uint64_t kMerge = bit(NetFeature::kMrgRxbuf);
+constexpr std::uint64_t kTso = bit(NetFeature::kGuestCsum) | bit(NetFeature::kGuestTso4);
+
+VnetHeader header_at(NetRig& rig, GuestAddress at) {
+  VnetHeader header;
+  std::memcpy(&header, rig.get(at, sizeof(header)).data(), sizeof(header));
+  return header;
+}
+
+Bytes packet_at(NetRig& rig, GuestAddress at, std::size_t bytes) {
+  const Bytes all = rig.get(at, kNetHeaderBytes + bytes);
+  return {all.begin() + kNetHeaderBytes, all.end()};
+}
+
+}  // namespace
+
+TEST_CASE("a packet arrives behind its header, over each kind of ring", "[receive]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const std::uint64_t merge = GENERATE(std::uint64_t{0}, kMerge);
+  const bool has_header = GENERATE(false, true);
+  NetRig rig({.has_header = has_header});
+  rig.start(rings | merge);
+  REQUIRE(rig.started);
+  for (std::uint8_t i = 0; i < 100; ++i) {  // round the ring
+    const Bytes packet = pattern(60 + i, i);
+    const GuestAddress at = rig.give_room(1600);
+    rig.host_send(has_header ? with_header({}, packet) : packet);
+    REQUIRE(rig.reap(0) ==
+            Used{.token = rig.last_token,
+                 .written = static_cast<std::uint32_t>(kNetHeaderBytes + packet.size())});
+    CHECK(packet_at(rig, at, packet.size()) == packet);
+    CHECK(header_at(rig, at).buffers.get() == 1);
+    CHECK(header_at(rig, at).flags == 0);
+  }
+  CHECK(rig.rig().interrupts(0) > 0);
+}
+
+TEST_CASE("packets wait at the port for buffers, in order", "[receive]") {
+  NetRig rig({});
+  rig.start(0);
+  for (std::uint8_t i = 0; i < 10; ++i) rig.host_send(pattern(64, i));
+  for (std::uint8_t i = 0; i < 10; ++i) {
+    const GuestAddress at = rig.give_room(1600);
+    REQUIRE(rig.reap(0));
+    CHECK(packet_at(rig, at, 64) == pattern(64, i));
+  }
+}
+
+TEST_CASE("a packet fills mergeable buffers one after another", "[receive]") {
+  NetRig rig({.has_header = true});
+  rig.start(kMerge | kTso);
+  std::vector<GuestAddress> rooms;
+  for (int i = 0; i < 5; ++i) rooms.push_back(rig.give_room(512));
+  const Bytes packet = pattern(1500);
+  rig.host_send(with_header({}, packet));
+  Bytes all;
+  for (const std::uint32_t written : {512u, 512u, 488u}) {
+    const auto used = rig.reap(0);
+    REQUIRE(used);
+    CHECK(used->written == written);
+    const Bytes part = rig.get(rooms[all.size() / 512], written);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  CHECK_FALSE(rig.reap(0));
+  CHECK(header_at(rig, rooms[0]).buffers.get() == 3);
+  CHECK(Bytes(all.begin() + kNetHeaderBytes, all.end()) == packet);
+}
+
+TEST_CASE("a packet that is larger than the mergeable buffers waits for more", "[receive]") {
+  NetRig rig({.has_header = true});
+  rig.start(kMerge | kTso);
+  const GuestAddress first = rig.give_room(100);
+  rig.host_send(with_header({}, pattern(150)));
+  CHECK_FALSE(rig.reap(0));
+  const GuestAddress second = rig.give_room(20);
+  CHECK_FALSE(rig.reap(0));
+  const GuestAddress third = rig.give_room(1000);
+  CHECK(rig.reap(0)->written == 100);
+  CHECK(rig.reap(0)->written == 20);
+  CHECK(rig.reap(0)->written == kNetHeaderBytes + 150 - 120);
+  CHECK(header_at(rig, first).buffers.get() == 3);
+  Bytes all = rig.get(first, 100);
+  for (const auto& [at, bytes] : {std::pair(second, 20u), std::pair(third, 42u)}) {
+    const Bytes part = rig.get(at, bytes);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  CHECK(Bytes(all.begin() + kNetHeaderBytes, all.end()) == pattern(150));
+}
+
+TEST_CASE("the largest packet arrives in pages", "[receive]") {
+  NetRig rig({.has_header = true});
+  rig.start(kMerge | kTso);
+  const GuestAddress first = rig.give_room(4096);
+  for (int i = 0; i < 20; ++i) rig.give_room(4096);
+  const Bytes packet = pattern(kMaxPacketBytes);
+  rig.host_send(with_header({.flags = kNeedsCsum,
+                             .gso_type = kGsoTcp4,
+                             .gso_bytes = Le16(1448),
+                             .csum_start = Le16(34),
+                             .csum_offset = Le16(16)},
+                            packet));
+  CHECK(header_at(rig, first).buffers.get() == 17);
+  CHECK(header_at(rig, first).gso_type == kGsoTcp4);
+  Bytes all = rig.get(first, kNetHeaderBytes + kMaxPacketBytes);
+  CHECK(Bytes(all.begin() + kNetHeaderBytes, all.end()) == packet);
+}
+
+TEST_CASE("a packet too large for one buffer that is not mergeable is dropped", "[receive]") {
+  NetRig rig({});
+  rig.start(0);
+  const GuestAddress at = rig.give_room(200);
+  rig.host_send(pattern(400));
+  CHECK_FALSE(rig.reap(0));
+  rig.host_send(pattern(100, 9));
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 100) == pattern(100, 9));
+}
+
+TEST_CASE("buffers that cannot hold a header, or are not for writing, come back empty",
+          "[receive][hostile]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  NetRig rig({});
+  rig.start(rings | kMerge);
+  const GuestAddress data = rig.room(4096);
+  const std::vector<std::vector<NetRig::Buffer>> bad{
+      {{.address = data, .length = 11, .device_writable = true}},
+      {{.address = data, .length = 0, .device_writable = true}},
+      {{.address = data, .length = 2000}},
+      {{.address = data, .length = 12}, {.address = data, .length = 2000, .device_writable = true}},
+      {{.address = GuestAddress(1ull << 40), .length = 2000, .device_writable = true}},
+      {{.address = GuestAddress(~0ull - 4), .length = 2000, .device_writable = true}},
+      {{.address = data, .length = ~0u, .device_writable = true}},
+      std::vector<NetRig::Buffer>(40, {.address = data, .length = 100, .device_writable = true}),
+  };
+  for (const auto& buffers : bad) {
+    rig.offer(0, buffers);
+    rig.host_send(pattern(60, 3));
+    CHECK(rig.reap(0) == Used{.token = rig.last_token, .written = 0});
+  }
+  const GuestAddress at = rig.give_room(1600);
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 60) == pattern(60, 3));
+}
+
+TEST_CASE("chains that no driver sends do not stop the device", "[receive][hostile]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const auto queue = static_cast<std::uint16_t>(GENERATE(range(0, 3)));
+  NetRig rig({});
+  rig.start(rings | kMerge | bit(NetFeature::kCtrlVq) | virtio_queue::kFeatureIndirect);
+  for (const auto& chain : virtio_device::testing::hostile_chains()) {
+    CAPTURE(chain.name, queue);
+    if (!chain.malformed && queue == 0) rig.host_send(pattern(1));
+    CHECK(virtio_device::testing::outlive(rig.rig(), queue, chain) == "");
+  }
+  while (!rig.host_receive().empty()) continue;  // some were packets
+  rig.transmit({}, pattern(60));
+  CHECK(rig.host_receive().size() == 60);
+}
+
+TEST_CASE("a header in pieces is whole", "[receive]") {
+  NetRig rig({.has_header = GENERATE(false, true)});
+  rig.start(0);
+  const GuestAddress at = rig.room(2000);
+  std::vector<NetRig::Buffer> pieces;
+  const std::uint32_t lengths[] = {1, 0, 4, 9, 1, 1000};
+  std::uint64_t offset = 0;
+  for (const std::uint32_t length : lengths) {
+    pieces.push_back(
+        {.address = GuestAddress(at.raw() + offset), .length = length, .device_writable = true});
+    offset += length;
+  }
+  rig.offer(0, pieces);
+  rig.host_send(rig.net->features() & bit(NetFeature::kCsum) ? with_header({}, pattern(77))
+                                                             : pattern(77));
+  REQUIRE(rig.reap(0));
+  CHECK(header_at(rig, at).buffers.get() == 1);
+  CHECK(packet_at(rig, at, 77) == pattern(77));
+}
+
+TEST_CASE("packets that the driver did not ask for are dropped", "[receive]") {
+  NetRig rig({.options = {.mtu = 1500}, .has_header = true});
+  rig.start(bit(NetFeature::kMtu));
+  const GuestAddress at = rig.give_room(4000);
+  VnetHeader large{.flags = kNeedsCsum, .gso_type = kGsoTcp4, .gso_bytes = Le16(1000)};
+  rig.host_send(with_header(large, pattern(3000)));
+  rig.host_send(with_header({.flags = kNeedsCsum}, pattern(64)));
+  rig.host_send(with_header({}, pattern(1519)));
+  rig.host_send({1, 2, 3});
+  CHECK_FALSE(rig.reap(0));
+  rig.host_send(with_header({.flags = kDataValid}, pattern(1518)));
+  REQUIRE(rig.reap(0));
+  CHECK(header_at(rig, at).flags == 0);
+}
+
+TEST_CASE("a driver that gives bad buffers only gets all of them back", "[receive][hostile]") {
+  NetRig rig({});
+  rig.start(0);
+  const std::array<NetRig::Buffer, 1> bad{{{rig.room(64), 4, true}}};
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < NetRig::kQueueSize; ++i) (void)rig.rig().add_raw(0, bad);
+    rig.rig().publish(0);
+    rig.run();
+    for (int i = 0; i < NetRig::kQueueSize; ++i) REQUIRE(rig.reap(0));
+  }
+  const GuestAddress at = rig.give_room(1600);
+  rig.host_send(pattern(60));
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 60) == pattern(60));
+}
+
+TEST_CASE("a ring that is broken asks for a reset, and the device works after it",
+          "[receive][hostile]") {
+  NetRig rig({});
+  rig.start(0);
+  const Le16 index(NetRig::kQueueSize + 1);  // more than the ring can have
+  REQUIRE(rig.rig().memory().write(GuestAddress(rig.rig().rings(0).driver.raw() + 2), index));
+  rig.core().kick(0);
+  rig.run();
+  rig.host_send(pattern(60));
+  CHECK_FALSE(rig.rig().running());
+  REQUIRE(rig.rig().start());
+  const GuestAddress at = rig.give_room(1600);
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 60) == pattern(60));
+}
