@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "character_option.h"
+#include "host_forward.h"
 #include "option_value.h"
 
 namespace vmm::reference {
@@ -139,7 +140,13 @@ Outcome<void> parse_host_forwards(const OptionValue& value, NetConfig& net) {
   if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
   const auto parts = split_outside_groups(list, ',');
   if (!parts) return fail(value.error("hostfwd", "\"" + *text + "\" is not a list"));
-  for (const std::string_view part : *parts) net.host_forwards.emplace_back(part);
+  for (const std::string_view part : *parts) {
+    if (!net_user::parse_host_forward(part)) {
+      return fail(value.error("hostfwd", "\"" + std::string(part) + "\" is not tcp:PORT:PORT or " +
+                                             "udp:ADDRESS:PORT:PORT"));
+    }
+    net.host_forwards.emplace_back(part);
+  }
   return {};
 }
 

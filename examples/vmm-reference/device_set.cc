@@ -3,9 +3,6 @@
 
 #include "balloon_device.h"
 #include "disk_device.h"
-#include "vmm/sys_util/random.h"
-#include "vmm/virtio_net/net.h"
-#include "vmm/virtio_net/tap.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_rng/rng.h"
 #include "vmm/virtio_rtc/rtc.h"
@@ -63,7 +60,12 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, V
     VMM_TRY_DO(set.add(set.id_or(disk.device, "disk"), disk.device, std::move(device),
                        disk_queue_cpus(disk)));
   }
-  for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add_net(net));
+  for (const NetConfig& net : config.nets) {
+    VMM_TRY(NetDevice made, make_net(net));
+    const std::vector<std::vector<std::uint64_t>> any_cpu(made.device->queue_pairs());
+    VMM_TRY_DO(set.add(set.id_or(net.device, "net"), net.device, std::move(made.device), any_cpu));
+    if (made.process) set.net_processes_.push_back(std::move(made.process));
+  }
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
   if (config.vsock) VMM_TRY_DO(set.add_vsock(*config.vsock));
   if (config.balloon) {
@@ -101,60 +103,6 @@ Outcome<void> DeviceSet::add_console(const DeviceConfig& config, Console& consol
            virtio_console::Console::create(
                {.output = console_output_.get(), .capacity = 4096, .size = {}}));
   return add("__console", config, console_);
-}
-
-namespace {
-
-// A unicast address that no maker of hardware has.
-Outcome<virtio_net::MacAddress> random_mac() {
-  virtio_net::MacAddress mac{};
-  VMM_STEP_DO("--net: mac", sys_util::fill_random(std::as_writable_bytes(std::span(mac))));
-  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfc) | 2);
-  return mac;
-}
-
-Outcome<std::vector<virtio_net::NetPort>> net_ports(const NetConfig& config) {
-  std::vector<virtio_net::NetPort> ports;
-  for (const int fd : config.fds) {
-    const std::string context = "--net: fd=" + std::to_string(fd);
-    VMM_STEP(context, auto port, virtio_net::NetPort::adopt_tap(UniqueFd(fd)));
-    ports.push_back(std::move(port));
-  }
-  if (!ports.empty()) return ports;
-  const std::string context = config.tap.empty() ? "--net" : "--net: tap=" + config.tap;
-  VMM_STEP(context, auto tap,
-           virtio_net::open_tap({.name = config.tap,
-                                 .queues = static_cast<std::uint16_t>(config.num_queues / 2),
-                                 .ip = config.ip,
-                                 .mask = config.mask,
-                                 .mac = config.host_mac,
-                                 .mtu = config.mtu}));
-  return std::move(tap.queues);
-}
-
-}  // namespace
-
-Outcome<void> DeviceSet::add_net(const NetConfig& config) {
-  const std::string id = id_or(config.device, "net");
-  if (config.user) return fail(usage("--net: user: not offered yet"));
-  if (config.rate_limit.limits()) return fail(usage("--net: bw_size: not offered yet"));
-  virtio_net::MacAddress mac{};
-  if (config.mac) {
-    mac = *config.mac;
-  } else {
-    VMM_TRY(mac, random_mac());
-  }
-  VMM_TRY(auto ports, net_ports(config));
-  const std::size_t pairs = ports.size();
-  VMM_STEP("--net", auto net,
-           virtio_net::Net::create({.mac = mac,
-                                    .mtu = config.mtu,
-                                    .queue_size = config.queue_size,
-                                    .offload_csum = config.offload_csum,
-                                    .offload_tso = config.offload_tso,
-                                    .offload_ufo = config.offload_ufo},
-                                   std::move(ports)));
-  return add(id, config.device, std::move(net), std::vector<std::vector<std::uint64_t>>(pairs));
 }
 
 Outcome<void> DeviceSet::add_rng(const RngConfig& config) {

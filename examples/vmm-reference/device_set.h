@@ -9,6 +9,7 @@
 #include "console.h"
 #include "failure.h"
 #include "io_thread.h"
+#include "net_device.h"
 #include "vm_events.h"
 #include "vmm/virtio_console/console.h"
 #include "vmm/virtio_device/virtio_device.h"
@@ -43,7 +44,6 @@ class DeviceSet {
 
  private:
   Outcome<void> add_console(const DeviceConfig& config, Console& console);
-  Outcome<void> add_net(const NetConfig& config);
   Outcome<void> add_rng(const RngConfig& config);
   Outcome<void> add_vsock(const VsockConfig& config);
   Outcome<void> add_watchdog(VmEvents& events);
@@ -57,6 +57,7 @@ class DeviceSet {
 
   std::unique_ptr<virtio_console::ConsoleOutput> console_output_;
   std::shared_ptr<virtio_console::Console> console_;
+  std::vector<std::unique_ptr<NetUserProcess>> net_processes_;  // end after their devices
   std::vector<DeviceSlot> slots_;
   unsigned next_id_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "rate_limit.h"
 #include "vmm/block/image_file.h"
 #include "vmm/block/open_image.h"
 
@@ -11,17 +12,6 @@ namespace vmm::reference {
 namespace {
 
 using rate_limiter::RateLimiter;
-
-rate_limiter::BucketConfig bucket(const RateLimitConfig::Bucket& config) {
-  return {
-      .size = config.size, .one_time_burst = config.one_time_burst, .refill_ms = config.refill_ms};
-}
-
-std::shared_ptr<RateLimiter> make_limiter(const RateLimitConfig& config) {
-  if (!config.limits()) return nullptr;
-  return std::make_shared<RateLimiter>(rate_limiter::RateLimits{
-      .bandwidth = bucket(config.bandwidth), .operations = bucket(config.ops)});
-}
 
 // check_devices() has seen that the group exists.
 std::shared_ptr<RateLimiter> limiter_of(const DiskConfig& config, const RateLimitGroups& groups) {

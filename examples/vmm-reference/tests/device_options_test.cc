@@ -132,6 +132,7 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--net", "fd=[5],tap=t"}, "--net: fd: not together with tap"},
       {{"--net", "user=on,tap=t"}, "--net: user: not together with a tap"},
       {{"--net", "tap=t,hostfwd=[tcp:1:2]"}, "--net: hostfwd: needs user"},
+      {{"--net", "user=on,hostfwd=[tcp:1:2,udp:1]"}, "--net: hostfwd: \"udp:1\" is not"},
       {{"--vsock", "cid=2,socket=/s"}, "--vsock: cid"},
       {{"--vsock", "cid=4294967295,socket=/s"}, "--vsock: cid"},
       {{"--vsock", "cid=3"}, "--vsock: socket: required"},
