@@ -85,7 +85,7 @@ class Test:
         self.needs = self.field(head, "needs")
         self.l1_options = self.field(head, "l1") + VARIANTS.get(variant, [])
         self.timeout = int((self.field(head, "timeout") or ["240"])[0])
-        self.files = {"lib.sh": TESTS / "lib.sh"}
+        self.files = {path.name: path for path in TESTS.glob("lib*.sh")}
         self.absent = []
         for word in self.needs:
             found = target.files_for(word)
@@ -128,7 +128,7 @@ def names_for(target: Target) -> list[str]:
     for script in sorted(TESTS.glob("*.sh")):
         head = script.read_text(encoding="utf-8")
         archs = Test.field(head, "arch") or ["x86_64", "aarch64"]
-        if script.stem == "lib" or target.arch not in archs:
+        if script.stem.startswith("lib") or target.arch not in archs:
             continue
         names.append(script.stem)
         if not target.direct:

@@ -38,6 +38,40 @@ place() {
   done
 }
 
+# place_libraries TREE PROGRAM...: the shared libraries of programs that are not static, and what
+# loads them, where these look for them.
+place_libraries() {
+  local tree=$1 triplet=$arch-linux-gnu library path folders=() files=()
+  shift
+  files=("$@")
+  folders=("/lib/$triplet" "/usr/lib/$triplet" "/usr/$triplet/lib" "$kit"/sysroot-*/lib/"$triplet"
+    "$kit"/sysroot-*/usr/lib/"$triplet")
+  while [[ ${#files[@]} -gt 0 ]]; do
+    for library in $(readelf -ld "${files[0]}" 2>/dev/null |
+      sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p; s/.*program interpreter: \(.*\)\]/\1/p'); do
+      path=$tree/lib/$(basename "$library")
+      if [[ $library == /* ]]; then path=$tree$library; fi
+      [[ ! -e $path ]] || continue
+      mkdir -p "$(dirname "$path")"
+      find_library "$(basename "$library")" "${folders[@]}" || die "$library: not found"
+      cp -L "$found" "$path"
+      files+=("$path")
+    done
+    files=("${files[@]:1}")
+  done
+}
+
+# find_library NAME FOLDER...: sets $found to the first one there is.
+find_library() {
+  local folder name=$1
+  shift
+  for folder in "$@"; do
+    found=$folder/$name
+    [[ ! -e $found ]] || return 0
+  done
+  return 1
+}
+
 write_script() {
   if [[ -f $run_script ]]; then cat "$run_script"; else printf '%s\n' "$run_script"; fi >"$1"
 }
@@ -48,6 +82,7 @@ make_initrd() {
   mkdir -p "$work/tree/lab" "$work/tree/work"
   write_script "$work/tree/lab/run.sh"
   place "$work/tree/work"
+  place_libraries "$work/tree" "$work/tree/work"/*
   pack "$work/tree" | cat "$(l1_image)" "${run_overlays[@]}" - >"$work/initrd"
   rm -rf "$work/tree"
 }
