@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
-// with-tap-fds NAME QUEUES COMMAND...: runs the command with the queues of a tap open as descriptors
-// 3, 4, ..., as a manager of VMs does that gives them no right to open taps themselves.
+// with-tap-fds NAME QUEUES COMMAND...: runs the command with the queues of a tap open as
+// descriptors 3, 4, ..., as a manager of VMs does that gives them no right to open taps themselves.
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
