@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmm-net-user vmlinuz guest-virtio.cpio
+# arch: x86_64
 # timeout: 400
 . ./lib.sh
 # shellcheck source=lib-net.sh
 . ./lib-net.sh
+
+# libslirp is not among the libraries that programs for other architectures are built with.
 
 cat >script <<'EOF'
 cat >/tmp/dhcp <<'END'
