@@ -129,23 +129,13 @@ clean() {
 }
 
 # guest_with_script CMDLINE [ARGUMENT...]: the guest with its drivers, which runs the file `script`
-<<<<<<< HEAD
 # of the test, then powers off; it finds the files that $guest_files names in /. CMDLINE says
 # which drivers: modules=virtio_pci,virtio_blk
-=======
-# of the test, then powers off. CMDLINE says which drivers: modules=virtio_pci,virtio_blk
-# It has the files that $guest_files names, too.
-guest_files=''
->>>>>>> 710a365 (virtio-blk: fuzz target, documentation; Lab: rings, modes and crashes of disks)
 guest_with_script() {
   words=$1
   shift
   # shellcheck disable=SC2086  # a list of words
-<<<<<<< HEAD
   printf '%s\n' script ${guest_files:-} | cpio -o -H newc 2>/dev/null >script.cpio
-=======
-  printf '%s\n' script $guest_files | cpio -o -H newc 2>/dev/null >script.cpio
->>>>>>> 710a365 (virtio-blk: fuzz target, documentation; Lab: rings, modes and crashes of disks)
   cat guest-virtio.cpio script.cpio >guest-script.cpio
   start --kernel "${kernel:-vmlinuz}" --initramfs guest-script.cpio \
     --cmdline "console=$console panic=-1 quiet vmm.test=script $words" "$@"
