@@ -71,12 +71,15 @@ Result<void> Qcow2Image::collect_metadata() {
 
 Result<void> Qcow2Image::collect_snapshots() {
   VMM_TRY(const Snapshots snapshots, read_snapshots(file_, header_));
-  const auto collect = [this](std::uint64_t offset, std::uint64_t bytes) {
-    if (bytes == 0) return;
-    metadata_.collect({.first = cluster_of(offset), .count = cluster_of(bytes - 1) + 1});
-  };
-  collect(header_.snapshots_offset, snapshots.bytes);
-  for (const SnapshotL1& l1 : snapshots.tables) collect(l1.offset, l1.entries * kWord);
+  if (snapshots.bytes != 0) {
+    metadata_.collect({.first = cluster_of(header_.snapshots_offset),
+                       .count = cluster_of(snapshots.bytes - 1) + 1});
+  }
+  for (const SnapshotL1& l1 : snapshots.tables) {
+    if (l1.entries == 0) continue;
+    metadata_.collect(
+        {.first = cluster_of(l1.offset), .count = cluster_of(l1.entries * kWord - 1) + 1});
+  }
   return {};
 }
 
