@@ -31,10 +31,11 @@ check() {
   if "$@"; then pass "$name"; else fail "$name" "$*"; fi
 }
 
-# start [ARGUMENT...]: the VMM in the background with a guest; its serial port goes to $log.
+# start [ARGUMENT...]: the VMM, or what $vmm starts, in the background with a guest; its serial port
+# goes to $log.
 start() {
   : >"$log"
-  vmm-reference "$@" --serial tty </dev/null >"$log" 2>vmm.err &
+  ${vmm:-vmm-reference} "$@" --serial tty </dev/null >"$log" 2>vmm.err &
   vmm_pid=$!
 }
 
