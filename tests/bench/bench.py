@@ -20,6 +20,7 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(__file__).resolve().with_name("peers.tsv")
 EMPTY = "bench:empty"
+PREPARE = "prepare:"
 FLOOR = "floor:"
 
 
@@ -113,8 +114,18 @@ def count_instructions(program, filter_options, count):
         if trigger.startswith(word):
             name, ops = trigger.removeprefix(word).rsplit("\t", 1)
             brackets.append((name, total, int(ops)))
-    empty = min((total for name, total, _ in brackets if name == EMPTY), default=0)
-    return {name: max(0.0, (total - empty) / ops) for name, total, ops in brackets if name != EMPTY}
+    return instructions_per_op(brackets)
+
+
+def instructions_per_op(brackets):
+    """{row: instructions per operation} of [(row, instructions, operations)]: without those of the
+    empty bracket, and of what prepared the row."""
+    totals = {}
+    for name, total, _ in brackets:
+        totals[name] = min(total, totals.get(name, total))
+    empty = totals.get(EMPTY, 0)
+    return {name: max(0.0, (total - totals.get(PREPARE + name, empty)) / ops)
+            for name, total, ops in brackets if name != EMPTY and not name.startswith(PREPARE)}
 
 
 def merge(times, counts, peers):

@@ -54,12 +54,15 @@ void bracket(const std::string& row, std::size_t ops, const Loop& loop, std::siz
   CALLGRIND_DUMP_STATS_AT(text.c_str());
 }
 
-void count_instructions(const std::string& row, std::size_t ops, const Loop& loop) {
+void count_instructions(const std::string& row, std::size_t ops, const Loop& loop,
+                        const Loop& less) {
   loop(1);  // first-use work (lazy binding, callgrind's translation) is not the operation
   const double once = std::max(1.0, nanoseconds(loop, 1));
   const std::size_t affordable = static_cast<std::size_t>(kCountBudgetNs / once);
-  const std::size_t calls = std::min(std::max<std::size_t>(1, options().count / ops), affordable);
-  bracket(row, ops, loop, std::max<std::size_t>(1, calls));
+  const std::size_t calls = std::max<std::size_t>(
+      1, std::min(std::max<std::size_t>(1, options().count / ops), affordable));
+  bracket(row, ops, loop, calls);
+  if (less) bracket("prepare:" + row, ops, less, calls);
 }
 
 // The bracket itself costs a few instructions, the same for every row: the report subtracts this.
@@ -71,7 +74,13 @@ void count_empty_bracket() {
   bracket("bench:empty", 1, nothing, 0);
 }
 
-void time_row(const std::string& row, std::size_t ops, const Loop& loop) {
+double best_ns(const Loop& loop, std::size_t calls) {
+  double best = nanoseconds(loop, calls);
+  for (int i = 1; i < options().rounds; ++i) best = std::min(best, nanoseconds(loop, calls));
+  return best / static_cast<double>(calls);
+}
+
+void time_row(const std::string& row, std::size_t ops, const Loop& loop, const Loop& less) {
   const double target = options().round_ms * 1e6;
   std::size_t calls = 1;
   double spent = nanoseconds(loop, calls);
@@ -80,10 +89,8 @@ void time_row(const std::string& row, std::size_t ops, const Loop& loop) {
     calls = static_cast<std::size_t>(static_cast<double>(calls) * scale) + 1;
     spent = nanoseconds(loop, calls);
   }
-  double best = spent;
-  for (int i = 1; i < options().rounds; ++i) best = std::min(best, nanoseconds(loop, calls));
-  std::printf("%s\t%.3f\n", row.c_str(),
-              best / static_cast<double>(calls) / static_cast<double>(ops));
+  const double ns = best_ns(loop, calls) - (less ? best_ns(less, calls) : 0);
+  std::printf("%s\t%.3f\n", row.c_str(), ns / static_cast<double>(ops));
   std::fflush(stdout);
 }
 
@@ -118,14 +125,14 @@ bool Bench::selected(std::string_view name) const {
   return std::regex_search(row, options().filter);
 }
 
-void Bench::measure(std::string_view name, std::size_t ops, const Loop& loop) {
+void Bench::measure(std::string_view name, std::size_t ops, const Loop& loop, const Loop& less) {
   const std::string row(name);
   if (options().list) {
     std::puts(row.c_str());
   } else if (options().count != 0) {
-    count_instructions(row, ops, loop);
+    count_instructions(row, ops, loop, less);
   } else {
-    time_row(row, ops, loop);
+    time_row(row, ops, loop, less);
   }
 }
 

@@ -7,6 +7,7 @@
 //     GuestMemory memory = ...;                    // setup, not measured
 //     bench.run("vm-memory/x_read_obj_u64", [&] { keep(memory.read<std::uint64_t>(kAt)); });
 //     bench.run("vm-memory/walk", 128, [&] { ... });         // one call does 128 operations
+//     bench.run_prepared("vm-memory/pop", 128, [&] { ... }, [&] { ... });  // the first not counted
 //     bench.floor("vm-memory/x_read_obj_u64", [&] { ... });  // the least correct work, in C
 //   }
 //
@@ -46,6 +47,21 @@ class Bench {
       for (std::size_t i = 0; i < calls; ++i) op();
     });
   }
+  /// The same, where each call of `op` comes after one of `prepare`: both are measured, `prepare`
+  /// also alone, and what remains without it is reported.
+  template <class Prepare, class Op>
+  void run_prepared(std::string_view name, std::size_t ops, Prepare&& prepare, Op&& op) {
+    if (!selected(name)) return;
+    const auto both = [&](std::size_t calls) {
+      for (std::size_t i = 0; i < calls; ++i) {
+        prepare();
+        op();
+      }
+    };
+    measure(name, ops, both, [&prepare](std::size_t calls) {
+      for (std::size_t i = 0; i < calls; ++i) prepare();
+    });
+  }
   template <class Op>
   void run(std::string_view name, Op&& op) {
     run(name, 1, op);
@@ -62,8 +78,8 @@ class Bench {
 
  private:
   [[nodiscard]] bool selected(std::string_view name) const;
-  void measure(std::string_view name, std::size_t ops,
-               const std::function<void(std::size_t calls)>& loop);
+  using Loop = std::function<void(std::size_t calls)>;
+  void measure(std::string_view name, std::size_t ops, const Loop& loop, const Loop& less = {});
 };
 
 struct Registration {

@@ -103,8 +103,12 @@ class Machine {
       index.store(offered_);
     }
   }
-  /// Everything as at the start.
-  void again(Queue& queue) const { (void)queue.rewind(Queue::start_position(options_.packed)); }
+  /// Everything as at the start: the queue at its first chain, and all chains offered.
+  void again(Queue& queue) {
+    (void)queue.rewind(Queue::start_position(options_.packed));
+    offered_ = 0;
+    offer();
+  }
 
   GuestMemory memory;
   std::vector<std::byte> pristine;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "vmm/base/assert.h"
@@ -20,27 +19,36 @@ void Flights::Release::operator()(void* memory) const { std::free(memory); }
 Flights::Flights(const vm_memory::GuestMemory& memory, std::uint32_t tokens)
     : reader_(memory),
       ram_(std::make_unique<Ram>(reader_.share())),
-      tags_(static_cast<std::uint8_t*>(std::calloc(kAllTokens, 1))),
-      tokens_(tokens) {
+      tags_(static_cast<Tag*>(std::calloc(kAllTokens, sizeof(Tag)))),
+      tokens_(tokens),
+      weights_(tokens) {
   VMM_ASSERT_ALWAYS(tags_ != nullptr);  // as operator new
   give_back_all();
 }
 
-void Flights::give_back(std::uint16_t token) {
-  const std::uint8_t tag = std::exchange(tags_[token], kFree);
-  if (tag < kFirstOld) return;
-  const auto at = std::find_if(retired_.begin(), retired_.end(),
-                               [tag](const Retired& old) { return old.tag == tag; });
-  if (at != retired_.end() && --at->in_flight == 0) retired_.erase(at);
+std::uint32_t Flights::give_back(std::uint16_t token) {
+  const Tag tag = std::exchange(tags_[token], kFree);
+  if (tag > 0) return static_cast<std::uint32_t>(tag);
+  if (tag <= kFirstOld) {
+    const auto at = std::find_if(retired_.begin(), retired_.end(),
+                                 [tag](const Retired& old) { return old.tag == tag; });
+    if (at != retired_.end() && --at->in_flight == 0) retired_.erase(at);
+  }
+  return weights_[token];
 }
 
 void Flights::give_back_all() {
-  std::memset(tags_.get(), kFree, tokens_);
+  std::fill_n(tags_.get(), tokens_, kFree);
   retired_.clear();
 }
 
-std::uint8_t Flights::unused_tag() const {
-  for (std::uint8_t tag = kFirstOld; tag <= kLastOld; ++tag) {
+void Flights::set_aside(std::uint16_t token) {
+  if (tags_[token] <= 0) return;
+  weights_[token] = static_cast<std::uint32_t>(std::exchange(tags_[token], kAside));
+}
+
+Flights::Tag Flights::unused_tag() const {
+  for (Tag tag = kFirstOld; tag >= kLastOld; --tag) {
     const bool used = std::any_of(retired_.begin(), retired_.end(),
                                   [tag](const Retired& old) { return old.tag == tag; });
     if (!used) return tag;
@@ -49,19 +57,22 @@ std::uint8_t Flights::unused_tag() const {
 }
 
 bool Flights::renew() {
-  const auto is_current = [](std::uint8_t tag) { return tag == kRecent || tag == kAside; };
-  std::uint8_t* const end = tags_.get() + tokens_;
+  Tag* const end = tags_.get() + tokens_;
   const auto in_flight = static_cast<std::uint32_t>(std::count_if(tags_.get(), end, is_current));
-  const std::uint8_t tag = unused_tag();
+  const Tag tag = unused_tag();
   if (in_flight != 0 && tag == kOutOfRange) return false;
   std::unique_ptr<const Ram> old = std::exchange(ram_, std::make_unique<Ram>(reader_.share()));
   previous_.reset();
   if (in_flight == 0) {
     previous_ = std::move(old);
-  } else {
-    std::replace_if(tags_.get(), end, is_current, tag);
-    retired_.push_back({std::move(old), tag, in_flight});
+    return true;
   }
+  for (std::uint32_t token = 0; token < tokens_; ++token) {
+    if (!is_current(tags_[token])) continue;
+    set_aside(static_cast<std::uint16_t>(token));
+    tags_[token] = tag;
+  }
+  retired_.push_back({std::move(old), tag, in_flight});
   return true;
 }
 

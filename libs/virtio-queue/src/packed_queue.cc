@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_queue/packed_queue.h"
 
+#include <algorithm>
+
 #include "packed_walk.h"
 
 namespace vmm::virtio_queue {
 
 PackedQueue::PackedQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory)
-    : size_(shape.size),
-      event_idx_(shape.event_idx),
-      in_order_(shape.in_order),
-      ram_(nullptr),
-      flights_(memory, shape.size),
-      counts_(std::make_unique<std::uint16_t[]>(shape.size)),
-      reorder_(shape.in_order ? shape.size : 0u),
-      shape_(shape) {
-  ram_ = flights_.ram();
-}
+    : RingBase(shape, memory) {}
 
 Result<PackedQueue, QueueError> PackedQueue::create(const QueueShape& shape,
                                                     const vm_memory::GuestMemory& memory,
                                                     const QueuePosition& position) {
   PackedQueue queue(shape, memory);
-  VMM_TRY(queue.rings_, detail::resolve(shape, queue.ram_->view()));
+  VMM_TRY(queue.rings_, detail::resolve(shape, queue.flights_.ram()->view()));
+  queue.end_ = queue.rings_.descriptors + std::size_t{shape.size} * kDescriptorBytes;
   VMM_TRY_DO(queue.rewind(position));
   return queue;
 }
@@ -30,150 +24,157 @@ Result<void, QueueError> PackedQueue::rewind(const QueuePosition& position) {
   const RingPosition avail = RingPosition::from_bits(position.next_avail);
   const RingPosition used = RingPosition::from_bits(position.next_used);
   const bool same_turn = avail.wrap == used.wrap;
-  if (avail.offset >= size_ || used.offset >= size_ ||
+  if (avail.offset >= size() || used.offset >= size() ||
       (same_turn ? used.offset > avail.offset : used.offset < avail.offset)) {
     return fail(QueueError::kBadState);
   }
-  flights_.give_back_all();
-  reorder_.clear();
+  forget();
   staged_ = nullptr;
   available_ = kLook;
-  avail_at_ = avail.offset;
-  used_at_ = used.offset;
+  avail_ = rings_.descriptors + std::size_t{avail.offset} * kDescriptorBytes;
+  used_ = rings_.descriptors + std::size_t{used.offset} * kDescriptorBytes;
   avail_bits_ = avail.wrap ? kAvail : kUsed;
   used_bits_ = used.wrap ? kAvailMask : 0;
-  outstanding_ = static_cast<std::uint32_t>(avail.offset) + (same_turn ? 0 : size_) - used.offset;
+  used_bytes_ = marked_ = 0;
+  limit_ = ring_bytes();
+  room_ = static_cast<std::uint64_t>(used_ - avail_) + (same_turn ? ring_bytes() : 0);
   // Nobody knows whether the last completions before a save were notified: the first decision
   // is a yes.
   const std::uint16_t start = RingPosition{}.bits();
-  steps_ = position == QueuePosition{start, start} ? 0 : 2u * size_;
+  signalled_ = position == QueuePosition{start, start} ? 0 : 0 - 2 * ring_bytes();
   return {};
 }
 
 Pop PackedQueue::break_down(Chain& chain, QueueError error) {
-  if (!broken_) broken_by_ = error;
-  broken_ = true;
+  break_by(error);
   available_ = kLook;
-  chain.set_empty();
-  chain.error_ = broken_by_;
-  return Pop::kBroken;
+  return broken(chain);
 }
 
-Pop PackedQueue::pop_after_look(Chain& chain) {
+Pop PackedQueue::look(Chain& chain) {
   available_ = kLook;
-  if (broken_) return break_down(chain, broken_by_);
-  if (!refresh()) return break_down(chain, QueueError::kRingNotMapped);
-  const std::byte* const at = rings_.descriptors + std::size_t{avail_at_} * kDescriptorBytes;
-  const auto rest = detail::load<std::uint32_t, __ATOMIC_ACQUIRE>(at + 12);
-  if ((rest & kAvailMask) != avail_bits_) return Pop::kEmpty;
-  if (!in_order_) available_ = avail_bits_;
-  const Pop popped = pop_next(chain, at, rest);
-  if (in_order_ && popped == Pop::kChain) {
-    reorder_.push(chain.head_, chain.descriptors_, false);
-    flights_.set_aside(chain.head_);
-  }
-  return popped;
+  if (!refresh()) [[unlikely]]
+    return break_down(chain, QueueError::kRingNotMapped);
+  if (!is_next_available()) return Pop::kEmpty;
+  take_stock();
+  available_ = avail_bits_;
+  return walk(chain);
 }
 
-Pop PackedQueue::walk(Chain& chain) {
-  const detail::PackedWalk::Ring ring{rings_.descriptors, size_, avail_at_, avail_bits_};
-  Result<void, QueueError> done;
-  if (!detail::PackedWalk::fast(chain, ring, *ram_, window_)) [[unlikely]]
-    done = detail::PackedWalk::carefully(chain, ring, *ram_);
-  if (outstanding_ + chain.descriptors_ > size_) [[unlikely]]
-    return break_down(chain, QueueError::kBadAvailIndex);
-  if (done && flights_.is_free(chain.head_)) [[likely]] {
-    accept(chain.head_, chain.descriptors_);
-    return Pop::kChain;
-  }
-  if (!done) return refuse(chain, done.error());
-  return refuse(chain, chain.head_ < size_ ? QueueError::kInFlight : QueueError::kBadHead);
+void PackedQueue::take_stock() {
+  const std::uint64_t limit = used_bytes_ + ring_bytes();
+  room_ += limit - limit_;
+  limit_ = limit;
 }
 
-Pop PackedQueue::refuse(Chain& chain, QueueError error) {
-  chain.set_empty();
-  chain.error_ = error;
-  go_on(chain.descriptors_);
+Pop PackedQueue::pop_other(Chain& chain) {
+  const auto rest = detail::load<std::uint32_t, __ATOMIC_ACQUIRE>(avail_ + 12);
+  if ((rest & kAvailMask) != available_) [[unlikely]]
+    return look(chain);
+  return walk(chain);
+}
+
+[[gnu::always_inline]] inline Pop PackedQueue::walk(Chain& chain) {
+  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
+                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
+  detail::PackedList list;
+  if (!detail::packed_walk(chain, place, window_, list) || !flights_.is_free(list.id) ||
+      !has_room(list.bytes)) [[unlikely]]
+    return walk_carefully(chain);
+  chain.label_ = list.id;
+  accept(list.id, list.bytes);
+  return Pop::kChain;
+}
+
+Pop PackedQueue::walk_carefully(Chain& chain) {
+  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
+                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
+  detail::PackedList list;
+  const auto done = detail::packed_walk_carefully(chain, place, *flights_.ram(), window_, list);
+  chain.label_ = list.id;
+  if (!has_room(list.bytes)) return break_down(chain, QueueError::kBadAvailIndex);
+  if (!done) return refuse(chain, done.error(), list.bytes);
+  if (!flights_.is_free(list.id)) {
+    return refuse(chain, list.id < size() ? QueueError::kInFlight : QueueError::kBadHead,
+                  list.bytes);
+  }
+  accept(list.id, list.bytes);
+  return Pop::kChain;
+}
+
+Pop PackedQueue::refuse(Chain& chain, QueueError error, std::uint32_t bytes) {
+  chain.set_empty(error);
+  go_on(bytes);
   if (in_order_) {
-    outstanding_ += chain.descriptors_;
-    reorder_.push(chain.head_, chain.descriptors_, true);
+    reorder_.push(chain.head(), bytes, true);
     drain_in_order();
   } else {
-    put_used(chain.head_, 0, chain.descriptors_);
+    put_used(chain.head(), 0, bytes);
   }
   return Pop::kMalformed;
 }
 
 Result<void, QueueError> PackedQueue::add_used_slowly(std::uint16_t id, std::uint32_t written) {
-  if (!flights_.is_taken(id)) return fail(QueueError::kNotInFlight);
-  flights_.give_back(id);
-  if (broken_ && broken_by_ == QueueError::kRingNotMapped) return fail(broken_by_);
+  VMM_TRY(const std::uint32_t bytes, give_back(id));
   if (in_order_) {
     reorder_.finish(id, written);
     drain_in_order();
   } else {
-    outstanding_ -= counts_[id];
-    put_used(id, written, counts_[id]);
+    put_used(id, written, bytes);
   }
   return {};
 }
 
 void PackedQueue::drain_in_order() {
   detail::Reorder::Entry entry;
-  while (reorder_.take(&entry)) {
-    outstanding_ -= entry.descriptors;
-    put_used(entry.token, entry.written, entry.descriptors);
-  }
+  while (reorder_.take(&entry)) put_used(entry.token, entry.written, entry.weight);
 }
 
 Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
-  if (!flights_.is_taken(chain.head_)) return fail(QueueError::kNotInFlight);
-  flights_.give_back(chain.head_);
-  const std::uint32_t count = counts_[chain.head_];
-  outstanding_ -= count;
+  if (!flights_.is_taken(chain.head())) return fail(QueueError::kNotInFlight);
+  const std::uint32_t bytes = flights_.give_back(chain.head());
   if (in_order_) reorder_.pop_last();
   available_ = kLook;
-  if (avail_at_ >= count) {
-    avail_at_ = static_cast<std::uint16_t>(avail_at_ - count);
+  room_ += bytes;
+  const auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors);
+  if (offset >= bytes) {
+    avail_ -= bytes;
   } else {
-    avail_at_ = static_cast<std::uint16_t>(avail_at_ + size_ - count);
+    avail_ += ring_bytes() - bytes;
     avail_bits_ ^= kAvailMask;
   }
   return {};
 }
 
 Result<void, QueueError> PackedQueue::adopt(std::uint16_t id, std::uint16_t descriptors) {
-  if (id >= size_ || descriptors == 0 || descriptors > size_) return fail(QueueError::kBadHead);
-  if (!flights_.is_free(id)) return fail(QueueError::kInFlight);
-  flights_.take(id);
-  counts_[id] = descriptors;
-  if (in_order_) {
-    flights_.set_aside(id);
-    reorder_.push(id, descriptors, false);
-  }
-  return {};
+  if (descriptors == 0 || descriptors > size()) return fail(QueueError::kBadHead);
+  return take_over(id, descriptors * kDescriptorBytes);
 }
 
-void PackedQueue::mark_used(const std::byte* at) {
-  rings_.descriptors_dirty.mark(static_cast<std::uint64_t>(at - rings_.descriptors),
-                                kDescriptorBytes);
+void PackedQueue::publish() {
+  publish_plain();
+  if (used_bytes_ == marked_) return;
+  const std::uint64_t bytes = std::min(used_bytes_ - marked_, ring_bytes());
+  marked_ = used_bytes_;
+  const auto at = static_cast<std::uint64_t>(used_ - rings_.descriptors);
+  const std::uint64_t here = std::min(at, bytes);  // the others are before the end of the ring
+  if (here != 0) rings_.descriptors_dirty.mark(at - here, here);
+  if (bytes != here) rings_.descriptors_dirty.mark(ring_bytes() + here - bytes, bytes - here);
 }
 
 bool PackedQueue::remount() {
-  if (!flights_.renew()) return true;  // later, when older requests have come back
-  ram_ = flights_.ram();
-  window_ = {};
-  available_ = kLook;
-  const auto rings = detail::resolve(shape_, ram_->view());
-  if (!rings) {
-    flights_.pin_previous();  // as rings_ still points there
-    broken_ = true;
-    broken_by_ = QueueError::kRingNotMapped;
-    return false;
+  const std::byte* const before = rings_.descriptors;
+  if (const auto rings = renew()) {
+    const auto moved = [&](const std::byte* at) { return rings->descriptors + (at - before); };
+    avail_ = moved(avail_);
+    used_ = moved(used_);
+    end_ = moved(end_);
+    if (staged_ != nullptr) staged_ = moved(staged_);
+    rings_ = *rings;
+    available_ = kLook;
   }
-  if (staged_ != nullptr) staged_ = rings->descriptors + (staged_ - rings_.descriptors);
-  rings_ = *rings;
-  return true;
+  if (broken_) available_ = kLook;
+  return !broken_;
 }
 
 }  // namespace vmm::virtio_queue

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_queue/queue.h"
 
+#include "vmm/base/assert.h"
+
 namespace vmm::virtio_queue {
 
 Result<Queue, QueueError> Queue::create(const QueueShape& shape,
@@ -12,6 +14,39 @@ Result<Queue, QueueError> Queue::create(const QueueShape& shape,
   }
   VMM_TRY(SplitQueue ring, SplitQueue::create(shape, memory, position));
   return Queue(std::move(ring));
+}
+
+Queue::Queue(SplitQueue ring) : ring_(std::move(ring)) {
+  VMM_ASSERT_ALWAYS(&base() == std::get_if<SplitQueue>(&ring_));
+}
+
+Queue::Queue(PackedQueue ring) : ring_(std::move(ring)) {
+  VMM_ASSERT_ALWAYS(&base() == std::get_if<PackedQueue>(&ring_));
+}
+
+Pop Queue::pop_slowly(Chain& chain) {
+  return std::visit(
+      [&](auto& ring) {
+        const Pop popped = ring.pop(chain);
+        if (popped == Pop::kChain && ring.is_thorough()) ring.note(chain);
+        return popped;
+      },
+      ring_);
+}
+
+Result<void, QueueError> Queue::add_used_other(std::uint16_t head, std::uint32_t written) {
+  if (!is_packed()) return split().add_used(head, written);
+  return packed().add_used(head, written);
+}
+
+Result<void, QueueError> Queue::complete_other(std::uint16_t head, std::uint32_t written) {
+  auto added = is_packed() ? packed().add_used(head, written) : split().add_used(head, written);
+  publish();
+  return added;
+}
+
+void Queue::publish_slowly() {
+  std::visit([](auto& ring) { ring.publish(); }, ring_);
 }
 
 }  // namespace vmm::virtio_queue

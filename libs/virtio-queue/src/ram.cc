@@ -5,9 +5,6 @@
 #include <functional>
 #include <utility>
 
-#include "find_host.h"
-#include "pieces.h"
-
 namespace vmm::virtio_queue::detail {
 
 using vm_memory::RegionSpan;
@@ -35,20 +32,9 @@ bool Window::move_to(const vm_memory::MemoryView& memory, std::uint64_t address)
   if (region == nullptr) return false;
   base = region->base.raw();
   bytes = region->host.size();
+  inside = bytes > kUsualBytes ? bytes - kUsualBytes : 0;
   host = region->host.data();
   return true;
-}
-
-[[gnu::noinline, gnu::cold]] std::byte* find_elsewhere(const Ram& ram, Window& window,
-                                                       std::uint64_t address,
-                                                       std::uint32_t length) {
-  if (!window.move_to(ram.view(), address)) return nullptr;
-  return window.find(address, length);
-}
-
-[[gnu::noinline, gnu::cold]] bool Pieces::find_window(const Ram& ram, Window* window,
-                                                      std::uint64_t address, std::uint32_t length) {
-  return window->move_to(ram.view(), address) && window->find(address, length) != nullptr;
 }
 
 }  // namespace vmm::virtio_queue::detail

@@ -29,12 +29,12 @@ detail::Cursor Reader::copy_slowly(detail::Cursor cursor, std::span<std::byte> t
   return cursor;
 }
 
-detail::Cursor Writer::copy_slowly(detail::Cursor cursor, const detail::Ram& ram,
+detail::Cursor Writer::copy_slowly(detail::Cursor cursor, const detail::Ram* ram,
                                    std::span<const std::byte> from) {
   while (!from.empty()) {
     const auto part = cursor.take_some(static_cast<std::uint32_t>(from.size()));
     vm_memory::detail::copy_in(part.data(), from.data(), part.size());
-    ram.mark(part.data(), part.size());
+    mark(ram, part.data(), part.size());
     from = from.subspan(part.size());
   }
   return cursor;
@@ -44,7 +44,7 @@ Result<void, QueueError> Writer::commit(std::uint32_t bytes) {
   if (bytes > remaining()) return fail(QueueError::kEndOfChain);
   while (bytes != 0) {
     const auto part = cursor_.take_some(bytes);
-    ram_->mark(part.data(), part.size());
+    mark(ram_, part.data(), part.size());
     bytes -= static_cast<std::uint32_t>(part.size());
   }
   return {};
@@ -52,7 +52,7 @@ Result<void, QueueError> Writer::commit(std::uint32_t bytes) {
 
 void Chain::mark_written(std::uint32_t bytes) const {
   Writer all = writer();
-  (void)all.commit(std::min(bytes, writable_bytes_));
+  (void)all.commit(std::min(bytes, bytes_.writable));
 }
 
 }  // namespace vmm::virtio_queue

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
@@ -17,8 +19,9 @@ namespace vmm::virtio_queue {
 using vm_memory::IoVec;
 
 namespace detail {
-class SplitWalk;
-class PackedWalk;
+class ChainFiller;
+class CarefulFiller;
+class RingBase;
 }  // namespace detail
 
 /// One buffer that the driver made available, validated as a whole and resolved to host memory:
@@ -36,70 +39,93 @@ class Chain {
 
   /// What Queue::add_used() wants back: the first descriptor of a split ring's chain, the buffer
   /// id of a packed one.
-  [[nodiscard]] std::uint16_t head() const { return head_; }
+  [[nodiscard]] std::uint16_t head() const { return static_cast<std::uint16_t>(label_); }
   /// Why pop() answered kMalformed or kBroken.
   [[nodiscard]] QueueError error() const { return error_; }
 
-  [[nodiscard]] std::uint32_t readable_bytes() const { return readable_bytes_; }
-  [[nodiscard]] std::uint32_t writable_bytes() const { return writable_bytes_; }
-  [[nodiscard]] Reader reader() const { return Reader(unsafe_readable(), readable_bytes_); }
-  [[nodiscard]] Writer writer() const { return Writer(unsafe_writable(), writable_bytes_, ram_); }
+  [[nodiscard]] std::uint32_t readable_bytes() const { return bytes_.readable; }
+  [[nodiscard]] std::uint32_t writable_bytes() const { return bytes_.writable; }
+  [[nodiscard]] Reader reader() const { return Reader(pieces_, bytes_.readable); }
+  [[nodiscard]] Writer writer() const {
+    return Writer(first_writable(), bytes_.writable, is_tracked() ? ram_ : nullptr);
+  }
 
   /// Host addresses for system calls, laid out as struct iovec; nobody may dereference them.
   [[nodiscard]] std::span<const IoVec> unsafe_readable() const {
-    return {pieces_, readable_count_};
+    return {pieces_, sizes_.readable / sizeof(IoVec)};
   }
   /// The same; whoever lets something write there calls mark_written() before add_used().
   [[nodiscard]] std::span<const IoVec> unsafe_writable() const {
-    return {pieces_ + readable_count_, writable_count_};
+    return {first_writable(), sizes_.writable / sizeof(IoVec)};
   }
   /// Marks the first `bytes` bytes of the writable pieces in the dirty bitmaps.
   void mark_written(std::uint32_t bytes) const;
 
   /// How many pieces there is room for.
-  [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+  [[nodiscard]] std::uint32_t capacity() const {
+    return static_cast<std::uint32_t>(storage_end_ - pieces_);
+  }
 
  protected:
   explicit Chain(std::span<IoVec> storage)
-      : pieces_(storage.data()), capacity_(static_cast<std::uint32_t>(storage.size())) {}
+      : pieces_(storage.data()), storage_end_(storage.data() + storage.size()) {}
   ~Chain() = default;
 
  private:
+  friend class Queue;
   friend class SplitQueue;
   friend class PackedQueue;
-  friend class detail::SplitWalk;
-  friend class detail::PackedWalk;
+  friend class detail::ChainFiller;
+  friend class detail::CarefulFiller;
+  friend class detail::RingBase;
 
-  /// The chain is one piece.
-  void set_single(void* host, std::uint32_t bytes, bool writable) {
+  /// A number for each of the two halves of a chain.
+  struct Halves {
+    std::uint32_t readable = 0;
+    std::uint32_t writable = 0;
+
+    /// Sets both by one store.
+    void set_one(std::uint64_t number, bool in_writable) {
+      constexpr bool kLittle = std::endian::native == std::endian::little;
+      const std::uint64_t both = in_writable == kLittle ? number << 32 : number;
+      std::memcpy(static_cast<void*>(this), &both, sizeof(both));
+    }
+  };
+  static constexpr std::uint32_t kTracked = 1 << 16;
+
+  [[nodiscard]] bool is_tracked() const { return (label_ & kTracked) != 0; }
+  [[nodiscard]] const IoVec* first_writable() const {
+    return reinterpret_cast<const IoVec*>(reinterpret_cast<const std::byte*>(pieces_) +
+                                          sizes_.readable);
+  }
+  /// What is written is to be marked in the bitmaps of `ram`.
+  void track(const detail::Ram* ram) {
+    label_ |= kTracked;
+    ram_ = ram;
+  }
+  /// The chain is one piece. Precondition: bytes < 2^32.
+  void set_single(void* host, std::uint64_t bytes, bool writable) {
     pieces_[0] = {host, bytes};
     if (writable) {
-      readable_count_ = 0;
-      writable_count_ = 1;
-      readable_bytes_ = 0;
-      writable_bytes_ = bytes;
+      bytes_.set_one(bytes, true);
+      sizes_.set_one(sizeof(IoVec), true);
     } else {
-      readable_count_ = 1;
-      writable_count_ = 0;
-      readable_bytes_ = bytes;
-      writable_bytes_ = 0;
+      bytes_.set_one(bytes, false);
+      sizes_.set_one(sizeof(IoVec), false);
     }
   }
-  void set_empty() {
-    readable_count_ = writable_count_ = 0;
-    readable_bytes_ = writable_bytes_ = 0;
+  void set_empty(QueueError error) {
+    bytes_ = sizes_ = Halves{};
+    error_ = error;
   }
 
   IoVec* pieces_;
-  std::uint32_t capacity_;
-  std::uint16_t head_ = 0;
-  std::uint16_t descriptors_ = 0;  // packed: how far the ring goes on
-  std::uint32_t readable_count_ = 0;
-  std::uint32_t writable_count_ = 0;
-  std::uint32_t readable_bytes_ = 0;
-  std::uint32_t writable_bytes_ = 0;
-  const detail::Ram* ram_ = nullptr;
+  IoVec* storage_end_;
+  std::uint32_t label_ = 0;  // the head, and kTracked
   QueueError error_{};
+  Halves bytes_;
+  Halves sizes_;  // of the lists of pieces, in bytes
+  const detail::Ram* ram_ = nullptr;
 };
 
 /// A chain with room for kPieces pieces inside.

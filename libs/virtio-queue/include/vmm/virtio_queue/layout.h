@@ -61,7 +61,7 @@ struct SplitAvail {
   static constexpr std::size_t kFlags = 0;
   static constexpr std::size_t kIndex = 2;
   static constexpr std::size_t kRing = 4;
-  static constexpr std::size_t entry(std::uint32_t at) { return kRing + 2 * std::size_t{at}; }
+  static constexpr std::size_t entry(std::size_t at) { return kRing + 2 * at; }
   static constexpr std::size_t used_event(std::uint32_t size) { return entry(size); }
 };
 
@@ -70,7 +70,7 @@ struct SplitUsed {
   static constexpr std::size_t kFlags = 0;
   static constexpr std::size_t kIndex = 2;
   static constexpr std::size_t kRing = 4;
-  static constexpr std::size_t entry(std::uint32_t at) { return kRing + 8 * std::size_t{at}; }
+  static constexpr std::size_t entry(std::size_t at) { return kRing + 8 * at; }
   static constexpr std::size_t avail_event(std::uint32_t size) { return entry(size); }
 };
 

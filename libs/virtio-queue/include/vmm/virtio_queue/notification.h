@@ -5,12 +5,19 @@
 
 namespace vmm::virtio_queue {
 
+/// Whether `event` is one of the last `steps` values that an index had before it became `now`,
+/// modulo 2^16; any number of steps.
+[[nodiscard]] constexpr bool event_in_last(std::uint16_t event, std::uint16_t now,
+                                           std::uint64_t steps) {
+  return static_cast<std::uint16_t>(now - event - 1) < steps;
+}
+
 /// Whether the step of an index from `before` to `now` passed what the other side waits for, that
 /// is, whether `event` is one of before, before + 1, ..., now - 1; all modulo 2^16.
 /// Spec: virtio 1.3, 2.7.7.2 and 2.7.10.
 [[nodiscard]] constexpr bool event_passed(std::uint16_t event, std::uint16_t now,
                                           std::uint16_t before) {
-  return static_cast<std::uint16_t>(now - event - 1) < static_cast<std::uint16_t>(now - before);
+  return event_in_last(event, now, static_cast<std::uint16_t>(now - before));
 }
 
 /// A place in a packed ring: an offset below the queue size and a wrap counter (2.8.1).
@@ -40,12 +47,12 @@ struct RingPosition {
 /// descriptors and is `now`. An event offset beyond the ring gives some answer.
 /// Spec: virtio 1.3, 2.8.14.
 [[nodiscard]] constexpr bool packed_event_passed(RingPosition event, RingPosition now,
-                                                 std::uint32_t steps, std::uint32_t size) {
+                                                 std::uint64_t steps, std::uint32_t size) {
   // How many descriptors `event` lies behind `now`: from 1 (the last one) to 2 * size.
   std::int64_t behind = std::int64_t{now.offset} - event.offset;
   if (event.wrap != now.wrap) behind += size;
   if (behind <= 0) behind += std::int64_t{2} * size;
-  return behind <= steps;
+  return static_cast<std::uint64_t>(behind) <= steps;
 }
 
 /// What a driver writes to notify the device when VIRTIO_F_NOTIFICATION_DATA was negotiated:

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <new>
 #include <optional>
+#include <span>
 #include <utility>
 #include <variant>
 
@@ -22,6 +25,13 @@ struct Served {
   bool more = false;    ///< the budget ended it: call again, after the others had their turn
   bool notify = false;  ///< interrupt the driver
   bool broken = false;  ///< the ring is invalid: DEVICE_NEEDS_RESET
+};
+
+/// What one call of Queue::pop() of many chains did.
+struct Popped {
+  std::uint32_t chains = 0;     ///< how many were filled, from the first one on
+  std::uint32_t malformed = 0;  ///< given back with length 0
+  Pop end = Pop::kChain;        ///< the last answer; kEmpty: there was no more
 };
 
 /// The device's side of a running virtqueue, split or packed. Made by QueueConfig::activate().
@@ -50,9 +60,14 @@ class Queue {
 
   /// Fills `chain` with the next one. A malformed chain is given back at once, with length 0.
   [[nodiscard]] Pop pop(Chain& chain) {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) return split->pop(chain);
-    return packed().pop(chain);
+    if (base().split_has_more()) [[likely]]
+      return split().pop_next(chain);
+    return way() == Way::kPacked ? packed().pop(chain) : pop_slowly(chain);
   }
+  /// Fills as many of `chains` as there are, in one go. Malformed ones are given back and passed
+  /// over, at most as many as the queue is long.
+  template <std::derived_from<Chain> ChainType>
+  [[nodiscard]] Popped pop(std::span<ChainType> chains);
   /// Makes `chain`, the last one popped, available again.
   /// Errors: kNotInFlight.
   Result<void, QueueError> undo_pop(const Chain& chain) {
@@ -62,39 +77,40 @@ class Queue {
   /// sees it after publish().
   /// Errors: kNotInFlight when the device does not have this buffer; kRingNotMapped.
   Result<void, QueueError> add_used(std::uint16_t head, std::uint32_t written) {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) {
-      return split->add_used(head, written);
-    }
-    return packed().add_used(head, written);
+    if (!base().is_recent_split(head)) [[unlikely]]
+      return add_used_other(head, written);
+    split().add_recent(head, written);
+    return {};
   }
   /// Shows the driver all buffers given back until now, by one store.
   void publish() {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) return split->publish();
-    packed().publish();
+    if (way() == Way::kSplit) [[likely]]
+      return split().publish_plain();
+    if (way() == Way::kPacked) return packed().publish_plain();
+    publish_slowly();
+  }
+  /// add_used() and publish() of one buffer.
+  Result<void, QueueError> complete(std::uint16_t head, std::uint32_t written) {
+    if (!base().is_recent_split(head)) [[unlikely]]
+      return complete_other(head, written);
+    split().add_recent(head, written);
+    split().publish_plain();
+    return {};
   }
   /// Whether the driver wants an interrupt for what was given back since the last such question;
   /// after publish(). Spec: virtio 1.3, 2.7.7.2 and 2.8.10.
   [[nodiscard]] bool needs_notification() {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) {
-      return split->needs_notification();
-    }
-    return packed().needs_notification();
+    return is_packed() ? packed().needs_notification() : split().needs_notification();
   }
 
   /// Asks the driver not to kick; a hint only.
   void disable_notifications() {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) {
-      return split->disable_notifications();
-    }
-    packed().disable_notifications();
+    is_packed() ? packed().disable_notifications() : split().disable_notifications();
   }
   /// Asks the driver to kick from now on. True when something came meanwhile, for which no kick
   /// may come: pop again.
   [[nodiscard]] bool enable_notifications() {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) {
-      return split->enable_notifications();
-    }
-    return packed().enable_notifications();
+    return is_packed() ? packed().enable_notifications() : split().enable_notifications();
   }
 
   /// Serves what is there, at most `budget` entries, with one publication and one decision about
@@ -136,15 +152,12 @@ class Queue {
     return std::visit([](auto& ring) { return ring.refresh(); }, ring_);
   }
   /// Whether the rings are followed as a packed ring.
-  [[nodiscard]] bool is_packed() const { return std::holds_alternative<PackedQueue>(ring_); }
-  [[nodiscard]] std::uint16_t size() const {
-    return std::visit([](const auto& ring) { return ring.size(); }, ring_);
-  }
+  [[nodiscard]] bool is_packed() const { return base().is_packed(); }
+  [[nodiscard]] std::uint16_t size() const { return base().size(); }
   /// Where the queue is, to save it. Buffers in flight have to come back before, or be tracked by
   /// an inflight region.
   [[nodiscard]] QueuePosition position() const {
-    if (const SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) return split->position();
-    return std::get_if<PackedQueue>(&ring_)->position();
+    return std::visit([](const auto& ring) { return ring.position(); }, ring_);
   }
   /// Goes to a position and forgets what is in flight: for a device that stopped, dropped its
   /// requests, and serves again from there. Errors: kBadState, and nothing changes.
@@ -159,21 +172,53 @@ class Queue {
   /// After a restart: the device still has this buffer, of `descriptors` descriptors of a packed
   /// ring, which was popped before. Errors: kInFlight; kBadHead.
   Result<void, QueueError> adopt(std::uint16_t head, std::uint16_t descriptors = 1) {
-    if (SplitQueue* const split = std::get_if<SplitQueue>(&ring_)) return split->adopt(head);
+    if (!is_packed()) return split().adopt(head);
     return packed().adopt(head, descriptors);
   }
 
  private:
-  explicit Queue(SplitQueue ring) : ring_(std::move(ring)) {}
-  explicit Queue(PackedQueue ring) : ring_(std::move(ring)) {}
-  /// Precondition: is_packed().
-  [[nodiscard]] PackedQueue& packed() {
-    PackedQueue* const ring = std::get_if<PackedQueue>(&ring_);
+  using Way = detail::Way;
+
+  explicit Queue(SplitQueue ring);
+  explicit Queue(PackedQueue ring);
+
+  template <class Ring, class Rings>
+  [[nodiscard]] static auto& unchecked(Rings* rings) {
+    auto* const ring = std::get_if<Ring>(rings);
     if (ring == nullptr) __builtin_unreachable();
     return *ring;
   }
+  /// Both kinds begin with it, at the place of ring_; create() makes sure.
+  [[nodiscard]] const detail::RingBase& base() const {
+    return *std::launder(reinterpret_cast<const detail::RingBase*>(&ring_));
+  }
+  [[nodiscard]] Way way() const { return base().way(); }
+  // Preconditions: of this kind.
+  [[nodiscard]] SplitQueue& split() { return unchecked<SplitQueue>(&ring_); }
+  [[nodiscard]] PackedQueue& packed() { return unchecked<PackedQueue>(&ring_); }
+
+  [[gnu::noinline]] Pop pop_slowly(Chain& chain);
+  [[gnu::noinline]] Result<void, QueueError> add_used_other(std::uint16_t head,
+                                                            std::uint32_t written);
+  [[gnu::noinline]] void publish_slowly();
+  [[gnu::noinline]] Result<void, QueueError> complete_other(std::uint16_t head,
+                                                            std::uint32_t written);
 
   std::variant<SplitQueue, PackedQueue> ring_;
 };
+
+template <std::derived_from<Chain> ChainType>
+Popped Queue::pop(std::span<ChainType> chains) {
+  Popped popped;
+  while (popped.chains < chains.size()) {
+    popped.end = pop(chains[popped.chains]);
+    if (popped.end == Pop::kChain) {
+      ++popped.chains;
+    } else if (popped.end != Pop::kMalformed || ++popped.malformed == size()) {
+      break;
+    }
+  }
+  return popped;
+}
 
 }  // namespace vmm::virtio_queue

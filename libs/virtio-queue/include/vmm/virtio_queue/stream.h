@@ -21,18 +21,18 @@ class Cursor {
   using IoVec = vm_memory::IoVec;
 
   Cursor() = default;
-  Cursor(std::span<const IoVec> pieces, std::uint32_t bytes)
-      : next_(pieces.data()), remaining_(bytes) {}
+  Cursor(const IoVec* pieces, std::uint32_t bytes) : next_(pieces), remaining_(bytes) {}
 
   /// Bytes left.
   [[nodiscard]] std::uint32_t remaining() const { return remaining_; }
 
-  /// The host address of the next `n` bytes when they are in one piece, else nullptr.
-  /// Precondition: 0 < n <= remaining().
-  [[nodiscard]] std::byte* take_whole(std::uint32_t n) {
+  /// Whether the next `n` bytes are in one piece. Precondition: 0 < n <= remaining().
+  [[nodiscard]] bool is_whole(std::uint32_t n) {
     if (left_ == 0) enter();
-    if (n > left_) [[unlikely]]
-      return nullptr;
+    return n <= left_;
+  }
+  /// The host address of the next `n` bytes. Precondition: is_whole(n).
+  [[nodiscard]] std::byte* take(std::uint32_t n) {
     std::byte* const at = at_;
     at_ += n;
     left_ -= n;
@@ -43,21 +43,20 @@ class Cursor {
   [[nodiscard]] std::span<std::byte> take_some(std::uint32_t n) {
     if (left_ == 0) enter();
     n = static_cast<std::uint32_t>(std::min<std::size_t>(n, left_));
-    const std::span<std::byte> part{at_, n};
-    at_ += n;
-    left_ -= n;
-    remaining_ -= n;
-    return part;
+    return {take(n), n};
   }
   /// Precondition: n <= remaining().
   void skip(std::uint32_t n) {
-    if (n < left_) {
-      at_ += n;
-      left_ -= n;
-      remaining_ -= n;
-      return;
+    remaining_ -= n;
+    std::size_t more = n;
+    while (more > left_) {
+      more -= left_;
+      at_ = static_cast<std::byte*>(next_->base);
+      left_ = next_->bytes;
+      ++next_;
     }
-    while (n != 0) n -= static_cast<std::uint32_t>(take_some(n).size());
+    at_ += more;
+    left_ -= more;
   }
   /// Keeps the first n bytes. Precondition: n <= remaining().
   void truncate(std::uint32_t n) { remaining_ = n; }
@@ -79,26 +78,64 @@ class Cursor {
   std::uint32_t remaining_ = 0;  // of the stream
 };
 
+/// What Reader and Writer have in common.
+template <class Stream>
+class StreamBase {
+ public:
+  /// Bytes left.
+  [[nodiscard]] std::uint32_t remaining() const { return cursor_.remaining(); }
+  /// Leaves out the next `bytes` bytes. Errors: kEndOfChain, and nothing is left out.
+  Result<void, QueueError> skip(std::uint32_t bytes) {
+    if (bytes > remaining()) [[unlikely]]
+      return fail(QueueError::kEndOfChain);
+    cursor_.skip(bytes);
+    return {};
+  }
+  /// Ends this stream after `offset` bytes; what follows is the result.
+  /// Errors: kSplitOutOfBounds.
+  [[nodiscard]] Result<Stream, QueueError> split_at(std::uint32_t offset) {
+    if (offset > remaining()) [[unlikely]]
+      return fail(QueueError::kSplitOutOfBounds);
+    Stream tail = static_cast<const Stream&>(*this);
+    tail.cursor_.skip(offset);
+    cursor_.truncate(offset);
+    return tail;
+  }
+  /// Lists where the next `bytes` bytes are, for readv(2), writev(2) and io_uring; skip(), or
+  /// Writer::commit(), goes on. Returns how many entries of `out` were filled: fewer bytes than
+  /// asked for when `out` is too short.
+  [[nodiscard]] std::size_t unsafe_iovec(std::span<vm_memory::IoVec> out,
+                                         std::uint32_t bytes = ~std::uint32_t{0}) const {
+    return cursor_.list(out, bytes);
+  }
+
+ protected:
+  StreamBase() = default;
+  StreamBase(const vm_memory::IoVec* pieces, std::uint32_t bytes) : cursor_(pieces, bytes) {}
+  [[nodiscard]] bool has(std::size_t bytes) const { return bytes <= remaining(); }
+
+  Cursor cursor_;
+};
+
 }  // namespace detail
 
 /// Reads the device-readable bytes of a chain as one stream, whatever the pieces: 2.7.4.2 leaves
 /// framing to the driver. A value of four words; borrows the chain's storage. Guest bytes are
 /// copied once.
-class Reader {
+class Reader : public detail::StreamBase<Reader> {
  public:
   Reader() = default;
-  Reader(std::span<const vm_memory::IoVec> pieces, std::uint32_t bytes) : cursor_(pieces, bytes) {}
-
-  [[nodiscard]] std::uint32_t remaining() const { return cursor_.remaining(); }
+  /// `pieces` hold at least `bytes` bytes.
+  Reader(const vm_memory::IoVec* pieces, std::uint32_t bytes) : StreamBase(pieces, bytes) {}
 
   /// The next object, which may lie in several pieces. Errors: kEndOfChain, and nothing is read.
   template <vm_memory::GuestValue T>
   [[nodiscard]] Result<T, QueueError> read_obj() {
-    if (remaining() < sizeof(T)) [[unlikely]]
+    if (!has(sizeof(T))) [[unlikely]]
       return fail(QueueError::kEndOfChain);
     T value;
-    if (const std::byte* const at = cursor_.take_whole(sizeof(T))) [[likely]] {
-      vm_memory::detail::read_object(value, at);
+    if (cursor_.is_whole(sizeof(T))) [[likely]] {
+      vm_memory::detail::read_object(value, cursor_.take(sizeof(T)));
       return value;
     }
     cursor_ = copy_slowly(cursor_, {reinterpret_cast<std::byte*>(&value), sizeof(T)});
@@ -106,7 +143,7 @@ class Reader {
   }
   /// Fills `to`. Errors: kEndOfChain, and nothing is read.
   Result<void, QueueError> read_exact(std::span<std::byte> to) {
-    if (remaining() < to.size()) [[unlikely]]
+    if (!has(to.size())) [[unlikely]]
       return fail(QueueError::kEndOfChain);
     copy(to);
     return {};
@@ -117,72 +154,46 @@ class Reader {
     copy(to);
     return to.size();
   }
-  /// Leaves out the next `bytes` bytes. Errors: kEndOfChain, and nothing is left out.
-  Result<void, QueueError> skip(std::uint32_t bytes) {
-    if (bytes > remaining()) [[unlikely]]
-      return fail(QueueError::kEndOfChain);
-    cursor_.skip(bytes);
-    return {};
-  }
-  /// Ends this stream after `offset` bytes; what follows is the result.
-  /// Errors: kSplitOutOfBounds.
-  [[nodiscard]] Result<Reader, QueueError> split_at(std::uint32_t offset) {
-    if (offset > remaining()) [[unlikely]]
-      return fail(QueueError::kSplitOutOfBounds);
-    Reader tail = *this;
-    tail.cursor_.skip(offset);
-    cursor_.truncate(offset);
-    return tail;
-  }
-  /// Lists where the next `bytes` bytes are, for writev(2) and io_uring; skip() goes on. Returns
-  /// how many entries of `out` were filled: fewer bytes than asked for when `out` is too short.
-  [[nodiscard]] std::size_t unsafe_iovec(std::span<vm_memory::IoVec> out,
-                                         std::uint32_t bytes = ~std::uint32_t{0}) const {
-    return cursor_.list(out, bytes);
-  }
 
  private:
   void copy(std::span<std::byte> to) {
     if (to.empty()) return;
-    if (const std::byte* const at = cursor_.take_whole(static_cast<std::uint32_t>(to.size())))
-        [[likely]] {
-      return vm_memory::detail::copy_out(to.data(), at, to.size());
+    const auto bytes = static_cast<std::uint32_t>(to.size());
+    if (cursor_.is_whole(bytes)) [[likely]] {
+      return vm_memory::detail::copy_out(to.data(), cursor_.take(bytes), bytes);
     }
     cursor_ = copy_slowly(cursor_, to);
   }
   /// By value, so that cursors stay in registers.
   static detail::Cursor copy_slowly(detail::Cursor cursor, std::span<std::byte> to);
-
-  detail::Cursor cursor_;
 };
 
 /// Writes the device-writable bytes of a chain as one stream; marks them in the dirty bitmaps.
-class Writer {
+class Writer : public detail::StreamBase<Writer> {
  public:
   Writer() = default;
-  Writer(std::span<const vm_memory::IoVec> pieces, std::uint32_t bytes, const detail::Ram* ram)
-      : cursor_(pieces, bytes), ram_(ram) {}
-
-  /// Bytes of room left.
-  [[nodiscard]] std::uint32_t remaining() const { return cursor_.remaining(); }
+  /// `pieces` hold at least `bytes` bytes, in the memory of `ram`; nullptr: marks nothing.
+  Writer(const vm_memory::IoVec* pieces, std::uint32_t bytes, const detail::Ram* ram)
+      : StreamBase(pieces, bytes), ram_(ram) {}
 
   /// Errors: kEndOfChain, and nothing is written.
   template <vm_memory::GuestValue T>
   Result<void, QueueError> write_obj(const T& value) {
-    if (remaining() < sizeof(T)) [[unlikely]]
+    if (!has(sizeof(T))) [[unlikely]]
       return fail(QueueError::kEndOfChain);
-    if (std::byte* const at = cursor_.take_whole(sizeof(T))) [[likely]] {
+    if (cursor_.is_whole(sizeof(T))) [[likely]] {
+      std::byte* const at = cursor_.take(sizeof(T));
       vm_memory::detail::write_object(at, value);
-      ram_->mark(at, sizeof(T));
+      mark(ram_, at, sizeof(T));
       return {};
     }
     const T copy = value;
-    cursor_ = copy_slowly(cursor_, *ram_, std::as_bytes(std::span(&copy, 1)));
+    cursor_ = copy_slowly(cursor_, ram_, std::as_bytes(std::span(&copy, 1)));
     return {};
   }
   /// Writes all of `from`. Errors: kEndOfChain, and nothing is written.
   Result<void, QueueError> write_exact(std::span<const std::byte> from) {
-    if (remaining() < from.size()) [[unlikely]]
+    if (!has(from.size())) [[unlikely]]
       return fail(QueueError::kEndOfChain);
     copy(from);
     return {};
@@ -193,47 +204,28 @@ class Writer {
     copy(from);
     return from.size();
   }
-  /// Leaves the next `bytes` bytes as they are. Errors: kEndOfChain, and nothing is left out.
-  Result<void, QueueError> skip(std::uint32_t bytes) {
-    if (bytes > remaining()) [[unlikely]]
-      return fail(QueueError::kEndOfChain);
-    cursor_.skip(bytes);
-    return {};
-  }
-  /// Ends this stream after `offset` bytes; what follows is the result.
-  /// Errors: kSplitOutOfBounds.
-  [[nodiscard]] Result<Writer, QueueError> split_at(std::uint32_t offset) {
-    if (offset > remaining()) [[unlikely]]
-      return fail(QueueError::kSplitOutOfBounds);
-    Writer tail = *this;
-    tail.cursor_.skip(offset);
-    cursor_.truncate(offset);
-    return tail;
-  }
-  /// Lists where the next `bytes` bytes go, for readv(2) and io_uring. Whoever lets something
-  /// write there calls commit() afterwards. Returns how many entries of `out` were filled.
-  [[nodiscard]] std::size_t unsafe_iovec(std::span<vm_memory::IoVec> out,
-                                         std::uint32_t bytes = ~std::uint32_t{0}) const {
-    return cursor_.list(out, bytes);
-  }
   /// Goes on by `bytes` bytes that were written through unsafe_iovec(), and marks them.
   /// Errors: kEndOfChain.
   Result<void, QueueError> commit(std::uint32_t bytes);
 
  private:
+  static void mark(const detail::Ram* ram, const void* host, std::size_t bytes) {
+    if (ram != nullptr) [[unlikely]]
+      ram->mark(host, bytes);
+  }
   void copy(std::span<const std::byte> from) {
     if (from.empty()) return;
-    if (std::byte* const at = cursor_.take_whole(static_cast<std::uint32_t>(from.size())))
-        [[likely]] {
-      vm_memory::detail::copy_in(at, from.data(), from.size());
-      return ram_->mark(at, from.size());
+    const auto bytes = static_cast<std::uint32_t>(from.size());
+    if (cursor_.is_whole(bytes)) [[likely]] {
+      std::byte* const at = cursor_.take(bytes);
+      vm_memory::detail::copy_in(at, from.data(), bytes);
+      return mark(ram_, at, bytes);
     }
-    cursor_ = copy_slowly(cursor_, *ram_, from);
+    cursor_ = copy_slowly(cursor_, ram_, from);
   }
-  static detail::Cursor copy_slowly(detail::Cursor cursor, const detail::Ram& ram,
+  static detail::Cursor copy_slowly(detail::Cursor cursor, const detail::Ram* ram,
                                     std::span<const std::byte> from);
 
-  detail::Cursor cursor_;
   const detail::Ram* ram_ = nullptr;
 };
 

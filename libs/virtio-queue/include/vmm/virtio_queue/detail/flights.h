@@ -13,28 +13,37 @@ namespace vmm::virtio_queue::detail {
 
 /// Which buffers the device has, and the guest memory they refer to.
 ///
-/// A buffer is named by a token (head index or buffer id). Per token one byte says whether the
+/// A buffer is named by a token (head index or buffer id). Per token one tag says whether the
 /// device has it and since when: memory that was replaced meanwhile stays mapped until the last
-/// buffer that refers to it is given back. There is a byte for every 16-bit number, so that one
+/// buffer that refers to it is given back. There is a tag for every 16-bit number, so that one
 /// comparison also finds tokens out of range; their pages are never touched otherwise.
+///
+/// A buffer weighs something, at least 1: what the ring wants to know when it comes back.
 class Flights {
  public:
+  using Tag = std::int32_t;
+
   Flights(const vm_memory::GuestMemory& memory, std::uint32_t tokens);
 
-  /// Whether the token is in range and the device does not have it.
-  [[nodiscard]] bool is_free(std::uint16_t token) const { return tags_[token] == kFree; }
-  void take(std::uint16_t token) { tags_[token] = kRecent; }
-  /// Whether the device has it, and neither was memory replaced nor set_aside() called since.
-  [[nodiscard]] bool is_recent(std::uint16_t token) const { return tags_[token] == kRecent; }
-  /// Gives back a token for which is_recent().
-  void give_back_recent(std::uint16_t token) { tags_[token] = kFree; }
+  // Precondition of all: a token is below 2^16.
 
-  [[nodiscard]] bool is_taken(std::uint16_t token) const { return tags_[token] > kFree; }
-  /// Gives back a token for which is_taken().
-  void give_back(std::uint16_t token);
+  /// Whether the token is in range and the device does not have it.
+  [[nodiscard]] bool is_free(std::uint64_t token) const { return tags_[token] == kFree; }
+  void take(std::uint64_t token, std::uint32_t weight) { tags_[token] = static_cast<Tag>(weight); }
+  /// The weight of a token that the device has, when neither memory was replaced nor set_aside()
+  /// called since; else 0 or less.
+  [[nodiscard]] Tag recent(std::uint64_t token) const { return tags_[token]; }
+  /// Gives back a token for which recent() is more than 0.
+  void give_back_recent(std::uint64_t token) { tags_[token] = kFree; }
+
+  [[nodiscard]] bool is_taken(std::uint16_t token) const {
+    return tags_[token] != kOutOfRange && tags_[token] != kFree;
+  }
+  /// Gives back a token for which is_taken(), and says its weight.
+  std::uint32_t give_back(std::uint16_t token);
   void give_back_all();
-  /// Makes is_recent() false for a token that was taken.
-  void set_aside(std::uint16_t token) { tags_[token] = kAside; }
+  /// Makes recent() 0 or less for a token that was taken.
+  void set_aside(std::uint16_t token);
 
   [[nodiscard]] const Ram* ram() const { return ram_.get(); }
   /// Whether guest memory was replaced: costs a load.
@@ -45,27 +54,28 @@ class Flights {
   void pin_previous();
 
  private:
-  static constexpr std::uint8_t kOutOfRange = 0;
-  static constexpr std::uint8_t kFree = 1;
-  static constexpr std::uint8_t kRecent = 2;
-  static constexpr std::uint8_t kAside = 3;     // as kRecent
-  static constexpr std::uint8_t kFirstOld = 4;  // refers to older memory
-  static constexpr std::uint8_t kLastOld = 200;
+  static constexpr Tag kOutOfRange = 0;
+  static constexpr Tag kFree = -1;
+  static constexpr Tag kAside = -2;     // the weight is elsewhere
+  static constexpr Tag kFirstOld = -3;  // the same, and it refers to older memory
+  static constexpr Tag kLastOld = -200;
 
   struct Retired {
     std::unique_ptr<const Ram> ram;
-    std::uint8_t tag;
+    Tag tag;
     std::uint32_t in_flight;
   };
   struct Release {
     void operator()(void* memory) const;
   };
-  [[nodiscard]] std::uint8_t unused_tag() const;
+  [[nodiscard]] Tag unused_tag() const;
+  [[nodiscard]] static bool is_current(Tag tag) { return tag > 0 || tag == kAside; }
 
   vm_memory::SnapshotReader reader_;
   std::unique_ptr<const Ram> ram_;
-  std::unique_ptr<std::uint8_t[], Release> tags_;
+  std::unique_ptr<Tag[], Release> tags_;
   std::uint32_t tokens_;
+  std::vector<std::uint32_t> weights_;   // of tokens with a tag below kFree
   std::unique_ptr<const Ram> previous_;  // idle memory that the last renew() let go of
   std::vector<Retired> retired_;
   std::vector<std::unique_ptr<const Ram>> pinned_;

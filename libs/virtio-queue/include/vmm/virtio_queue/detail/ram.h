@@ -39,20 +39,33 @@ class Ram {
 /// The region that served the last buffer: the next one is probably there too, whatever the number
 /// of regions.
 struct Window {
+  /// What chains usually stay below; see `inside`.
+  static constexpr std::uint64_t kUsualBytes = 8 << 20;
+
   std::uint64_t base = 0;
   std::uint64_t bytes = 0;  // below 2^63
+  /// A buffer of at most kUsualBytes bytes that starts at an offset below this one is all in the
+  /// window.
+  std::uint64_t inside = 0;
   std::byte* host = nullptr;
 
-  /// The host address of a buffer, or nullptr when it is not all inside of the window.
-  [[nodiscard]] std::byte* find(std::uint64_t address, std::uint32_t length) const {
+  /// Whether a buffer of less than 2^32 bytes is all inside of the window.
+  [[nodiscard]] bool holds(std::uint64_t address, std::uint64_t length) const {
     const std::uint64_t offset = address - base;
     // Not negative, so that offset + length does not wrap.
-    if (static_cast<std::int64_t>(offset) < 0) [[unlikely]]
-      return nullptr;
-    if (offset + length > bytes) [[unlikely]]
-      return nullptr;
-    return host + offset;
+    return static_cast<std::int64_t>(offset) >= 0 && offset + length <= bytes;
   }
+  /// The host address of a buffer. Precondition: holds() it.
+  [[nodiscard]] std::byte* at(std::uint64_t address) const { return host + (address - base); }
+  /// holds(), where the window may move to another region.
+  [[nodiscard]] bool reaches(const vm_memory::MemoryView& memory, std::uint64_t address,
+                             std::uint32_t length) {
+    if (holds(address, length)) [[likely]]
+      return true;
+    return move_to(memory, address) && holds(address, length);
+  }
+
+ private:
   /// Makes the region that holds `address` the window. False when there is none.
   bool move_to(const vm_memory::MemoryView& memory, std::uint64_t address);
 };

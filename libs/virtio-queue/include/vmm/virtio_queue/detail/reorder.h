@@ -12,40 +12,48 @@ class Reorder {
  public:
   struct Entry {
     std::uint16_t token = 0;
-    std::uint16_t descriptors = 0;
+    std::uint32_t weight = 0;
     std::uint32_t written = 0;
     bool done = false;
   };
 
   Reorder() = default;
-  explicit Reorder(std::uint32_t size) : entries_(size) {}
+  /// Tokens are below `size`, but for those that are done already.
+  explicit Reorder(std::uint32_t size) : entries_(size), places_(size) {}
 
-  void push(std::uint16_t token, std::uint16_t descriptors, bool done) {
-    if (count_ == entries_.size()) return;  // queues never let in more
-    entries_[(first_ + count_++) % entries_.size()] = {token, descriptors, 0, done};
+  [[nodiscard]] bool is_full() const { return count_ == entries_.size(); }
+  /// Precondition: not full.
+  void push(std::uint16_t token, std::uint32_t weight, bool done) {
+    const std::uint32_t at = behind(count_++);
+    entries_[at] = {.token = token, .weight = weight, .written = 0, .done = done};
+    if (!done) places_[token] = at;
   }
   void clear() { first_ = count_ = 0; }
   void pop_last() { count_ -= count_ != 0 ? 1 : 0; }
+  /// Precondition: the token was pushed, and is not done.
   void finish(std::uint16_t token, std::uint32_t written) {
-    for (std::uint32_t i = 0; i < count_; ++i) {
-      Entry& entry = entries_[(first_ + i) % entries_.size()];
-      if (entry.token != token || entry.done) continue;
-      entry.written = written;
-      entry.done = true;
-      return;
-    }
+    Entry& entry = entries_[places_[token]];
+    entry.written = written;
+    entry.done = true;
   }
   /// Takes the first entry when it is done.
   [[nodiscard]] bool take(Entry* out) {
     if (count_ == 0 || !entries_[first_].done) return false;
     *out = entries_[first_];
-    first_ = (first_ + 1) % static_cast<std::uint32_t>(entries_.size());
+    first_ = behind(1);
     --count_;
     return true;
   }
 
  private:
+  [[nodiscard]] std::uint32_t behind(std::uint32_t n) const {
+    const std::uint32_t at = first_ + n;
+    const auto size = static_cast<std::uint32_t>(entries_.size());
+    return at < size ? at : at - size;
+  }
+
   std::vector<Entry> entries_;
+  std::vector<std::uint32_t> places_;  // of the entry of each token in flight
   std::uint32_t first_ = 0;
   std::uint32_t count_ = 0;
 };

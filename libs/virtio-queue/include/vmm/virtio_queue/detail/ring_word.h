@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "vmm/base/endian.h"
 #include "vmm/vm_memory/guest_access.h"
@@ -18,15 +19,61 @@ template <std::unsigned_integral T>
   return std::endian::native == std::endian::little ? value : vmm::detail::byte_swap(value);
 }
 
+// In relaxed order the compiler is told no more than it has to know: a word is loaded once, and
+// what is used from there on is that copy; a word is stored in one piece, at the latest before the
+// next release or barrier, which every queue has before the other side is to look. Memory of other
+// types may stay in registers meanwhile, which the compiler's own atomics prevent.
+
 /// Precondition: aligned, inside of what was resolved.
 template <std::unsigned_integral T, int kOrder = __ATOMIC_RELAXED>
 [[nodiscard]] inline T load(const std::byte* at) {
-  return swap_le<T>(vm_memory::detail::load_word<sizeof(T), kOrder>(at));
+  if constexpr (kOrder == __ATOMIC_RELAXED && !vm_memory::detail::kThreadSanitizer) {
+    T word;
+    std::memcpy(&word, at, sizeof(T));
+    asm volatile("" : "+r"(word));
+    return swap_le<T>(word);
+  } else {
+    return swap_le<T>(vm_memory::detail::load_word<sizeof(T), kOrder>(at));
+  }
 }
 
+/// load(), with the bits of `flip` flipped: the compiler takes the result for what was loaded, and
+/// does not keep the word itself.
+template <std::unsigned_integral T>
+[[nodiscard]] inline T load_flipped(const std::byte* at, T flip) {
+  if constexpr (!vm_memory::detail::kThreadSanitizer) {
+    T word;
+    std::memcpy(&word, at, sizeof(T));
+    word = static_cast<T>(swap_le<T>(word) ^ flip);
+    asm volatile("" : "+r"(word));
+    return word;
+  } else {
+    return static_cast<T>(load<T>(at) ^ flip);
+  }
+}
+
+/// load() of 2 or 4 bytes for those who calculate with 64 bits.
+template <std::unsigned_integral T>
+[[nodiscard]] inline std::uint64_t load_wide(const std::byte* at) {
+  if constexpr (!vm_memory::detail::kThreadSanitizer) {
+    T word;
+    std::memcpy(&word, at, sizeof(T));
+    std::uint64_t wide = swap_le<T>(word);
+    asm volatile("" : "+r"(wide));
+    return wide;
+  } else {
+    return load<T>(at);
+  }
+}
+
+/// Precondition: as load().
 template <std::unsigned_integral T, int kOrder = __ATOMIC_RELAXED>
 inline void store(std::byte* at, std::type_identity_t<T> value) {
-  vm_memory::detail::store_word<sizeof(T), kOrder>(at, swap_le<T>(value));
+  if constexpr (kOrder == __ATOMIC_RELAXED && !vm_memory::detail::kThreadSanitizer) {
+    *reinterpret_cast<T*>(at) = swap_le<T>(value);
+  } else {
+    vm_memory::detail::store_word<sizeof(T), kOrder>(at, swap_le<T>(value));
+  }
 }
 
 /// Between a store that the other side looks for and a load of what it asked for: without it the
