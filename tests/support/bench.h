@@ -54,12 +54,12 @@ class Bench {
     if (!selected(name)) return;
     const auto both = [&](std::size_t calls) {
       for (std::size_t i = 0; i < calls; ++i) {
-        prepare();
+        call(prepare);
         op();
       }
     };
     measure(name, ops, both, [&prepare](std::size_t calls) {
-      for (std::size_t i = 0; i < calls; ++i) prepare();
+      for (std::size_t i = 0; i < calls; ++i) call(prepare);
     });
   }
   template <class Op>
@@ -78,6 +78,11 @@ class Bench {
 
  private:
   [[nodiscard]] bool selected(std::string_view name) const;
+  /// The same code wherever it is called.
+  template <class Op>
+  [[gnu::noinline]] static void call(Op& op) {
+    op();
+  }
   using Loop = std::function<void(std::size_t calls)>;
   void measure(std::string_view name, std::size_t ops, const Loop& loop, const Loop& less = {});
 };

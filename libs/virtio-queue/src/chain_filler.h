@@ -3,12 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 #include "vmm/virtio_queue/chain.h"
 #include "vmm/virtio_queue/detail/ram.h"
 #include "vmm/virtio_queue/layout.h"
-#include "vmm/virtio_queue/queue_error.h"
 #include "vmm/vm_memory/guest_access.h"
 
 namespace vmm::virtio_queue::detail {
@@ -29,7 +27,7 @@ class ChainFiller {
       : chain_(chain),
         window_(window),
         end_(reinterpret_cast<std::byte*>(chain.storage_end_)),
-        at_(reinterpret_cast<std::byte*>(chain.pieces_) - end_) {}
+        at_(-chain.storage_bytes_) {}
 
   /// False when this has to be looked at carefully. Precondition: !is_full().
   [[gnu::always_inline]] bool add(std::uint64_t address, std::uint64_t length) {
@@ -50,14 +48,14 @@ class ChainFiller {
     chain_.bytes_.readable = static_cast<std::uint32_t>(total_);
   }
   /// False when this has to be looked at carefully. turn() was called.
-  [[nodiscard]] bool finish(std::uint32_t max_size) {
+  [[nodiscard]] bool finish(std::uint64_t max_size) {
     chain_.sizes_.writable = size() - chain_.sizes_.readable;
     chain_.bytes_.writable = static_cast<std::uint32_t>(total_) - chain_.bytes_.readable;
     return total_ <= Window::kUsualBytes && size() <= max_size;
   }
   /// Bytes of the list of pieces.
   [[nodiscard]] std::uint32_t size() const {
-    return static_cast<std::uint32_t>(end_ + at_ - reinterpret_cast<std::byte*>(chain_.pieces_));
+    return static_cast<std::uint32_t>(at_ + chain_.storage_bytes_);
   }
   /// An indirect table whose fields can be loaded as they are and which is all in the window, else
   /// nullptr. Precondition: is_good_table(length).
@@ -73,60 +71,6 @@ class ChainFiller {
   std::byte* end_;
   std::ptrdiff_t at_;  // from the end
   std::uint64_t total_ = 0;
-};
-
-/// Fills a chain on the careful walks, which know all of guest RAM and every reason to refuse.
-class CarefulFiller {
- public:
-  CarefulFiller(Chain& chain, const Ram& ram, Window& window)
-      : chain_(chain), memory_(ram.view()), window_(window) {}
-
-  /// Errors: kBadOrder, kTooLong, kBadMemory, kTooManyPieces.
-  Result<void, QueueError> add(std::uint64_t address, std::uint32_t length, bool writable) {
-    if (writable_ && !writable) return fail(QueueError::kBadOrder);
-    if (writable && !writable_) turn();
-    total_ += length;
-    if (total_ > std::numeric_limits<std::uint32_t>::max()) return fail(QueueError::kTooLong);
-    if (length == 0) return {};  // whatever its address
-    if (!window_.reaches(memory_, address, length)) return add_across(address, length);
-    return put(window_.at(address), length);
-  }
-  void finish() {
-    if (!writable_) turn();
-    chain_.sizes_.writable = size() - chain_.sizes_.readable;
-    chain_.bytes_.writable = static_cast<std::uint32_t>(total_) - chain_.bytes_.readable;
-  }
-
- private:
-  Result<void, QueueError> put(std::byte* host, std::size_t length) {
-    if (count_ == chain_.capacity()) return fail(QueueError::kTooManyPieces);
-    chain_.pieces_[count_++] = {host, length};
-    return {};
-  }
-  /// A buffer that is not in one region.
-  Result<void, QueueError> add_across(std::uint64_t address, std::uint32_t length) {
-    for (auto walk = memory_.slices(GuestAddress(address), length); !walk.done();) {
-      const auto slice = walk.next();
-      if (!slice) return fail(QueueError::kBadMemory);
-      VMM_TRY_DO(put(static_cast<std::byte*>(slice->unsafe_iovec().base), slice->size()));
-    }
-    return {};
-  }
-  void turn() {
-    writable_ = true;
-    chain_.sizes_.readable = size();
-    chain_.bytes_.readable = static_cast<std::uint32_t>(total_);
-  }
-  [[nodiscard]] std::uint32_t size() const {
-    return static_cast<std::uint32_t>(count_ * sizeof(IoVec));
-  }
-
-  Chain& chain_;
-  vm_memory::MemoryView memory_;
-  Window& window_;
-  std::uint64_t total_ = 0;
-  std::uint32_t count_ = 0;
-  bool writable_ = false;
 };
 
 }  // namespace vmm::virtio_queue::detail

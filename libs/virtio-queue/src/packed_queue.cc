@@ -51,14 +51,34 @@ Pop PackedQueue::break_down(Chain& chain, QueueError error) {
   return broken(chain);
 }
 
+[[gnu::always_inline]] inline Pop PackedQueue::walk(Chain& chain) {
+  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
+                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
+  detail::PackedList list;
+  if (!detail::packed_walk(chain, place, window_, list) || !flights_.is_free(list.id) ||
+      !has_room(list.bytes)) [[unlikely]]
+    return walk_carefully(chain);
+  chain.label_ = list.id;
+  accept(list.id, list.bytes);
+  return Pop::kChain;
+}
+
 Pop PackedQueue::look(Chain& chain) {
   available_ = kLook;
-  if (!refresh()) [[unlikely]]
+  if ((flights_.is_stale() || broken_) && !refresh()) [[unlikely]]
     return break_down(chain, QueueError::kRingNotMapped);
   if (!is_next_available()) return Pop::kEmpty;
   take_stock();
+  if (is_thorough()) [[unlikely]]
+    return pop_thoroughly(chain);
   available_ = avail_bits_;
   return walk(chain);
+}
+
+Pop PackedQueue::pop_thoroughly(Chain& chain) {
+  const Pop popped = walk(chain);
+  if (popped == Pop::kChain) note(chain);
+  return popped;
 }
 
 void PackedQueue::take_stock() {
@@ -72,18 +92,6 @@ Pop PackedQueue::pop_other(Chain& chain) {
   if ((rest & kAvailMask) != available_) [[unlikely]]
     return look(chain);
   return walk(chain);
-}
-
-[[gnu::always_inline]] inline Pop PackedQueue::walk(Chain& chain) {
-  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
-                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
-  detail::PackedList list;
-  if (!detail::packed_walk(chain, place, window_, list) || !flights_.is_free(list.id) ||
-      !has_room(list.bytes)) [[unlikely]]
-    return walk_carefully(chain);
-  chain.label_ = list.id;
-  accept(list.id, list.bytes);
-  return Pop::kChain;
 }
 
 Pop PackedQueue::walk_carefully(Chain& chain) {
@@ -149,6 +157,42 @@ Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
 Result<void, QueueError> PackedQueue::adopt(std::uint16_t id, std::uint16_t descriptors) {
   if (descriptors == 0 || descriptors > size()) return fail(QueueError::kBadHead);
   return take_over(id, descriptors * kDescriptorBytes);
+}
+
+Pop PackedQueue::resubmit(Chain& chain, const Resubmit& request) {
+  chain.label_ = request.head;
+  const auto bytes = static_cast<std::uint32_t>(request.list.size() * kDescriptorBytes);
+  const auto taken = request.list.empty() || request.list.size() > size()
+                         ? Result<void, QueueError>(fail(QueueError::kBadHead))
+                         : take_over(request.head, bytes);
+  if (!taken) {
+    chain.set_empty(taken.error());
+    return Pop::kMalformed;
+  }
+  const auto* const begin = reinterpret_cast<const std::byte*>(request.list.data());
+  const detail::PackedPlace place{begin, begin + bytes, begin, 0};
+  detail::PackedList list;
+  const auto done = detail::packed_walk_carefully(chain, place, *flights_.ram(), window_, list);
+  if (done && list.bytes == bytes && list.id == request.head) {
+    if (flights_.ram()->tracked()) chain.track(flights_.ram());
+    return Pop::kChain;
+  }
+  chain.set_empty(done ? QueueError::kBadState : done.error());
+  (void)add_used(request.head, 0);
+  return Pop::kMalformed;
+}
+
+std::size_t PackedQueue::read_list(const Chain& chain, std::span<PackedDescriptor> out) const {
+  if (!flights_.is_taken(chain.head())) return 0;
+  const std::uint64_t bytes = flights_.weight(chain.head());
+  const std::size_t count = std::min<std::size_t>(out.size(), bytes / kDescriptorBytes);
+  auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors) + ring_bytes() - bytes;
+  for (std::size_t i = 0; i < count; ++i, offset += kDescriptorBytes) {
+    const detail::RawPacked raw(rings_.descriptors + offset % ring_bytes());
+    // The id is the one that was popped, whatever stands there now.
+    out[i] = {Le64(raw.address), Le32(raw.length), Le16(chain.head()), Le16(raw.flags)};
+  }
+  return count;
 }
 
 void PackedQueue::publish() {

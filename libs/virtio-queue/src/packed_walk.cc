@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "packed_walk.h"
 
+#include "careful_filler.h"
+
 namespace vmm::virtio_queue::detail {
 namespace {
 

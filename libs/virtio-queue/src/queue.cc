@@ -24,16 +24,6 @@ Queue::Queue(PackedQueue ring) : ring_(std::move(ring)) {
   VMM_ASSERT_ALWAYS(&base() == std::get_if<PackedQueue>(&ring_));
 }
 
-Pop Queue::pop_slowly(Chain& chain) {
-  return std::visit(
-      [&](auto& ring) {
-        const Pop popped = ring.pop(chain);
-        if (popped == Pop::kChain && ring.is_thorough()) ring.note(chain);
-        return popped;
-      },
-      ring_);
-}
-
 Result<void, QueueError> Queue::add_used_other(std::uint16_t head, std::uint32_t written) {
   if (!is_packed()) return split().add_used(head, written);
   return packed().add_used(head, written);

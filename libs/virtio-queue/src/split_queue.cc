@@ -8,7 +8,10 @@
 namespace vmm::virtio_queue {
 
 SplitQueue::SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory)
-    : RingBase(shape, memory), mask_(shape.size - 1u) {}
+    : RingBase(shape, memory),
+      mask_(shape.size - 1u),
+      table_bytes_(std::uint32_t{shape.size} * kDescriptorBytes),
+      step_mask_(detail::step_mask(shape.size)) {}
 
 Result<SplitQueue, QueueError> SplitQueue::create(const QueueShape& shape,
                                                   const vm_memory::GuestMemory& memory,
@@ -48,19 +51,37 @@ Pop SplitQueue::break_down(Chain& chain, QueueError error) {
 }
 
 Pop SplitQueue::pop_after_look(Chain& chain) {
-  if (!refresh()) [[unlikely]]
+  if ((flights_.is_stale() || broken_) && !refresh()) [[unlikely]]
     return break_down(chain, QueueError::kRingNotMapped);
   const auto waiting = static_cast<std::uint16_t>(avail_index() - next_avail_);
   if (waiting == 0) return Pop::kEmpty;
-  if (waiting > size() || (in_order_ && reorder_.is_full())) [[unlikely]]
+  if (waiting > size()) [[unlikely]]
     return break_down(chain, QueueError::kBadAvailIndex);
-  avail_end_ = next_avail_ + (is_thorough() ? 1 : waiting);
+  if (is_thorough()) [[unlikely]]
+    return pop_thoroughly(chain);
+  avail_end_ = next_avail_ + waiting;
   return pop_next(chain);
 }
 
-Pop SplitQueue::walk(Chain& chain) {
-  if (detail::split_walk(chain, rings_.descriptors, size(), window_)) [[likely]]
+Pop SplitQueue::pop_thoroughly(Chain& chain) {
+  if (in_order_ && reorder_.is_full()) return break_down(chain, QueueError::kBadAvailIndex);
+  avail_end_ = next_avail_ + 1;
+  const Pop popped = pop_next(chain);
+  if (popped == Pop::kChain) note(chain);
+  return popped;
+}
+
+Pop SplitQueue::walk(Chain& chain, std::uint64_t offset) {
+  if (detail::split_walk(chain, rings_.descriptors, offset, table_bytes_, step_mask_, window_)) {
     return Pop::kChain;
+  }
+  return walk_indirect(chain);
+}
+
+Pop SplitQueue::walk_indirect(Chain& chain) {
+  if (detail::split_walk_indirect(chain, rings_.descriptors, step_mask_, window_)) {
+    return Pop::kChain;
+  }
   return walk_carefully(chain);
 }
 
@@ -113,6 +134,24 @@ Result<void, QueueError> SplitQueue::undo_pop(const Chain& chain) {
   --next_avail_;
   if (is_thorough()) avail_end_ = next_avail_;
   return {};
+}
+
+Pop SplitQueue::resubmit(Chain& chain, const Resubmit& request) {
+  chain.label_ = request.head;
+  const auto taken = take_over(request.head, kSplitWeight);
+  if (!taken) {
+    chain.set_empty(taken.error());
+    return Pop::kMalformed;
+  }
+  const auto done =
+      detail::split_walk_carefully(chain, rings_.descriptors, size(), *flights_.ram(), window_);
+  if (done) {
+    if (flights_.ram()->tracked()) chain.track(flights_.ram());
+    return Pop::kChain;
+  }
+  chain.set_empty(done.error());
+  (void)add_used(request.head, 0);
+  return Pop::kMalformed;
 }
 
 void SplitQueue::publish() {

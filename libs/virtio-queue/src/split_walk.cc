@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "careful_filler.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_queue::detail {

@@ -3,9 +3,9 @@
 
 // Reading, validating and resolving a chain of a split ring: virtio 1.3, 2.7.5.
 //
-// The fast walk knows the chains that drivers make, and declines all others; the careful one knows
-// all, and the reason why one is refused. What the fast one has read before it declined is
-// forgotten. The chain's head is set before, and below `size`.
+// The fast walks know the chains that drivers make, and decline all others; the careful one knows
+// all, and the reason why one is refused. What a fast one has read before it
+// declined is forgotten. The chain's head is set before, and is a descriptor of the table.
 
 #include <cstdint>
 
@@ -14,16 +14,21 @@
 #include "vmm/virtio_queue/detail/ram.h"
 #include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/layout.h"
+#include "vmm/virtio_queue/queue_error.h"
 
 namespace vmm::virtio_queue::detail {
+
+/// What `next` and flags of a descriptor in a table of `size` descriptors have no bits in, when the
+/// flags are flipped that they should have; `size` is a power of two.
+[[nodiscard]] constexpr std::uint32_t step_mask(std::uint32_t size) { return ~((size - 1) << 16); }
 
 /// A table of descriptors, and a place in it, for the fast walk. In the queue's own, whose size is
 /// a power of two, one comparison covers flags and `next`.
 template <bool kPowerOfTwo>
 class SplitTable {
  public:
-  SplitTable(const std::byte* begin, std::uint32_t bytes)
-      : begin_(begin), bound_(kPowerOfTwo ? ~((bytes / kDescriptorBytes - 1) << 16) : bytes) {}
+  /// `bound` is a step_mask(), or else the bytes of the table.
+  SplitTable(const std::byte* begin, std::uint64_t bound) : begin_(begin), bound_(bound) {}
 
   void go_to(std::size_t offset) { step(offset, 0); }
   [[nodiscard]] std::uint32_t flags() const { return rest_ & 0xffff; }
@@ -56,7 +61,7 @@ class SplitTable {
   }
 
   const std::byte* begin_;
-  std::uint32_t bound_;
+  std::uint64_t bound_;
   std::uint32_t rest_ = 0;  // flags, and next in the upper half
   std::uint64_t address_ = 0;
   std::uint64_t length_ = 0;
@@ -75,28 +80,37 @@ template <class Table>
   return table.flags() == kDescWrite && table.add_one(filler);
 }
 
-/// The head is set, and below `size`, which is a power of two.
+/// A chain without an indirect table, whose first descriptor is at `offset`.
 [[gnu::always_inline]] inline bool split_walk(Chain& chain, const std::byte* begin,
-                                              std::uint32_t size, const Window& window) {
+                                              std::uint64_t offset, std::uint64_t table_bytes,
+                                              std::uint64_t mask, const Window& window) {
   ChainFiller filler(chain, window);
-  const std::uint32_t bytes = size * kDescriptorBytes;
-  SplitTable<true> table(begin, bytes);
+  SplitTable<true> table(begin, mask);
+  table.go_to(offset);
+  return table.add_run<kDescNext>(filler) && add_rest(table, filler) &&
+         filler.finish(table_bytes);  // pieces are as large as descriptors
+}
+
+/// A chain that ends in an indirect table.
+[[gnu::always_inline]] inline bool split_walk_indirect(Chain& chain, const std::byte* begin,
+                                                       std::uint64_t mask, const Window& window) {
+  ChainFiller filler(chain, window);
+  SplitTable<true> table(begin, mask);
   table.go_to(std::size_t{chain.head()} * kDescriptorBytes);
   if (!table.add_run<kDescNext>(filler)) return false;
-  if ((table.flags() & ~std::uint32_t{kDescWrite}) != kDescIndirect) {
-    return add_rest(table, filler) && filler.finish(bytes);
+  const auto bytes = static_cast<std::uint32_t>(table.length());
+  if ((table.flags() & ~std::uint32_t{kDescWrite}) != kDescIndirect || !is_good_table(bytes)) {
+    return false;
   }
-  const auto inner_bytes = static_cast<std::uint32_t>(table.length());
-  if (!is_good_table(inner_bytes)) return false;
-  const std::byte* const inner_begin = filler.table(table.address(), inner_bytes);
+  const std::byte* const inner_begin = filler.table(table.address(), bytes);
   if (inner_begin == nullptr) return false;
-  SplitTable<false> inner(inner_begin, inner_bytes);
-  const std::uint32_t limit = filler.size() + inner_bytes;  // pieces are as large as descriptors
+  SplitTable<false> inner(inner_begin, bytes);
+  const std::uint32_t limit = filler.size() + bytes;
   inner.go_to(0);
   return inner.add_run<kDescNext>(filler) && add_rest(inner, filler) && filler.finish(limit);
 }
 
-/// Errors: those of a malformed chain.
+/// Any chain. Errors: those of a malformed one.
 Result<void, QueueError> split_walk_carefully(Chain& chain, const std::byte* table,
                                               std::uint32_t size, const Ram& ram, Window& window);
 

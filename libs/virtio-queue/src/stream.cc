@@ -18,33 +18,46 @@ std::size_t Cursor::list(std::span<IoVec> out, std::uint32_t bytes) const {
   return count;
 }
 
-}  // namespace detail
+namespace {
 
-detail::Cursor Reader::copy_slowly(detail::Cursor cursor, std::span<std::byte> to) {
+/// The first piece from `next` on that is not empty.
+std::span<std::byte> take_piece(const Cursor::IoVec** next) {
+  while ((*next)->bytes == 0) ++*next;
+  const Cursor::IoVec& piece = *(*next)++;
+  return {static_cast<std::byte*>(piece.base), piece.bytes};
+}
+
+}  // namespace
+
+void Cursor::copy_pieces(const IoVec* next, std::span<std::byte> here, std::span<std::byte> to) {
   while (!to.empty()) {
-    const auto part = cursor.take_some(static_cast<std::uint32_t>(to.size()));
-    vm_memory::detail::copy_out(to.data(), part.data(), part.size());
-    to = to.subspan(part.size());
+    if (here.empty()) here = take_piece(&next);
+    const std::size_t n = std::min(here.size(), to.size());
+    vm_memory::detail::copy_out(to.data(), here.data(), n);
+    here = here.subspan(n);
+    to = to.subspan(n);
   }
-  return cursor;
 }
 
-detail::Cursor Writer::copy_slowly(detail::Cursor cursor, const detail::Ram* ram,
-                                   std::span<const std::byte> from) {
+void Cursor::copy_pieces(const IoVec* next, std::span<std::byte> here,
+                         std::span<const std::byte> from, const Ram* ram) {
   while (!from.empty()) {
-    const auto part = cursor.take_some(static_cast<std::uint32_t>(from.size()));
-    vm_memory::detail::copy_in(part.data(), from.data(), part.size());
-    mark(ram, part.data(), part.size());
-    from = from.subspan(part.size());
+    if (here.empty()) here = take_piece(&next);
+    const std::size_t n = std::min(here.size(), from.size());
+    vm_memory::detail::copy_in(here.data(), from.data(), n);
+    if (ram != nullptr) ram->mark(here.data(), n);
+    here = here.subspan(n);
+    from = from.subspan(n);
   }
-  return cursor;
 }
+
+}  // namespace detail
 
 Result<void, QueueError> Writer::commit(std::uint32_t bytes) {
   if (bytes > remaining()) return fail(QueueError::kEndOfChain);
   while (bytes != 0) {
     const auto part = cursor_.take_some(bytes);
-    mark(ram_, part.data(), part.size());
+    mark(part.data(), part.size());
     bytes -= static_cast<std::uint32_t>(part.size());
   }
   return {};

@@ -63,12 +63,14 @@ class Chain {
 
   /// How many pieces there is room for.
   [[nodiscard]] std::uint32_t capacity() const {
-    return static_cast<std::uint32_t>(storage_end_ - pieces_);
+    return static_cast<std::uint32_t>(static_cast<std::size_t>(storage_bytes_) / sizeof(IoVec));
   }
 
  protected:
   explicit Chain(std::span<IoVec> storage)
-      : pieces_(storage.data()), storage_end_(storage.data() + storage.size()) {}
+      : pieces_(storage.data()),
+        storage_end_(storage.data() + storage.size()),
+        storage_bytes_(static_cast<std::ptrdiff_t>(storage.size_bytes())) {}
   ~Chain() = default;
 
  private:
@@ -121,6 +123,7 @@ class Chain {
 
   IoVec* pieces_;
   IoVec* storage_end_;
+  std::ptrdiff_t storage_bytes_;
   std::uint32_t label_ = 0;  // the head, and kTracked
   QueueError error_{};
   Halves bytes_;

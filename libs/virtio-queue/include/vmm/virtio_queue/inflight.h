@@ -3,18 +3,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "vmm/base/result.h"
+#include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_queue/queue_error.h"
+#include "vmm/virtio_queue/queue_types.h"
 #include "vmm/vm_memory/guest_slice.h"
 
 namespace vmm::virtio_queue {
 
-/// One request that was in flight when the back end ended.
+/// One request that was in flight when the back end ended; see Queue::resubmit().
 struct Resubmit {
-  std::uint16_t head = 0;
+  std::uint16_t head = 0;   ///< or buffer id
   std::uint64_t order = 0;  ///< the older, the smaller
+  /// Of a packed ring: what the driver had made available, which the ring may not hold any more.
+  std::vector<PackedDescriptor> list = {};
 };
 
 /// Tracks the buffers of a split queue in memory that survives the process, so that a restarted
@@ -24,7 +29,7 @@ struct Resubmit {
 /// The order of calls is what makes it work: begin() after each pop; for a batch stage() for each
 /// buffer before Queue::publish(), then commit() after it with the used index that was published.
 /// After a restart recover() says which buffers are to be served again, oldest first; give each to
-/// Queue::adopt().
+/// Queue::resubmit().
 ///
 /// The region is shared with the front end and not trusted. Thread-safety: as the queue.
 class SplitInflight {
@@ -66,6 +71,64 @@ class SplitInflight {
   vm_memory::GuestSlice region_;
   std::uint16_t size_;
   std::uint64_t counter_ = 0;
+  std::vector<std::uint16_t> staged_;
+};
+
+/// The same for a packed queue, in vhost-user's layout for those. The region also keeps the
+/// descriptors of each buffer, as the ring does not.
+///
+/// begin() after each pop, with what Queue::read_list() says; stage() before and commit() after
+/// Queue::publish(). After a restart recover(), then a Queue at position().
+class PackedInflight {
+ public:
+  static constexpr std::size_t kHeaderBytes = 32;
+  static constexpr std::size_t kEntryBytes = 32;
+  /// The size of the region of one queue.
+  [[nodiscard]] static constexpr std::size_t bytes(std::uint16_t queue_size) {
+    return kHeaderBytes + kEntryBytes * std::size_t{queue_size};
+  }
+
+  /// As those of SplitInflight.
+  static Result<PackedInflight, QueueError> format(const vm_memory::GuestSlice& region,
+                                                   std::uint16_t queue_size);
+  static Result<PackedInflight, QueueError> open(const vm_memory::GuestSlice& region,
+                                                 std::uint16_t queue_size);
+
+  /// The buffer was popped whose descriptors these are; the last one has its id.
+  void begin(std::span<const PackedDescriptor> list);
+  /// The buffer is about to be given back; ignores what is not in flight.
+  void stage(std::uint16_t id);
+  /// All that was staged is visible to the driver.
+  void commit();
+  /// The buffers that are still in flight, oldest first. Finishes a batch that was published but
+  /// not committed, and takes back one that was not published: `ring` tells which.
+  /// Precondition: `ring` is the queue's descriptor ring.
+  [[nodiscard]] std::vector<Resubmit> recover(const vm_memory::GuestSlice& ring);
+  /// Where the queue goes on; after recover().
+  [[nodiscard]] QueuePosition position() const;
+
+ private:
+  static constexpr std::uint16_t kNone = 0xffff;
+
+  PackedInflight(const vm_memory::GuestSlice& region, std::uint16_t size)
+      : region_(region), size_(size), entries_(size, kNone) {}
+  [[nodiscard]] std::size_t entry(std::uint16_t at) const {
+    return kHeaderBytes + kEntryBytes * std::size_t{at};
+  }
+  [[nodiscard]] std::uint16_t get(std::size_t offset) const {
+    return region_.load<std::uint16_t>(offset);
+  }
+  /// Of the header: the state of a batch in the making, and before it.
+  void copy_state(bool to_old) const;
+  [[nodiscard]] bool was_published(const vm_memory::GuestSlice& ring) const;
+  void free_all_listed() const;
+  [[nodiscard]] std::vector<PackedDescriptor> list_of(std::uint16_t at) const;
+
+  vm_memory::GuestSlice region_;
+  std::uint16_t size_;
+  std::vector<std::uint16_t> entries_;  // by buffer id
+  std::uint64_t counter_ = 0;
+  std::uint32_t in_flight_ = 0;  // descriptors, as of recover()
   std::vector<std::uint16_t> staged_;
 };
 

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "vmm/base/result.h"
 #include "vmm/virtio_queue/chain.h"
 #include "vmm/virtio_queue/detail/ring_base.h"
 #include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/detail/rings.h"
+#include "vmm/virtio_queue/inflight.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_queue/notification.h"
 #include "vmm/virtio_queue/queue_error.h"
@@ -85,6 +87,8 @@ class PackedQueue : public detail::RingBase {
     return {.next_avail = next_avail().bits(), .next_used = next_used().bits()};
   }
   Result<void, QueueError> adopt(std::uint16_t id, std::uint16_t descriptors);
+  Pop resubmit(Chain& chain, const Resubmit& request);
+  std::size_t read_list(const Chain& chain, std::span<PackedDescriptor> out) const;
   Result<void, QueueError> rewind(const QueuePosition& position);
 
  private:
@@ -155,6 +159,7 @@ class PackedQueue : public detail::RingBase {
   [[gnu::noinline]] Pop pop_other(Chain& chain);
   [[gnu::noinline]] Pop look(Chain& chain);
   [[gnu::noinline]] Pop walk_carefully(Chain& chain);
+  [[gnu::noinline]] Pop pop_thoroughly(Chain& chain);
   Pop walk(Chain& chain);
   /// Whether the driver may have made this many bytes of descriptors available.
   [[nodiscard]] bool has_room(std::uint32_t bytes) {

@@ -11,6 +11,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/virtio_queue/chain.h"
+#include "vmm/virtio_queue/inflight.h"
 #include "vmm/virtio_queue/packed_queue.h"
 #include "vmm/virtio_queue/queue_error.h"
 #include "vmm/virtio_queue/split_queue.h"
@@ -62,12 +63,12 @@ class Queue {
   [[nodiscard]] Pop pop(Chain& chain) {
     if (base().split_has_more()) [[likely]]
       return split().pop_next(chain);
-    return way() == Way::kPacked ? packed().pop(chain) : pop_slowly(chain);
+    return is_packed() ? packed().pop(chain) : split().pop_after_look(chain);
   }
   /// Fills as many of `chains` as there are, in one go. Malformed ones are given back and passed
   /// over, at most as many as the queue is long.
-  template <std::derived_from<Chain> ChainType>
-  [[nodiscard]] Popped pop(std::span<ChainType> chains);
+  template <std::derived_from<Chain> ChainType, std::size_t kExtent>
+  [[nodiscard]] Popped pop(std::span<ChainType, kExtent> chains);
   /// Makes `chain`, the last one popped, available again.
   /// Errors: kNotInFlight.
   Result<void, QueueError> undo_pop(const Chain& chain) {
@@ -175,6 +176,17 @@ class Queue {
     if (!is_packed()) return split().adopt(head);
     return packed().adopt(head, descriptors);
   }
+  /// After a restart: fills `chain` with a request that was popped before and is in flight. A
+  /// malformed one is given back with length 0; one that this queue cannot have had is too, unless
+  /// kInFlight or kBadHead says that there is nothing to give back.
+  [[nodiscard]] Pop resubmit(Chain& chain, const Resubmit& request) {
+    return is_packed() ? packed().resubmit(chain, request) : split().resubmit(chain, request);
+  }
+  /// For PackedInflight: what stands in a packed ring for `chain`, the last one popped. How many
+  /// of `out` were filled. A driver that has written there meanwhile cheats itself.
+  std::size_t read_list(const Chain& chain, std::span<PackedDescriptor> out) {
+    return is_packed() ? packed().read_list(chain, out) : 0;
+  }
 
  private:
   using Way = detail::Way;
@@ -197,7 +209,6 @@ class Queue {
   [[nodiscard]] SplitQueue& split() { return unchecked<SplitQueue>(&ring_); }
   [[nodiscard]] PackedQueue& packed() { return unchecked<PackedQueue>(&ring_); }
 
-  [[gnu::noinline]] Pop pop_slowly(Chain& chain);
   [[gnu::noinline]] Result<void, QueueError> add_used_other(std::uint16_t head,
                                                             std::uint32_t written);
   [[gnu::noinline]] void publish_slowly();
@@ -207,8 +218,8 @@ class Queue {
   std::variant<SplitQueue, PackedQueue> ring_;
 };
 
-template <std::derived_from<Chain> ChainType>
-Popped Queue::pop(std::span<ChainType> chains) {
+template <std::derived_from<Chain> ChainType, std::size_t kExtent>
+Popped Queue::pop(std::span<ChainType, kExtent> chains) {
   Popped popped;
   while (popped.chains < chains.size()) {
     popped.end = pop(chains[popped.chains]);

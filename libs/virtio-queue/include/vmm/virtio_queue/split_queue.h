@@ -9,6 +9,7 @@
 #include "vmm/virtio_queue/detail/ring_base.h"
 #include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/detail/rings.h"
+#include "vmm/virtio_queue/inflight.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_queue/notification.h"
 #include "vmm/virtio_queue/queue_error.h"
@@ -40,11 +41,11 @@ class SplitQueue : public detail::RingBase {
     flights_.take(head, kSplitWeight);
     const std::byte* const at = rings_.descriptors + head * kDescriptorBytes;
     const auto flags = detail::load<std::uint32_t>(at + 12);  // and next, which does not matter
-    if ((flags & (kDescNext | kDescIndirect)) != 0) return walk(chain);
+    if ((flags & (kDescNext | kDescIndirect)) != 0) return walk(chain, head * kDescriptorBytes);
     const auto address = detail::load<std::uint64_t>(at);
     const std::uint64_t length = detail::load_wide<std::uint32_t>(at + 8);
     if (!window_.holds(address, length)) [[unlikely]]
-      return walk(chain);
+      return walk_carefully(chain);
     chain.set_single(window_.at(address), length, (flags & kDescWrite) != 0);
     return Pop::kChain;
   }
@@ -98,6 +99,7 @@ class SplitQueue : public detail::RingBase {
             .next_used = static_cast<std::uint16_t>(next_used_)};
   }
   Result<void, QueueError> adopt(std::uint16_t head) { return take_over(head, kSplitWeight); }
+  Pop resubmit(Chain& chain, const Resubmit& request);
   Result<void, QueueError> rewind(const QueuePosition& position);
 
  private:
@@ -110,7 +112,9 @@ class SplitQueue : public detail::RingBase {
     ++next_used_;
   }
 
-  [[gnu::noinline]] Pop walk(Chain& chain);
+  [[gnu::noinline]] Pop pop_thoroughly(Chain& chain);
+  [[gnu::noinline]] Pop walk(Chain& chain, std::uint64_t offset);
+  [[gnu::noinline]] Pop walk_indirect(Chain& chain);
   [[gnu::noinline]] Pop walk_carefully(Chain& chain);
   [[gnu::noinline]] Pop refuse_head(Chain& chain);
   Pop refuse(Chain& chain, QueueError error);
@@ -124,6 +128,8 @@ class SplitQueue : public detail::RingBase {
   void place(const detail::Rings& rings);
 
   std::uint64_t mask_;
+  std::uint64_t table_bytes_;
+  std::uint64_t step_mask_;
   std::uint64_t next_used_ = 0;  // modulo 2^16 in the ring
   std::uint64_t signalled_ = 0;  // next_used_ at the last decision about a notification
   std::uint64_t marked_ = 0;     // next_used_ at the last publish()

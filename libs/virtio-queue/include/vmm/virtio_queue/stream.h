@@ -48,22 +48,37 @@ class Cursor {
   /// Precondition: n <= remaining().
   void skip(std::uint32_t n) {
     remaining_ -= n;
-    std::size_t more = n;
-    while (more > left_) {
-      more -= left_;
-      at_ = static_cast<std::byte*>(next_->base);
-      left_ = next_->bytes;
-      ++next_;
+    if (n <= left_) {
+      at_ += n;
+      left_ -= n;
+      return;
     }
-    at_ += more;
-    left_ -= more;
+    std::size_t more = n - left_;
+    while (more > next_->bytes) more -= next_++->bytes;
+    at_ = static_cast<std::byte*>(next_->base) + more;
+    left_ = next_->bytes - more;
+    ++next_;
   }
   /// Keeps the first n bytes. Precondition: n <= remaining().
   void truncate(std::uint32_t n) { remaining_ = n; }
   /// Fills `out` with the next pieces, up to `bytes` bytes, without going on.
   std::size_t list(std::span<IoVec> out, std::uint32_t bytes) const;
+  // Those for bytes in more than one piece; see Reader and Writer.
+  void copy_out(std::span<std::byte> to) {
+    copy_pieces(next_, {at_, left_}, to);
+    skip(static_cast<std::uint32_t>(to.size()));
+  }
+  void copy_in(std::span<const std::byte> from, const Ram* ram) {
+    copy_pieces(next_, {at_, left_}, from, ram);
+    skip(static_cast<std::uint32_t>(from.size()));
+  }
 
  private:
+  // What is in `here`, then the pieces from `next` on. They are given no cursor, so that cursors
+  // stay in registers.
+  static void copy_pieces(const IoVec* next, std::span<std::byte> here, std::span<std::byte> to);
+  static void copy_pieces(const IoVec* next, std::span<std::byte> here,
+                          std::span<const std::byte> from, const Ram* ram);
   void enter() {
     do {
       at_ = static_cast<std::byte*>(next_->base);
@@ -138,7 +153,7 @@ class Reader : public detail::StreamBase<Reader> {
       vm_memory::detail::read_object(value, cursor_.take(sizeof(T)));
       return value;
     }
-    cursor_ = copy_slowly(cursor_, {reinterpret_cast<std::byte*>(&value), sizeof(T)});
+    cursor_.copy_out({reinterpret_cast<std::byte*>(&value), sizeof(T)});
     return value;
   }
   /// Fills `to`. Errors: kEndOfChain, and nothing is read.
@@ -162,10 +177,8 @@ class Reader : public detail::StreamBase<Reader> {
     if (cursor_.is_whole(bytes)) [[likely]] {
       return vm_memory::detail::copy_out(to.data(), cursor_.take(bytes), bytes);
     }
-    cursor_ = copy_slowly(cursor_, to);
+    cursor_.copy_out(to);
   }
-  /// By value, so that cursors stay in registers.
-  static detail::Cursor copy_slowly(detail::Cursor cursor, std::span<std::byte> to);
 };
 
 /// Writes the device-writable bytes of a chain as one stream; marks them in the dirty bitmaps.
@@ -184,11 +197,11 @@ class Writer : public detail::StreamBase<Writer> {
     if (cursor_.is_whole(sizeof(T))) [[likely]] {
       std::byte* const at = cursor_.take(sizeof(T));
       vm_memory::detail::write_object(at, value);
-      mark(ram_, at, sizeof(T));
+      mark(at, sizeof(T));
       return {};
     }
     const T copy = value;
-    cursor_ = copy_slowly(cursor_, ram_, std::as_bytes(std::span(&copy, 1)));
+    cursor_.copy_in(std::as_bytes(std::span(&copy, 1)), ram_);
     return {};
   }
   /// Writes all of `from`. Errors: kEndOfChain, and nothing is written.
@@ -209,9 +222,9 @@ class Writer : public detail::StreamBase<Writer> {
   Result<void, QueueError> commit(std::uint32_t bytes);
 
  private:
-  static void mark(const detail::Ram* ram, const void* host, std::size_t bytes) {
-    if (ram != nullptr) [[unlikely]]
-      ram->mark(host, bytes);
+  void mark(const void* host, std::size_t bytes) const {
+    if (ram_ != nullptr) [[unlikely]]
+      ram_->mark(host, bytes);
   }
   void copy(std::span<const std::byte> from) {
     if (from.empty()) return;
@@ -219,12 +232,10 @@ class Writer : public detail::StreamBase<Writer> {
     if (cursor_.is_whole(bytes)) [[likely]] {
       std::byte* const at = cursor_.take(bytes);
       vm_memory::detail::copy_in(at, from.data(), bytes);
-      return mark(ram_, at, bytes);
+      return mark(at, bytes);
     }
-    cursor_ = copy_slowly(cursor_, ram_, from);
+    cursor_.copy_in(from, ram_);
   }
-  static detail::Cursor copy_slowly(detail::Cursor cursor, const detail::Ram* ram,
-                                    std::span<const std::byte> from);
 
   const detail::Ram* ram_ = nullptr;
 };

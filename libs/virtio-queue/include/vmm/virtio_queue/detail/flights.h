@@ -39,6 +39,10 @@ class Flights {
   [[nodiscard]] bool is_taken(std::uint16_t token) const {
     return tags_[token] != kOutOfRange && tags_[token] != kFree;
   }
+  /// Of a token for which is_taken().
+  [[nodiscard]] std::uint32_t weight(std::uint16_t token) const {
+    return tags_[token] > 0 ? static_cast<std::uint32_t>(tags_[token]) : weights_[token];
+  }
   /// Gives back a token for which is_taken(), and says its weight.
   std::uint32_t give_back(std::uint16_t token);
   void give_back_all();
