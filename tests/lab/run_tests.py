@@ -47,6 +47,13 @@ class Target:
                               text=True)
         return Path(done.stdout.strip())
 
+    def disks_for(self, words: list[str]) -> list[str]:
+        """Options for L1's disks: Debian's is there twice, once for the guest and once for its programs."""
+        if "debian" not in words:
+            return []
+        image = self.lab_path("debian")
+        return ["--disk", f"debian={image}", "--disk", f"tools={image}"]
+
     def kvm_programs(self) -> dict[str, Path]:
         """The test programs of Meson's suite "kvm"."""
         try:
@@ -69,6 +76,9 @@ class Target:
             return {word: self.lab_path("l2")}
         if word == "guest-virtio.cpio":
             return {word: self.lab_path("l2_virtio")}
+        if word == "debian":
+            return {"debian.sh": TESTS.parent / "debian/lib.sh",
+                    "debian.cpio": self.lab_path("debian_initramfs")}
         if word == "kvm-tests":
             return self.kvm_programs()
         if (self.build / "tests/lab" / word).is_file():
@@ -86,6 +96,7 @@ class Test:
         self.l1_options = self.field(head, "l1") + VARIANTS.get(variant, [])
         self.timeout = int((self.field(head, "timeout") or ["240"])[0])
         self.files = {path.name: path for path in TESTS.glob("lib*.sh")}
+        self.disks = target.disks_for(self.needs)
         self.absent = []
         for word in self.needs:
             found = target.files_for(word)
@@ -101,7 +112,7 @@ class Test:
     def command(self, slow: int) -> list[str]:
         where = ["--direct"] if self.target.direct else self.l1_options
         files = [f"{name}={path}" for name, path in self.files.items()]
-        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where,
+        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where, *self.disks,
                 "--script", str(self.script), *files]
 
 
