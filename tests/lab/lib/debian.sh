@@ -10,6 +10,10 @@
 # A 1 GiB file system takes about 450 MB.
 debian_size=1G
 
+# The essential packages, with the one that says that /bin is /usr/bin: otherwise apt takes another
+# one that makes it so, with all of Perl.
+debian_essential=('?essential' usr-is-merged)
+
 debian_packages() { sed '/^#/d' "$lab_dir/debian/packages"; }
 
 # download_debs FOLDER PACKAGE...: these and all that they depend on, as files in the folder.
@@ -47,16 +51,20 @@ unpacked_deb() {
 debian_tree() {
   local deb group
   say 'downloading the Debian guest'
-  download_debs "$1/essential" '?essential' || {
+  download_debs "$1/essential" "${debian_essential[@]}" || {
     refresh_lists
-    download_debs "$1/essential" '?essential' || die "download failed: $(tail -n 1 "$1/essential.log")"
+    download_debs "$1/essential" "${debian_essential[@]}" || die "download failed: $(tail -n 1 "$1/essential.log")"
   }
   cp -r --reflink=auto "$1/essential" "$1/others"
   # shellcheck disable=SC2046  # a list of words
-  download_debs "$1/others" '?essential' $(debian_packages) ||
+  download_debs "$1/others" "${debian_essential[@]}" $(debian_packages) ||
     die "download failed: $(tail -n 1 "$1/others.log")"
   say 'making the Debian guest'
-  unpack_packages "$1/essential" "$1/tree"
+  mkdir -p "$1"/tree/usr/{bin,sbin,lib,lib64}
+  (cd "$1/tree" && ln -s usr/{bin,sbin,lib,lib64} .)
+  for deb in "$1"/essential/*.deb; do
+    dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$1/tree"
+  done
   mkdir -p "$1/tree/debs/essential" "$1/tree/debs/others"
   for deb in "$1"/others/*.deb; do
     group=others
