@@ -2,7 +2,8 @@
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmlinuz debian
 # l1: --smp 2
-# timeout: 900
+# timeout: 1200
+# on request
 . ./lib.sh
 # shellcheck source=../debian/lib.sh
 . ./debian.sh

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmlinuz debian
-# timeout: 900
+# timeout: 1200
+# on request
 . ./lib.sh
 # shellcheck source=../debian/lib.sh
 . ./debian.sh
