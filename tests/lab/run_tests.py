@@ -47,6 +47,13 @@ class Target:
                               text=True)
         return Path(done.stdout.strip())
 
+    def disks_for(self, words: list[str]) -> list[str]:
+        """Options for L1's disks: Debian's is there for the guest, and again for its programs."""
+        if "debian" not in words:
+            return []
+        image = self.lab_path("debian")
+        return ["--disk", f"debian={image}", "--disk", f"tools={image}"]
+
     def kvm_programs(self) -> dict[str, Path]:
         """The test programs of Meson's suite "kvm"."""
         try:
@@ -69,6 +76,9 @@ class Target:
             return {word: self.lab_path("l2")}
         if word == "guest-virtio.cpio":
             return {word: self.lab_path("l2_virtio")}
+        if word == "debian":
+            return {"debian.sh": TESTS.parent / "debian/lib.sh",
+                    "debian.cpio": self.lab_path("debian_initramfs")}
         if word == "kvm-tests":
             return self.kvm_programs()
         if (self.build / "tests/lab" / word).is_file():
@@ -86,6 +96,7 @@ class Test:
         self.l1_options = self.field(head, "l1") + VARIANTS.get(variant, [])
         self.timeout = int((self.field(head, "timeout") or ["240"])[0])
         self.files = {path.name: path for path in TESTS.glob("lib*.sh")}
+        self.disks = target.disks_for(self.needs)
         self.absent = []
         for word in self.needs:
             found = target.files_for(word)
@@ -101,7 +112,7 @@ class Test:
     def command(self, slow: int) -> list[str]:
         where = ["--direct"] if self.target.direct else self.l1_options
         files = [f"{name}={path}" for name, path in self.files.items()]
-        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where,
+        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where, *self.disks,
                 "--script", str(self.script), *files]
 
 
@@ -122,13 +133,15 @@ def reports(output: str) -> list[dict]:
     return found
 
 
-def names_for(target: Target) -> list[str]:
-    """All tests of an architecture: NAME, or NAME@VARIANT."""
+def names_for(target: Target, on_request: bool) -> list[str]:
+    """All tests of an architecture: NAME, or NAME@VARIANT; those "# on request" too, or without."""
     names = []
     for script in sorted(TESTS.glob("*.sh")):
         head = script.read_text(encoding="utf-8")
         archs = Test.field(head, "arch") or ["x86_64", "aarch64"]
         if script.stem.startswith("lib") or target.arch not in archs:
+            continue
+        if "# on request\n" in head and not on_request:
             continue
         names.append(script.stem)
         if not target.direct:
@@ -167,7 +180,7 @@ def show(test: Test, found: list[dict], output: str, seconds: float) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tests", nargs="*", metavar="TEST", help="names; all by default")
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="names; by default all but those on request")
     parser.add_argument("--arch", choices=["x86_64", "aarch64"], default=HOST_ARCH,
                         help="of the guests (default: this machine's)")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1),
@@ -177,11 +190,11 @@ def main() -> int:
     arguments = parser.parse_args()
 
     target = Target(arguments.arch)
-    names = names_for(target)
+    names = names_for(target, on_request=False)
     if arguments.list:
-        print("\n".join(names))
+        print("\n".join(names_for(target, on_request=True)))
         return 0
-    unknown = set(arguments.tests) - set(names)
+    unknown = set(arguments.tests) - set(names_for(target, on_request=True))
     if unknown:
         parser.error(f"no such test: {', '.join(sorted(unknown))}")
     target.results.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
 # What L1 can load; KVM is built into the kernel for aarch64.
-l1_modules() { echo tun loop; if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
+l1_modules() { echo tun loop crc32c_generic; if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
 
 # key_of FILE...: names a cached image after what goes into it.
 key_of() { cat "$kit/linux/release" "$@" | sha256sum | cut -c 1-16; }

@@ -4,7 +4,7 @@
 
 run_timeout=120 run_cpu='' run_gic=3 run_smp=1 run_memory=2G run_out='' run_script=''
 run_icount=false run_interactive=false run_direct=false run_beats=false
-run_files=() run_overlays=()
+run_files=() run_overlays=() run_disks=()
 
 parse_run() {
   while [[ $# -gt 0 ]]; do
@@ -17,6 +17,8 @@ parse_run() {
       --out) run_out=$2 && shift 2 ;;
       --script) run_script=$2 && shift 2 ;;
       --overlay) run_overlays+=("$2") && shift 2 ;;
+      --disk) run_disks+=("$2") && shift 2 ;;
+      --write-disk) run_disks+=("$2,write") && shift 2 ;;
       --icount) run_icount=true && shift ;;
       --interactive) run_interactive=true && shift ;;
       --direct) run_direct=true && shift ;;
@@ -87,6 +89,21 @@ make_initrd() {
   rm -rf "$work/tree"
 }
 
+# disk_options: the disks of L1, which init/l1 finds by their serial numbers. What L1 writes is
+# thrown away unless it was --write-disk.
+disk_options() {
+  local entry file keep count=0
+  for entry in "${run_disks[@]}"; do
+    keep='snapshot=on'
+    if [[ $entry == *,write ]]; then keep='cache=unsafe,discard=unmap' entry=${entry%,write}; fi
+    file=${entry#*=}
+    [[ -r $file ]] || die "$file: no such file"
+    qemu+=(-drive "file=$file,format=raw,if=none,id=disk$count,$keep"
+      -device "nvme,drive=disk$count,serial=${entry%%=*}")
+    count=$((count + 1))
+  done
+}
+
 # machine_options: the emulated machine and, last of its serial ports, the one for the status.
 machine_options() {
   case $arch in
@@ -94,6 +111,7 @@ machine_options() {
       console=ttyS0
       qemu=(qemu-system-x86_64 -M q35 -cpu "${run_cpu:-EPYC}")
       status_port=(-serial "file:$work/status")
+      append=no_timer_check # on a loaded host the timer is too slow for the kernel's check
       ;;
     aarch64)
       console=ttyAMA0
@@ -105,9 +123,9 @@ machine_options() {
 }
 
 qemu_options() {
-  local work=$1 console status_port append
+  local work=$1 console status_port append=''
   machine_options
-  append="console=$console panic=-1 quiet"
+  append+=" console=$console panic=-1 quiet"
   qemu+=(-smp "$run_smp" -m "$run_memory"
     -nodefaults -no-user-config -display none -no-reboot -net none
     -kernel "$kit/linux/vmlinuz" -initrd "$work/initrd")
@@ -124,6 +142,7 @@ qemu_options() {
     qemu+=(-serial stdio)
   fi
   qemu+=("${status_port[@]}" -append "$append")
+  disk_options
   if [[ -n $run_out ]]; then
     truncate -s 256M "$work/out.img"
     qemu+=(-drive "file=$work/out.img,format=raw,if=none,id=out" -device 'nvme,drive=out,serial=out')
@@ -202,6 +221,8 @@ run_on_host() {
   need setpriv timeout
   mkdir "$work/files" "$work/out"
   write_script "$work/run.sh"
+  local entry
+  for entry in "${run_disks[@]}"; do run_files+=("${entry%,write}"); done
   place "$work/files"
   export LAB=host OUT=$work/out PATH=$work/files:$PATH
   local status=0 command=(sh "$work/run.sh")
