@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <ostream>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,10 @@ class RecordingBlocks final : public MemoryBlocks {
 
   std::vector<Call> calls_;
 };
+
+inline std::ostream& operator<<(std::ostream& out, const RecordingBlocks::Call& call) {
+  return out << (call.plug ? "plug " : "unplug ") << call.first << "+" << call.count;
+}
 
 inline Mem::Options options_for(std::shared_ptr<MemoryBlocks> blocks, std::uint64_t requested) {
   return {.region = {kBase, kBlocks * kBlock},

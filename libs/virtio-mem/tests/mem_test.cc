@@ -14,10 +14,6 @@ namespace {
 using Call = RecordingBlocks::Call;
 using Calls = std::vector<Call>;
 
-std::ostream& operator<<(std::ostream& out, const Call& call) {
-  return out << (call.plug ? "plug " : "unplug ") << call.first << "+" << call.count;
-}
-
 /// 16 of 64 blocks are requested, 20 are usable.
 struct Fixture {
   explicit Fixture(bool packed = false, std::uint64_t requested = 16)
@@ -99,7 +95,7 @@ TEST_CASE("what the specification calls an error is one, and changes nothing", "
 
 TEST_CASE("unknown requests are errors", "[mem][hostile]") {
   Fixture fixture;
-  for (const std::uint16_t type : {4, 5, 0x100, 0xffff}) {
+  for (const std::uint16_t type : std::initializer_list<std::uint16_t>{4, 5, 0x100, 0xffff}) {
     CHECK(fixture.ask(request(type, address_of(0), 1)) == kError);
   }
   Bytes shorter = request(kPlug, address_of(0), 1);
