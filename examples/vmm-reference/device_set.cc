@@ -26,15 +26,6 @@ std::uint64_t DeviceSlot::queue_features() const {
 
 namespace {
 
-// Options that are understood, of devices that are not there yet.
-Outcome<void> refuse_what_is_missing(const VmConfig& config) {
-  const auto refuse = [](bool given, const char* option) -> Outcome<void> {
-    if (!given) return {};
-    return fail(usage(std::string(option) + ": not offered yet"));
-  };
-  return refuse(!config.pmems.empty(), "--pmem");
-}
-
 /// The virtio console's way to the host's.
 class HostConsole final : public virtio_console::ConsoleOutput {
  public:
@@ -52,7 +43,6 @@ class HostConsole final : public virtio_console::ConsoleOutput {
 
 Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, VmEvents& events) {
   DeviceSet set;
-  VMM_TRY_DO(refuse_what_is_missing(config));
   if (console.present()) VMM_TRY_DO(set.add_console(config.console_device, console));
   const RateLimitGroups groups = make_rate_limit_groups(config);
   for (const DiskConfig& disk : config.disks) {
@@ -67,6 +57,11 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, Console& console, V
     if (made.process) set.net_processes_.push_back(std::move(made.process));
   }
   if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  for (const PmemConfig& pmem_config : config.pmems) {
+    VMM_TRY(PmemFile pmem, open_pmem(pmem_config));
+    VMM_TRY_DO(set.add(set.id_or(pmem_config.device, "pmem"), pmem_config.device, pmem.device));
+    set.pmems_.push_back(std::move(pmem));
+  }
   if (config.vsock) VMM_TRY_DO(set.add_vsock(*config.vsock));
   if (config.balloon) {
     VMM_TRY(auto balloon, make_balloon(*config.balloon));

@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "io_thread.h"
 #include "net_device.h"
+#include "pmem_device.h"
 #include "vm_events.h"
 #include "vmm/virtio_console/console.h"
 #include "vmm/virtio_device/virtio_device.h"
@@ -39,6 +40,8 @@ class DeviceSet {
 
   /// The virtio console; nullptr when there is none.
   [[nodiscard]] virtio_console::Console* console() const { return console_.get(); }
+  /// The files that the guest sees as persistent memory.
+  [[nodiscard]] const std::vector<PmemFile>& pmems() const { return pmems_; }
   /// In the order in which they get their places.
   [[nodiscard]] const std::vector<DeviceSlot>& slots() const { return slots_; }
 
@@ -58,6 +61,7 @@ class DeviceSet {
   std::unique_ptr<virtio_console::ConsoleOutput> console_output_;
   std::shared_ptr<virtio_console::Console> console_;
   std::vector<std::unique_ptr<NetUserProcess>> net_processes_;  // end after their devices
+  std::vector<PmemFile> pmems_;
   std::vector<DeviceSlot> slots_;
   unsigned next_id_ = 0;
 };

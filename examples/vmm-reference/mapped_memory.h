@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "failure.h"
@@ -17,17 +18,21 @@ class MappedMemory {
     VMM_STEP("VM", kvm_ioctls::MemorySlots slots, vm.memory_slots());
     MappedMemory mapped(std::move(slots));
     const auto map = memory.snapshot();
-    for (const auto& region : map->regions()) {
-      VMM_STEP("guest memory", auto slot,
-               mapped.slots_.add({.address = region->base(),
-                                  .host = region->host(),
-                                  .log_dirty_pages = false,
-                                  .read_only = false,
-                                  .private_memory = std::nullopt},
-                                 region));
-      mapped.in_use_.push_back(std::move(slot));
-    }
+    for (const auto& region : map->regions()) VMM_TRY_DO(mapped.add("guest memory", region));
     return mapped;
+  }
+
+  /// One region more.
+  Outcome<void> add(const char* context, const std::shared_ptr<const vm_memory::Region>& region) {
+    VMM_STEP(context, auto slot,
+             slots_.add({.address = region->base(),
+                         .host = region->host(),
+                         .log_dirty_pages = false,
+                         .read_only = false,
+                         .private_memory = std::nullopt},
+                        region));
+    in_use_.push_back(std::move(slot));
+    return {};
   }
 
  private:

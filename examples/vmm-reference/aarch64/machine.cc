@@ -45,6 +45,14 @@ class ArmExits final : public ArchExits {
   }
 };
 
+// Persistent memory is behind RAM, and the window behind both.
+Outcome<AddressRange> pci_window64(const VmConfig& config, const DeviceSet& devices) {
+  VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
+  VMM_TRY(const GuestAddress end, place_pmems(devices.pmems(), ram.top()));
+  VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(end));
+  return window;
+}
+
 /// A board: GIC, PL011, PL031, PL061, PSCI, a device tree.
 class Board final : public Machine {
  public:
@@ -103,13 +111,14 @@ Outcome<void> Board::assemble() {
   VMM_TRY_DO(add_gic());
   VMM_TRY_DO(add_devices());
   VMM_TRY_DO(config_.transport == Transport::kPci ? add_pci() : add_virtio_mmio());
-  return write_device_tree(config_, image_,
-                           {.gic = gic_->version(),
-                            .its = gic_->has_its(),
-                            .pmu = pmu_,
-                            .serial = host_.serial.present(),
-                            .virtio_mmio = mmio_nodes_,
-                            .pci = pci_nodes_});
+  VMM_TRY_DO(write_device_tree(config_, image_,
+                               {.gic = gic_->version(),
+                                .its = gic_->has_its(),
+                                .pmu = pmu_,
+                                .serial = host_.serial.present(),
+                                .virtio_mmio = mmio_nodes_,
+                                .pci = pci_nodes_}));
+  return map_pmems(host_.devices.pmems(), image_.memory, *mapped_);
 }
 
 Outcome<void> Board::add_vcpus() {
@@ -177,8 +186,7 @@ Outcome<void> Board::add_virtio_mmio() {
 
 // Without an interrupt translation service (GICv2) there are the interrupt pins alone.
 Outcome<void> Board::add_pci() {
-  VMM_STEP("memory map", const arm::RamRegions ram, arm::ram_regions(config_.memory.size));
-  VMM_STEP("memory map", const AddressRange window64, arm::pci_window64(ram));
+  VMM_TRY(const AddressRange window64, pci_window64(config_, host_.devices));
   const arm::PciHost host{.window64 = window64, .msi = gic_->has_its()};
   std::vector<vm_device::IrqLine*> lines;
   for (std::uint32_t i = 0; i < arm::kPciSpis; ++i) {
@@ -217,8 +225,7 @@ Outcome<std::unique_ptr<Machine>> create_machine(const VmConfig& config, const H
     return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
   }
   namespace arm = arch::aarch64;
-  VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
-  VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(ram));
+  VMM_TRY(const AddressRange window, aarch64::pci_window64(config, host.devices));
   if (arm::ipa_bits(window.end()) > config.cpus.max_phys_bits) {
     return fail(runtime("--cpus: max_phys_bits: the memory map needs " +
                         std::to_string(arm::ipa_bits(window.end()))));

@@ -109,6 +109,7 @@ class Pc final : public Machine {
   GuestImage image_;
   kvm_ioctls::Vm vm_;
   std::optional<MappedMemory> mapped_;
+  GuestAddress memory_end_;  // of RAM and persistent memory
   GsiRoutes gsi_routes_{vm_, x86::kIoApicPins};
   std::unique_ptr<SplitIrqchip> irqchip_;
   VirtioMmioBoard virtio_mmio_{vm_, image_.memory};
@@ -136,7 +137,8 @@ Outcome<void> Pc::assemble() {
   VMM_TRY_DO(add_irqchip());
   VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
   VMM_TRY_DO(add_devices());
-  return add_vcpus();
+  VMM_TRY_DO(add_vcpus());
+  return map_pmems(host_.devices.pmems(), image_.memory, *mapped_);
 }
 
 Outcome<void> Pc::add_irqchip() {
@@ -223,12 +225,11 @@ Outcome<void> Pc::add_virtio_mmio() {
   return {};
 }
 
-// Its 64-bit window is what is left between RAM and the platform's strip.
+// Its 64-bit window is what is left between RAM, persistent memory and the platform's strip.
 Outcome<void> Pc::add_pci(GuestAddress device_end) {
   constexpr std::uint64_t kStep = std::uint64_t{4} << 30;
   const std::uint64_t top =
-      std::max(image_.memory.snapshot()->regions().back()->last_address(), x86::kHighRamAbove4G)
-          .raw();
+      std::max(GuestAddress(memory_end_.raw() - 1), x86::kHighRamAbove4G).raw();
   const std::uint64_t first = (top + kStep) / kStep * kStep;
   const std::uint64_t end = device_end.raw() / kStep * kStep;
   x86::AcpiPciRoot root{.window32 = x86::kDeviceWindow32};
@@ -256,7 +257,9 @@ Outcome<void> Pc::add_vcpus() {
   VMM_STEP("CPUID", auto cpuid,
            x86::kvm::guest_cpuid(host_.system, ids, cpuid_config(config_.cpus)));
   const GuestAddress ged = ged_address(cpuid);
-  if (const auto map = image_.memory.snapshot(); map->regions().back()->last_address() >= ged) {
+  VMM_STEP("--memory: size", const x86::RamRegions ram, x86::ram_regions(config_.memory.size));
+  VMM_TRY(memory_end_, place_pmems(host_.devices.pmems(), ram.top()));
+  if (memory_end_ > ged) {
     return fail(runtime("--memory: size: beyond the physical addresses of the guest's CPUs"));
   }
   VMM_TRY_DO(add_ged(ged));

@@ -1,44 +1,52 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Writes the seeds of virtio_balloon_fuzz: one for each queue, split and packed, and a mixture."""
+"""Writes the seeds of virtio_balloon_fuzz: what each queue is for, over small and large pages of the
+host, with and without taking them. The scripts are those of fuzz/make_device_seeds.py."""
+
 import struct
+import sys
 from pathlib import Path
 
-CORPUS = Path(__file__).parent / "corpus/virtio_balloon"
-FIRST_PAGE = 0x10
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2] / "fuzz"))
+sys.dont_write_bytecode = True
+from make_device_seeds import ALL_FEATURES, CONFIG, HOST, RESTART, RUN, TAKE_BACK, anywhere, good
+
+RAM_PAGE = 0x10 + 0x80  # of the protocol, in the middle of RAM
 
 
-def buffer(kind: int, at: int, size: int, data: bytes = b"") -> bytes:
-    readable = struct.pack("<H", len(data)) + data if not kind & 1 else b""
-    return bytes([kind]) + struct.pack("<IH", at, size) + readable
-
-
-def send(queue: int, *buffers: bytes) -> bytes:
-    return bytes([0xff, queue, len(buffers) - 1]) + b"".join(buffers)
-
-
-def pages(*numbers: int) -> bytes:
+def pages(*numbers):
     return struct.pack(f"<{len(numbers)}I", *numbers)
 
 
-def statistic(tag: int, value: int) -> bytes:
+def statistic(tag, value):
     return struct.pack("<HQ", tag, value)
 
 
-INFLATE = send(0, buffer(0, 0, 16, pages(*range(FIRST_PAGE, FIRST_PAGE + 4))))
-DEFLATE = send(1, buffer(0, 0, 8, pages(FIRST_PAGE + 1, 0xffffffff)))
-STATISTICS = send(2, buffer(0, 64, 20, statistic(4, 1000) + statistic(77, 1)))
-REPORT = send(4, buffer(3, 0x4000, 0x400), buffer(3, 0x20000, 0x100))
-TARGET = b"\x20" + struct.pack("<Q", 1 << 20)
-ACTUAL = b"\x30\x04" + struct.pack("<I", 4)
-POISON = b"\x30\x0c" + struct.pack("<I", 0xaaaaaaaa)
+RUN_OF_16 = pages(*range(RAM_PAGE, RAM_PAGE + 16))
+REPORT = anywhere(4, (0xa0000, 0x8000, 1), (0xb0000, 0xffff, 1)) + bytes([RUN])
+STATISTICS = good(2, [statistic(4, 1000) + statistic(77, 1)], [])
+POISON = bytes([CONFIG, 12, 4]) + b"\xaa" * 4
+SCRIPTS = {
+    "inflate": good(0, [RUN_OF_16], []) + good(1, [pages(RAM_PAGE + 1)], []) + good(0, [RUN_OF_16], []),
+    "bad_pages": good(0, [pages(0, 0xffffffff, RAM_PAGE, RAM_PAGE, 0x10f, 0x110)], []) * 2,
+    "rings": good(0, [pages(*range(0x10, 0x40))], []) + good(0, [RUN_OF_16], []) + bytes([RESTART])
+             + good(0, [RUN_OF_16], []),
+    "report": REPORT + POISON + REPORT + bytes([TAKE_BACK]),
+    "statistics": STATISTICS + bytes([HOST, 1, RUN, TAKE_BACK]) + STATISTICS + bytes([HOST, 1, RUN]),
+    "target": bytes([HOST, 0]) + struct.pack("<Q", 1 << 20) + bytes([CONFIG, 4, 4]) + pages(256),
+}
 
-CORPUS.mkdir(parents=True, exist_ok=True)
-for packed in (0, 2):
-    for granule in (0, 1):
-        flags = bytes([0xdc | packed | granule])
-        name = f"{'packed' if packed else 'split'}-{16 if granule else 4}k"
-        (CORPUS / f"{name}-inflate").write_bytes(flags + INFLATE + DEFLATE + ACTUAL + INFLATE)
-        (CORPUS / f"{name}-mixture").write_bytes(
-            flags + TARGET + STATISTICS + REPORT + b"\0" + STATISTICS + POISON + REPORT + b"\x40" +
-            INFLATE)
+
+def main():
+    folder = HERE / "corpus/virtio_balloon"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, script in SCRIPTS.items():
+        for kind, bits in (("split", 0), ("packed", 1 | 2 | 4 | 8)):
+            for flags in (0, 3):
+                seed = bytes([flags, bits]) + ALL_FEATURES + script
+                (folder / f"{name}_{kind}_{flags}").write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()

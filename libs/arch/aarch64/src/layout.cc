@@ -24,10 +24,14 @@ Result<RamRegions, ArchError> ram_regions(std::uint64_t bytes) {
 }
 
 Result<AddressRange, ArchError> pci_window64(const RamRegions& ram, std::uint64_t bytes) {
+  return pci_window64(ram.top(), bytes);
+}
+
+Result<AddressRange, ArchError> pci_window64(GuestAddress behind, std::uint64_t bytes) {
   constexpr std::uint64_t kBoundary = std::uint64_t{4} << 30;
-  const auto behind_ram = ram.top().align_up(kBoundary);
-  if (bytes == 0 || !behind_ram) return fail(ArchError::kBadRange);
-  const GuestAddress base = std::max(*behind_ram, kPciWindow64Start);
+  const auto boundary = behind.align_up(kBoundary);
+  if (bytes == 0 || !boundary) return fail(ArchError::kBadRange);
+  const GuestAddress base = std::max(*boundary, kPciWindow64Start);
   const auto end = base.checked_add(bytes);
   if (!end || end->raw() > kMaxAddress) return fail(ArchError::kBadRange);
   return AddressRange{base, bytes};

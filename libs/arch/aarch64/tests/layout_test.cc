@@ -90,6 +90,7 @@ TEST_CASE("the 64-bit PCI window is behind all RAM", "[layout]") {
     REQUIRE(window.has_value());
     CHECK(*window == row.window);
   }
+  CHECK(*pci_window64(GuestAddress(9 * kGiB), kGiB) == range(12 * kGiB, kGiB));
   const RamRegions ram = *ram_regions(kLow);
   for (const std::uint64_t bytes :
        {std::uint64_t{0}, kMaxAddress - 8 * kGiB + 1, ~std::uint64_t{0}}) {

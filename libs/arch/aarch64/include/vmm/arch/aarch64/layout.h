@@ -131,6 +131,9 @@ Result<RamRegions, ArchError> ram_regions(std::uint64_t bytes);
 /// Errors: kBadRange when it is empty or passes kMaxAddress.
 Result<AddressRange, ArchError> pci_window64(const RamRegions& ram,
                                              std::uint64_t bytes = kPciWindow64Bytes);
+/// The same behind RAM and what else is there, which ends at `behind`.
+Result<AddressRange, ArchError> pci_window64(GuestAddress behind,
+                                             std::uint64_t bytes = kPciWindow64Bytes);
 
 /// How many bits of guest-physical address a guest needs whose last address is below `end`: what
 /// KVM_CREATE_VM is asked for. At least 32, the least that KVM takes.

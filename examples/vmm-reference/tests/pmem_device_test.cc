@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "pmem_device.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+
+#include "vmm/sys_util/temp_directory.h"
+#include "vmm/sys_util/temp_file.h"
+
+using namespace vmm;
+using namespace vmm::reference;
+
+namespace {
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+
+sys_util::TempFile file_of(std::uint64_t bytes) {
+  auto file = sys_util::TempFile::create();
+  REQUIRE(file);
+  REQUIRE(::ftruncate(file->fd(), static_cast<off_t>(bytes)) == 0);
+  return std::move(*file);
+}
+
+PmemConfig config_of(const std::string& path, std::uint64_t size = 0) {
+  PmemConfig config;
+  config.file = path;
+  config.size = size;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("a pmem file has its own size or a smaller one", "[pmem]") {
+  const auto file = file_of(8 * kMiB);
+  CHECK(open_pmem(config_of(file.path()))->bytes == 8 * kMiB);
+  CHECK(open_pmem(config_of(file.path(), 4 * kMiB))->bytes == 4 * kMiB);
+}
+
+TEST_CASE("a pmem file that does not fit is refused", "[pmem]") {
+  struct Row {
+    std::uint64_t file;
+    std::uint64_t wanted;
+    const char* message;
+  };
+  const auto row = GENERATE(values<Row>({{3 * kMiB, 0, "multiple of 2 MiB"},
+                                         {0, 0, "multiple of 2 MiB"},
+                                         {8 * kMiB, 3 * kMiB, "multiple of 2 MiB"},
+                                         {2 * kMiB, 4 * kMiB, "more than the file has"},
+                                         {2 * kMiB, ~std::uint64_t{0}, "more than the file has"}}));
+  const auto file = file_of(row.file);
+  const auto opened = open_pmem(config_of(file.path(), row.wanted));
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().exit_code() == 2);
+  CHECK_THAT(opened.error().message, Catch::Contains(row.message));
+}
+
+TEST_CASE("a folder stands for a new file in it", "[pmem]") {
+  const auto folder = sys_util::TempDirectory::create();
+  REQUIRE(folder);
+  const std::string path(folder->path());
+  CHECK_FALSE(open_pmem(config_of(path)));
+  const auto opened = open_pmem(config_of(path, 4 * kMiB));
+  if (!opened && opened.error().message.find("not supported") != std::string::npos) {
+    return;  // by the file system there
+  }
+  REQUIRE(opened);
+  CHECK(opened->bytes == 4 * kMiB);
+  CHECK_FALSE(open_pmem(config_of(path, ~std::uint64_t{0} - kMiB)));
+}
+
+TEST_CASE("discard_writes needs no permission to write", "[pmem]") {
+  const auto file = file_of(2 * kMiB);
+  REQUIRE(::chmod(file.path().c_str(), 0400) == 0);
+  PmemConfig config = config_of(file.path());
+  config.discard_writes = true;
+  const auto opened = open_pmem(config);
+  REQUIRE(opened);
+  CHECK(::ftruncate(opened->file.get(), 0) != 0);  // open for reading alone
+}
+
+TEST_CASE("pmem files are behind RAM, each on a boundary", "[pmem]") {
+  const auto first = file_of(2 * kMiB);
+  const auto second = file_of(130 * kMiB);
+  std::array<PmemFile, 2> pmems{*open_pmem(config_of(first.path())),
+                                *open_pmem(config_of(second.path()))};
+  struct Row {
+    std::uint64_t ram_end;
+    std::uint64_t base;
+  };
+  const auto row = GENERATE(values<Row>({{512 * kMiB, 4 * kGiB},
+                                         {4 * kGiB, 4 * kGiB},
+                                         {4 * kGiB + kMiB, 4 * kGiB + 128 * kMiB},
+                                         {20 * kGiB, 20 * kGiB}}));
+  const auto end = place_pmems(pmems, GuestAddress(row.ram_end));
+  REQUIRE(end);
+  CHECK(pmems[0].device->range() == AddressRange{GuestAddress(row.base), 2 * kMiB});
+  CHECK(pmems[1].device->range() == AddressRange{GuestAddress(row.base + 128 * kMiB), 130 * kMiB});
+  CHECK(*end == GuestAddress(row.base + 258 * kMiB));
+  CHECK(*place_pmems({}, GuestAddress(row.ram_end)) == GuestAddress(row.ram_end));
+  CHECK_FALSE(place_pmems(pmems, GuestAddress(~std::uint64_t{0} - 256 * kMiB)));
+}

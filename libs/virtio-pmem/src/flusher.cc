@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <unistd.h>
+
+#include <utility>
+
+#include "vmm/virtio_pmem/pmem.h"
+
+namespace vmm::virtio_pmem {
+namespace {
+
+class FileFlusher final : public Flusher {
+ public:
+  explicit FileFlusher(UniqueFd file) : file_(std::move(file)) {}
+  Result<void> flush() override {
+    if (::fsync(file_.get()) != 0) return fail(Error::from_errno("fsync"));
+    return {};
+  }
+
+ private:
+  UniqueFd file_;
+};
+
+class NoFlusher final : public Flusher {
+ public:
+  Result<void> flush() override { return {}; }
+};
+
+}  // namespace
+
+std::unique_ptr<Flusher> make_file_flusher(UniqueFd file) {
+  return std::make_unique<FileFlusher>(std::move(file));
+}
+
+std::unique_ptr<Flusher> make_no_flusher() { return std::make_unique<NoFlusher>(); }
+
+}  // namespace vmm::virtio_pmem

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "pmem_worker.h"
+
+#include <utility>
+
+#include "vmm/base/endian.h"
+#include "vmm/base/log.h"
+
+namespace vmm::virtio_pmem {
+namespace {
+
+constexpr std::uint32_t kFlush = 0;  // the type of a request: 5.19.6
+
+bool is_flush(const virtio_queue::Chain& chain) {
+  const auto type = chain.reader().read_obj<Le32>();
+  return type && type->get() == kFlush && chain.writable_bytes() >= sizeof(Le32);
+}
+
+}  // namespace
+
+PmemWorker::PmemWorker(Flusher& flusher, virtio_device::Activation activation) : flusher_(flusher) {
+  for (virtio_device::ActiveQueue& queue : activation.queues) {
+    runner_.emplace(std::move(queue), activation.interrupt);
+  }
+}
+
+Result<void> PmemWorker::start(event_manager::EventLoop& loop) {
+  if (!runner_) return {};
+  return runner_->start(loop, [this] { serve(); });
+}
+
+// One flush for all that wait: what they are to make durable was written before they came.
+void PmemWorker::serve() {
+  if (!runner_->queue().refresh()) return (void)runner_->pop(flushes_[0]);
+  const std::size_t count = collect();
+  if (count != 0) {
+    const auto flushed = flusher_.flush();
+    if (!flushed) VMM_LOG_GUEST(kWarn, "pmem: %s", to_string(flushed.error()).c_str());
+    for (std::size_t i = 0; i < count; ++i) {
+      answer(flushes_[i], flushed ? Pmem::kDone : Pmem::kFailed);
+    }
+  }
+  if (runner_->broken()) return;
+  runner_->flush();
+  if (count == flushes_.size()) runner_->kick_again();
+}
+
+// Fills flushes_ and answers what is no flush; as many as the queue holds, at most.
+std::size_t PmemWorker::collect() {
+  std::size_t count = 0;
+  for (std::uint32_t left = Pmem::kQueueSize; left != 0 && count < flushes_.size(); --left) {
+    virtio_queue::Chain& chain = flushes_[count];
+    if (!runner_->pop(chain)) {
+      if (runner_->broken() || !runner_->queue().enable_notifications()) break;
+      continue;
+    }
+    if (is_flush(chain)) {
+      ++count;
+    } else {
+      answer(chain, Pmem::kFailed);
+    }
+    if (left == 1) runner_->kick_again();
+  }
+  return count;
+}
+
+void PmemWorker::answer(const virtio_queue::Chain& chain, std::uint32_t result) {
+  const bool written = chain.writer().write_obj(Le32(result)).has_value();
+  runner_->complete(chain.head(), written ? sizeof(Le32) : 0);
+}
+
+}  // namespace vmm::virtio_pmem
