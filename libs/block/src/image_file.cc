@@ -176,7 +176,16 @@ Result<void> ImageFile::lock(LockKind kind) {
   if (::fcntl(fd_.get(), F_OFD_SETLK, &range) != 0) {
     return fail(Error::from_errno("lock the image; is another program using it?"));
   }
+  locked_ = true;
   return {};
+}
+
+ImageFile::~ImageFile() {
+  if (!locked_ || !fd_) return;
+  struct flock range = {};
+  range.l_type = F_UNLCK;
+  range.l_whence = SEEK_SET;
+  (void)::fcntl(fd_.get(), F_OFD_SETLK, &range);
 }
 
 }  // namespace vmm::block

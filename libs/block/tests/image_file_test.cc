@@ -45,6 +45,23 @@ TEST_CASE("a second writer is kept out, and readers share", "[image-file]") {
   CHECK(later.lock(other_kind));
 }
 
+TEST_CASE("a lock ends with its image, whoever else still has the file open", "[image_file]") {
+  const Folder folder;
+  const std::string path = folder / "a.raw";
+  UniqueFd kept;
+  {
+    UniqueFd fd(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    kept = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));  // as a ring has it
+    auto first = *ImageFile::adopt(std::move(fd), {});
+    REQUIRE(first.lock(LockKind::kFull));
+    const ImageFile moved = std::move(first);
+    auto second = *ImageFile::open(path, {});
+    CHECK_FALSE(second.lock(LockKind::kFull));
+  }
+  auto later = *ImageFile::open(path, {});
+  CHECK(later.lock(LockKind::kFull));
+}
+
 TEST_CASE("the kinds of locks differ beyond the end of the file", "[image-file]") {
   const Scratch disk(4096);
   ImageFile file = disk.open();

@@ -39,6 +39,11 @@ class ImageFile {
   /// The same for a file that somebody else opened. Its own access mode must allow what `options`
   /// ask for: EACCES.
   static Result<ImageFile> adopt(UniqueFd fd, const Options& options);
+  ImageFile(ImageFile&&) noexcept = default;
+  ImageFile& operator=(ImageFile&&) = delete;
+  /// Gives the lock back at once, also while something else (an io_uring that is being taken apart)
+  /// still has the file open.
+  ~ImageFile();
 
   /// For the data: O_DIRECT if that was asked for; offsets, lengths and addresses are multiples of
   /// alignment() then.
@@ -69,6 +74,7 @@ class ImageFile {
   UniqueFd buffered_;  // empty: fd_ serves for both
   bool writable_ = false;
   bool block_device_ = false;
+  bool locked_ = false;
   std::uint32_t alignment_ = 1;
   BlockSizes block_sizes_;
 };
