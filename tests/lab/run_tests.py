@@ -77,8 +77,7 @@ class Target:
         if word == "guest-virtio.cpio":
             return {word: self.lab_path("l2_virtio")}
         if word == "debian":
-            return {"debian.sh": TESTS.parent / "debian/lib.sh",
-                    "debian.cpio": self.lab_path("debian_initramfs")}
+            return {"debian.cpio": self.lab_path("debian_initramfs")}
         if word == "kvm-tests":
             return self.kvm_programs()
         if (self.build / "tests/lab" / word).is_file():
@@ -180,7 +179,8 @@ def show(test: Test, found: list[dict], output: str, seconds: float) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tests", nargs="*", metavar="TEST", help="names; by default all but those on request")
+    parser.add_argument("tests", nargs="*", metavar="TEST",
+                        help="names; by default all but those on request")
     parser.add_argument("--arch", choices=["x86_64", "aarch64"], default=HOST_ARCH,
                         help="of the guests (default: this machine's)")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1),

@@ -5,8 +5,8 @@
 # timeout: 1200
 # on request
 . ./lib.sh
-# shellcheck source=../debian/lib.sh
-. ./debian.sh
+# shellcheck source=lib-debian.sh
+. ./lib-debian.sh
 
 # A disk of each format. Each gets the same work; at the end one becomes a copy of the other.
 mib=64

@@ -4,8 +4,8 @@
 # timeout: 1200
 # on request
 . ./lib.sh
-# shellcheck source=../debian/lib.sh
-. ./debian.sh
+# shellcheck source=lib-debian.sh
+. ./lib-debian.sh
 
 # Written before the reboot, read after it, and each time from both disks.
 truncate -s 32M raw.img

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# needs: vmm-reference vmlinuz debian
+# needs: vmm-reference vmm-net-user vmlinuz debian
+# arch: x86_64
 # timeout: 1200
 # on request
 . ./lib.sh
-# shellcheck source=../debian/lib.sh
-. ./debian.sh
+# shellcheck source=lib-debian.sh
+. ./lib-debian.sh
 
 # A namespace with nothing in it but the tap that the VMM makes, and the servers.
 modprobe tun
