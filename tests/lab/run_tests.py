@@ -140,7 +140,7 @@ def names_for(target: Target, on_request: bool) -> list[str]:
         archs = Test.field(head, "arch") or ["x86_64", "aarch64"]
         if script.stem.startswith("lib") or target.arch not in archs:
             continue
-        if "# on request\n" in head and not on_request:
+        if not on_request and ("# on request\n" in head or f"# on request {target.arch}\n" in head):
             continue
         names.append(script.stem)
         if not target.direct:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# on request
 # needs: vmm-reference with-tap-fds vmlinuz guest-virtio.cpio
 # l1: --smp 2
 # timeout: 600

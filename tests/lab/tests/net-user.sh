@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# on request
 # needs: vmm-reference vmm-net-user vmlinuz guest-virtio.cpio
 # arch: x86_64
 # timeout: 400
