@@ -31,7 +31,8 @@ echo $! >pid
 sleep 0.2
 kill -9 "$(cat pid)" # a socket that nobody listens on any more
 mv dead.sock vm.sock
-guest_with_script 'modules=virtio_pci,vmw_vsock_virtio_transport' --vsock cid=3,socket=vm.sock
+guest_with_script 'reboot=acpi modules=virtio_pci,vmw_vsock_virtio_transport' \
+  --vsock cid=3,socket=vm.sock
 says '^guest: ready for its host' 1 200
 check 'vsock: a dead socket is replaced, and the guest connects' says '^life 0' 1 0
 check 'vsock: after its reset the guest connects again' says '^life 1' 1 0
