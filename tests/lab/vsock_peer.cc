@@ -15,9 +15,12 @@
 //   vsock:CID:PORT  vsock-seq:CID:PORT  unix:PATH  unix-seq:PATH
 //   hybrid:PATH:PORT   the guest's port behind a VMM's Unix socket
 
-#include <linux/vm_sockets.h>
-#include <signal.h>
+// In this order, as older kernel headers need the other one.
+// clang-format off
 #include <sys/socket.h>
+#include <linux/vm_sockets.h>
+// clang-format on
+#include <signal.h>
 #include <sys/un.h>
 #include <unistd.h>
 
