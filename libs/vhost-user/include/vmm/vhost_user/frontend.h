@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/vhost_user/connection.h"
+#include "vmm/vhost_user/payload.h"
+#include "vmm/vhost_user/protocol.h"
+
+namespace vmm::vhost_user {
+
+/// Memory that a back end made to note what is in flight, to be kept for its successor.
+struct InflightFile {
+  InflightArea area;
+  UniqueFd fd;
+};
+
+/// The front end's side of a conversation: one function for each request, which returns when the
+/// back end has done it, where that can be known (REPLY_ACK), or has answered.
+///
+///   VMM_TRY(Frontend backend, Frontend::create(std::move(connection)));
+///   VMM_TRY_DO(backend.negotiate(wanted));
+///   VMM_TRY_DO(backend.set_mem_table(regions, fds)); ...
+///
+/// Errors of all functions: those of Connection; ETIMEDOUT after kPatience; kRefused when the back
+/// end said that it failed; kBadReply for an answer that fits no question. After another error than
+/// kRefused and kNotNegotiated, all functions return it: the back end is lost. kNotNegotiated: the
+/// request needs a protocol feature, and nothing was sent.
+///
+/// Threads: one at a time.
+class Frontend {
+ public:
+  static constexpr Connection::Milliseconds kPatience{10'000};
+
+  /// Asks for the features of the back end, and becomes its owner.
+  static Result<Frontend> create(Connection connection);
+
+  /// For polling: readable, while no function is waiting, means that the back end has gone.
+  [[nodiscard]] int fd() const { return connection_.fd(); }
+  /// From now on all waiting takes this long together, until the next such call: then ETIMEDOUT.
+  /// Without one, only each wait has an end.
+  void limit(Connection::Milliseconds all) { deadline_ = Clock::now() + all; }
+  /// Whether all is lost.
+  [[nodiscard]] bool broken() const { return lost_.has_value(); }
+
+  /// What the back end offers.
+  [[nodiscard]] std::uint64_t features() const { return features_; }
+  [[nodiscard]] std::uint64_t offered_protocol_features() const { return offered_; }
+  /// Agrees on those of these bits of ProtocolFeature that the back end offers. For one without
+  /// protocol features it does nothing.
+  Result<void> negotiate(std::uint64_t protocol_features);
+  [[nodiscard]] bool has(ProtocolFeature feature) const {
+    return (protocol_features_ & bit(feature)) != 0;
+  }
+
+  Result<void> set_features(std::uint64_t features);
+  Result<void> reset_owner() { return order(FrontendCode::kResetOwner); }
+  Result<void> reset_device();
+  Result<std::uint64_t> get_queue_num();
+
+  /// All of guest memory: at most kBaselineRegions regions, and a descriptor for each.
+  /// Errors: also kBadValue for other numbers, kBadRange for regions that cannot be.
+  Result<void> set_mem_table(std::span<const MemoryRegion> regions, std::span<const int> fds);
+  Result<std::uint64_t> get_max_mem_slots();
+  /// Errors: also kBadRange.
+  Result<void> add_region(const MemoryRegion& region, int fd);
+  Result<void> remove_region(const MemoryRegion& region);
+  Result<void> set_log_base(const LogArea& area, int fd);
+  Result<void> set_log_fd(int fd);
+
+  Result<void> set_vring_num(std::uint32_t queue, std::uint32_t size);
+  Result<void> set_vring_addr(const VringAddresses& addresses);
+  Result<void> set_vring_base(std::uint32_t queue, std::uint32_t base);
+  /// Stops the ring, and says where it was.
+  Result<std::uint32_t> get_vring_base(std::uint32_t queue);
+  /// Descriptors of rings; -1 for none. Errors: also kBadQueue above 255.
+  Result<void> set_vring_kick(std::uint32_t queue, int fd);
+  Result<void> set_vring_call(std::uint32_t queue, int fd);
+  Result<void> set_vring_err(std::uint32_t queue, int fd);
+  Result<void> set_vring_enable(std::uint32_t queue, bool enable);
+  Result<void> set_vring_endian(std::uint32_t queue, bool big);
+  Result<void> vring_kick(std::uint32_t queue);
+
+  /// Fills `to` from the configuration space. Errors: also kRefused for a part that is not there.
+  Result<void> get_config(std::uint32_t offset, std::span<std::byte> to);
+  Result<void> set_config(std::uint32_t offset, std::span<const std::byte> from);
+
+  Result<InflightFile> get_inflight(std::uint16_t queue_count, std::uint16_t queue_size);
+  Result<void> set_inflight(const InflightArea& area, int fd);
+
+  Result<std::uint8_t> get_status();
+  Result<void> set_status(std::uint8_t status);
+
+  /// The socket on which the back end asks; see BackendRequest.
+  Result<void> set_backend_channel(int fd);
+  /// An update or an invalidation.
+  Result<void> iotlb(const IotlbMessage& message);
+  Result<void> net_set_mtu(std::uint16_t mtu);
+  Result<void> send_rarp(const std::array<std::uint8_t, 6>& mac);
+  Result<void> gpu_set_socket(int fd);
+
+  /// The descriptor of an object that the back end shares; kRefused when there is none.
+  Result<UniqueFd> get_shared_object(const SharedObjectId& id);
+  /// By the private messages where only they were agreed on.
+  Result<ShmemConfig> get_shmem_config();
+
+  /// The number of a session that was made as `session` describes it, at least 8 bytes of a
+  /// structure that both sides know; see crypto_session_number_at().
+  /// Errors: also kRefused; kBadValue for what is no such structure.
+  Result<std::uint64_t> create_crypto_session(std::span<const std::byte> session);
+  Result<void> close_crypto_session(std::uint64_t session);
+
+  /// Has the state of the device written to `fd`, or read from it; an empty answer, or the
+  /// descriptor that the back end wants to use instead.
+  Result<UniqueFd> set_device_state(const DeviceStateTransfer& transfer, int fd);
+  Result<void> check_device_state();
+
+  /// The userfaultfd of the back end.
+  Result<UniqueFd> postcopy_advise();
+  Result<void> postcopy_listen();
+  /// set_mem_table() after that: where the back end has each region, for the userfaultfd. The back
+  /// end waits for `register_regions(them)`, and then uses them.
+  template <class Register>
+  Result<void> set_mem_table_for_postcopy(std::span<const MemoryRegion> regions,
+                                          std::span<const int> fds, Register register_regions) {
+    VMM_TRY(const std::vector<MemoryRegion> bases, ask_for_bases(regions, fds));
+    VMM_TRY_DO(register_regions(std::span(bases)));
+    return acknowledge_bases();
+  }
+  Result<void> postcopy_end();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Bytes = std::span<const std::byte>;
+  using Fds = std::span<const int>;
+
+  explicit Frontend(Connection connection) : connection_(std::move(connection)) {}
+
+  [[nodiscard]] Result<void> need(ProtocolFeature feature) const;
+  /// Notes an error after which nothing is certain.
+  Error lose(const Error& error);
+  Result<void> send(FrontendCode code, Bytes payload, Fds fds, bool need_reply);
+  /// The next message.
+  Result<Message> next();
+  /// The answer to `code`.
+  Result<Message> wait_for(FrontendCode code);
+  /// The same, where its payload has `bytes` bytes.
+  Result<Message> wait_for(FrontendCode code, std::size_t bytes);
+  /// Waits for an acknowledgement, if there is one.
+  Result<void> order(FrontendCode code, Bytes payload = {}, Fds fds = {});
+  /// Always waits for a number, which has to be 0.
+  Result<void> order_acknowledged(FrontendCode code, Bytes payload = {}, Fds fds = {});
+  Result<std::uint64_t> ask_number(FrontendCode code);
+  Result<ShmemConfig> get_private_shmem_regions();
+  Result<UniqueFd> ask_fd(FrontendCode code, Bytes payload);
+  Result<std::vector<MemoryRegion>> ask_for_bases(std::span<const MemoryRegion> regions, Fds fds);
+  Result<void> acknowledge_bases();
+  Result<void> order_ring(FrontendCode code, std::uint32_t queue, std::uint32_t number);
+  Result<void> order_ring_fd(FrontendCode code, std::uint32_t queue, int fd);
+
+  Connection connection_;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  std::optional<Error> lost_;
+  std::uint64_t features_ = 0;
+  std::uint64_t offered_ = 0;
+  std::uint64_t protocol_features_ = 0;
+};
+
+}  // namespace vmm::vhost_user

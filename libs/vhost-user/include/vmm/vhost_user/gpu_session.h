@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+// Both sides of the GPU sub-protocol; see gpu.h.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/vhost_user/connection.h"
+#include "vmm/vhost_user/gpu.h"
+#include "vmm/vhost_user/message_error.h"
+
+namespace vmm::vhost_user::gpu {
+
+/// What a back end asks for, one structure each. Numbers are in their range: a scanout is below
+/// kMaxScanouts, and there are as many pixels as an update says.
+namespace request {
+
+struct GetProtocolFeatures {};
+struct SetProtocolFeatures {
+  std::uint64_t features = 0;
+};
+struct GetDisplayInfo {};
+struct GetEdid {
+  std::uint32_t scanout = 0;
+};
+struct CursorPos {
+  gpu::CursorPos pos;
+  bool hide = false;
+};
+struct CursorUpdate {
+  gpu::CursorUpdate cursor;
+};
+struct Scanout {
+  gpu::Scanout scanout;
+};
+struct Update {
+  gpu::Update area;
+  /// 32 bits each, in rows; borrowed from the connection.
+  std::span<const std::byte> pixels;
+};
+struct DmabufScanout {
+  gpu::DmabufScanout scanout;
+  std::uint64_t modifier = 0;  ///< of DMABUF_SCANOUT2
+  UniqueFd fd;                 ///< empty: it is switched off
+};
+struct DmabufUpdate {
+  gpu::Update area;
+};
+
+}  // namespace request
+
+using GpuRequest = std::variant<request::GetProtocolFeatures, request::SetProtocolFeatures,
+                                request::GetDisplayInfo, request::GetEdid, request::CursorPos,
+                                request::CursorUpdate, request::Scanout, request::Update,
+                                request::DmabufScanout, request::DmabufUpdate>;
+
+/// What a message of a GPU back end asks for. Takes its descriptor, but that of a bad message.
+/// Errors: kReplyFlag; those of one message.
+Result<GpuRequest, MessageError> parse_gpu(Message message);
+
+/// Shows what a GPU back end draws. Threads: those of DisplaySession.
+class DisplayHandler {
+ public:
+  /// Of kFeatureEdid and kFeatureDmabuf2. Constant.
+  [[nodiscard]] virtual std::uint64_t protocol_features() const = 0;
+  [[nodiscard]] virtual DisplayInfo display_info() = 0;
+  /// At most kMaxEdidBytes bytes; none: there is no such display.
+  [[nodiscard]] virtual std::vector<std::byte> edid(std::uint32_t scanout) = 0;
+  /// One of the others. A DmabufUpdate is answered when this returns.
+  virtual void handle(GpuRequest& request) = 0;
+
+ protected:
+  ~DisplayHandler() = default;
+};
+
+/// The front end's end of the socket. A back end that breaks the protocol ends it, and no more.
+///
+/// Threads: one at a time.
+class DisplaySession {
+ public:
+  /// Errors: those of Connection::adopt(). `handler` outlives it.
+  static Result<DisplaySession> adopt(UniqueFd socket, DisplayHandler& handler);
+
+  /// Serves the next request, if it is there. Errors: those of Connection; MessageError;
+  /// kNotNegotiated for what was not agreed on, kNotOffered.
+  Result<Connection::Event> serve();
+  [[nodiscard]] int fd() const { return connection_.fd(); }
+
+ private:
+  DisplaySession(Connection connection, DisplayHandler& handler)
+      : connection_(std::move(connection)), handler_(handler) {}
+  [[nodiscard]] Result<void, MessageError> check(Code code, const GpuRequest& request) const;
+  Result<void> execute(Code code, GpuRequest& request);
+  Result<void> answer(Code code, std::span<const std::byte> payload);
+
+  Connection connection_;
+  DisplayHandler& handler_;
+  std::uint64_t features_ = 0;
+};
+
+/// The back end's end: one function for each request, which returns when it was sent or, for a
+/// question, answered.
+///
+/// Errors: those of Connection; ETIMEDOUT after kPatience; kBadReply for an answer that fits no
+/// question; kBadValue for pixels that are not as many as the area says; kNotNegotiated.
+///
+/// Threads: one at a time.
+class GpuChannel {
+ public:
+  static constexpr Connection::Milliseconds kPatience{5000};
+
+  /// Errors: those of Connection::adopt().
+  static Result<GpuChannel> adopt(UniqueFd socket);
+
+  /// Agrees on those of `features` that the front end offers; has() says which.
+  Result<void> negotiate(std::uint64_t features);
+  [[nodiscard]] bool has(std::uint64_t feature) const { return (features_ & feature) != 0; }
+  Result<DisplayInfo> get_display_info();
+  /// Needs kFeatureEdid.
+  Result<std::vector<std::byte>> get_edid(std::uint32_t scanout);
+
+  Result<void> move_cursor(const CursorPos& pos);
+  Result<void> hide_cursor(const CursorPos& pos);
+  Result<void> update_cursor(const CursorUpdate& cursor);
+  Result<void> set_scanout(const Scanout& scanout);
+  Result<void> update(const Update& area, std::span<const std::byte> pixels);
+  /// `fd` -1 switches it off.
+  Result<void> set_dmabuf_scanout(const DmabufScanout& scanout, int fd);
+  /// Needs kFeatureDmabuf2.
+  Result<void> set_dmabuf_scanout2(const DmabufScanout2& scanout, int fd);
+  /// Returns when the buffer may be changed again.
+  Result<void> update_dmabuf(const Update& area);
+
+ private:
+  explicit GpuChannel(Connection connection) : connection_(std::move(connection)) {}
+  Result<void> send(Code code, std::span<const std::byte> payload, std::span<const int> fds = {});
+  /// The payload of the answer, of `bytes` bytes.
+  Result<std::span<const std::byte>> ask(Code code, std::span<const std::byte> payload,
+                                         std::size_t bytes);
+
+  Connection connection_;
+  std::uint64_t features_ = 0;
+};
+
+}  // namespace vmm::vhost_user::gpu

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/vhost_user/dirty_log.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <utility>
+#include <vector>
+
+#include "file_range.h"
+#include "vmm/base/checked.h"
+#include "vmm/sys_util/page_size.h"
+
+namespace vmm::vhost_user {
+
+static_assert(kLogPageBytes == vm_memory::DirtyBitmap::kDefaultPageBytes);
+
+Result<DirtyLog> DirtyLog::map(const LogArea& area, const UniqueFd& fd) {
+  VMM_TRY_DO(check_file_range(fd.get(), area.mmap_offset, area.bytes));
+  const std::uint64_t from = align_down(area.mmap_offset, sys_util::page_size());
+  const std::uint64_t offset = area.mmap_offset - from;
+  VMM_TRY(auto mapping,
+          sys_util::Mapping::create(offset + area.bytes, {.protection = PROT_READ | PROT_WRITE,
+                                                          .flags = MAP_SHARED,
+                                                          .fd = fd.get(),
+                                                          .offset = from}));
+  return DirtyLog(std::move(mapping), offset, area.bytes);
+}
+
+bool DirtyLog::covers(const vm_memory::RegionMap& memory) const {
+  if (memory.regions().empty()) return true;
+  const std::uint64_t last = memory.regions().back()->last_address().raw();
+  return last / kLogPageBytes / 8 < bytes_;
+}
+
+void DirtyLog::mark_page(std::uint64_t page) const {
+  if (page / 8 >= bytes_) return;
+  auto* const byte = reinterpret_cast<unsigned char*>(mapping_.data() + offset_ +
+                                                      static_cast<std::size_t>(page / 8));
+  __atomic_fetch_or(byte, static_cast<unsigned char>(1u << (page % 8)), __ATOMIC_RELEASE);
+}
+
+void DirtyLog::mark(std::uint64_t address, std::uint64_t bytes) const {
+  if (bytes == 0) return;
+  const std::uint64_t first = address / kLogPageBytes;
+  const std::uint64_t pages = (address % kLogPageBytes + bytes - 1) / kLogPageBytes + 1;
+  for (std::uint64_t page = first; page - first < pages && page / 8 < bytes_; ++page) {
+    mark_page(page);
+  }
+}
+
+void DirtyLog::collect(const vm_memory::RegionMap& memory) const {
+  for (const auto& region : memory.regions()) {
+    if (region->dirty() == nullptr) continue;
+    const std::uint64_t first = region->base().raw() / kLogPageBytes;
+    const std::vector<std::uint64_t> words = region->dirty()->get_and_reset();
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      for (std::uint64_t word = words[i]; word != 0; word &= word - 1) {
+        mark_page(first + 64 * i + static_cast<unsigned>(std::countr_zero(word)));
+      }
+    }
+  }
+}
+
+}  // namespace vmm::vhost_user

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/vhost_user/frontend.h"
+
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "raw_peer.h"
+#include "vmm/vhost_user/backend_channel.h"
+#include "vmm/vhost_user/backend_request.h"
+#include "vmm/vhost_user/backend_session.h"
+
+namespace vmm::vhost_user {
+namespace {
+
+using Code = FrontendCode;
+
+bool is(const Error& error, MessageError wanted) {
+  const Error other = make_error(wanted);
+  return &error.domain() == &other.domain() && error.code() == other.code();
+}
+
+/// A back end that answers what the test wrote down before.
+struct Scripted {
+  Scripted() : Scripted(socket_pair()) {}
+  explicit Scripted(std::pair<UniqueFd, UniqueFd> ends) : peer(std::move(ends.first)) {
+    answer(Code::kGetFeatures, to_bytes(kFeatureProtocolFeatures | 1));
+    answer(Code::kGetProtocolFeatures, to_bytes((std::uint64_t{1} << 22) - 1));
+    frontend.emplace(*Frontend::create(*Connection::adopt(std::move(ends.second))));
+    for (int i = 0; i < 3; ++i) (void)peer.receive();
+  }
+  void answer(Code code, const Bytes& payload, std::size_t fds = 0,
+              std::uint32_t flags = kVersion | kReply) {
+    peer.send({.request = static_cast<std::uint32_t>(code),
+               .flags = flags,
+               .size = static_cast<std::uint32_t>(payload.size())},
+              payload, fds);
+  }
+  void agree(std::uint64_t features) {
+    REQUIRE(frontend->negotiate(features));
+    (void)peer.receive();
+  }
+
+  RawPeer peer;
+  std::optional<Frontend> frontend;
+};
+
+constexpr std::uint64_t kNoAck = ~bit(ProtocolFeature::kReplyAck);
+constexpr MemoryRegion kRegion{.guest_address = 0, .bytes = 4096};
+
+TEST_CASE("a front end asks and becomes the owner", "[frontend]") {
+  Scripted rig;
+  CHECK(rig.frontend->features() == (kFeatureProtocolFeatures | 1));
+  CHECK(rig.frontend->offered_protocol_features() == (std::uint64_t{1} << 22) - 1);
+  CHECK_FALSE(rig.frontend->has(ProtocolFeature::kMq));
+  rig.agree(~std::uint64_t{0});
+  CHECK(rig.frontend->has(ProtocolFeature::kMq));
+}
+
+TEST_CASE("an order waits for its acknowledgement where there is one", "[frontend]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  REQUIRE(rig.frontend->set_vring_num(1, 8));
+  const auto sent = rig.peer.receive();
+  CHECK(sent->header == Header{.request = 8, .flags = kVersion, .size = 8});
+  CHECK(exactly_as<VringState>(sent->payload) == VringState{1, 8});
+  rig.agree(~std::uint64_t{0});
+  rig.answer(Code::kSetVringNum, to_bytes(std::uint64_t{0}));
+  REQUIRE(rig.frontend->set_vring_num(1, 8));
+  CHECK(rig.peer.receive()->header.flags == (kVersion | kNeedReply));
+  rig.answer(Code::kSetVringNum, to_bytes(std::uint64_t{1}));
+  CHECK(is(rig.frontend->set_vring_num(1, 8).error(), MessageError::kRefused));
+  CHECK_FALSE(rig.frontend->broken());
+}
+
+TEST_CASE("answers that do not fit end the conversation", "[frontend][hostile]") {
+  const Bytes number = to_bytes(std::uint64_t{0});
+  const auto refuses = [](auto prepare) {
+    Scripted rig;
+    rig.agree(kNoAck);
+    prepare(rig);
+    const auto got = rig.frontend->get_queue_num();
+    REQUIRE_FALSE(got);
+    CHECK(rig.frontend->broken());
+    const auto again = rig.frontend->set_vring_num(0, 1);
+    return is(got.error(), MessageError::kBadReply) && !again &&
+           is(again.error(), MessageError::kBadReply);
+  };
+  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetFeatures, number); }));
+  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, number, 0, kVersion); }));
+  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, Bytes(7)); }));
+  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, {}); }));
+  Scripted gone;
+  gone.agree(kNoAck);
+  gone.peer.close();
+  CHECK_FALSE(gone.frontend->get_queue_num());
+  CHECK(gone.frontend->broken());
+}
+
+TEST_CASE("more queues than a transport has end the conversation", "[frontend][hostile]") {
+  for (const std::uint64_t count : {0x8000, 0x8001}) {
+    Scripted rig;
+    rig.agree(kNoAck);
+    rig.answer(Code::kGetQueueNum, to_bytes(count));
+    CHECK(rig.frontend->get_queue_num().has_value() == (count == 0x8000));
+    CHECK(rig.frontend->broken() == (count != 0x8000));
+  }
+}
+
+TEST_CASE("a conversation that was lost stays lost", "[frontend][hostile]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  rig.peer.close();
+  CHECK(rig.frontend->get_queue_num().error().is_os(EPIPE));
+  CHECK(rig.frontend->broken());
+  CHECK(rig.frontend->set_vring_num(0, 8).error().is_os(EPIPE));
+  CHECK(rig.frontend->set_features(0).error().is_os(EPIPE));
+  CHECK(rig.frontend->get_vring_base(0).error().is_os(EPIPE));
+}
+
+TEST_CASE("a configuration space that cannot be read is told at once", "[frontend]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  std::array<std::byte, 4> config{};
+  rig.answer(Code::kGetConfig, {});
+  CHECK(is(rig.frontend->get_config(8, config).error(), MessageError::kRefused));
+  const auto part = [](std::uint32_t offset, std::uint32_t bytes) {
+    return to_bytes(ConfigHeader{.offset = offset, .bytes = bytes}) + Bytes(4, std::byte{9});
+  };
+  rig.answer(Code::kGetConfig, part(8, 4));
+  REQUIRE(rig.frontend->get_config(8, config));
+  CHECK(config[3] == std::byte{9});
+  // Other back ends refuse with a header that speaks of no bytes.
+  rig.answer(Code::kGetConfig, to_bytes(ConfigHeader{.offset = 8, .bytes = 0}));
+  CHECK(is(rig.frontend->get_config(8, config).error(), MessageError::kRefused));
+  CHECK_FALSE(rig.frontend->broken());
+  for (const auto& [offset, bytes] : {std::pair{9u, 4u}, std::pair{8u, 5u}}) {
+    Scripted bad;
+    bad.agree(kNoAck);
+    bad.answer(Code::kGetConfig, part(offset, bytes));
+    CHECK(is(bad.frontend->get_config(8, config).error(), MessageError::kBadReply));
+  }
+}
+
+TEST_CASE("a conversation has one limit, whatever each answer takes", "[frontend][hostile]") {
+  using Clock = std::chrono::steady_clock;
+  Scripted rig;
+  rig.agree(kNoAck);
+  rig.frontend->limit(std::chrono::milliseconds(800));
+  const auto begin = Clock::now();
+  // Always another answer, and always a little late. Nothing is asserted on this thread, as the
+  // other one does.
+  const Bytes answer = to_bytes(Header{.request = static_cast<std::uint32_t>(Code::kGetQueueNum),
+                                       .flags = kVersion | kReply,
+                                       .size = sizeof(std::uint64_t)}) +
+                       to_bytes(std::uint64_t{1});
+  std::thread slow([&] {
+    while (Clock::now() - begin < std::chrono::seconds(2)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      (void)::send(rig.peer.fd(), answer.data(), answer.size(), MSG_NOSIGNAL);
+    }
+  });
+  Result<std::uint64_t> last = rig.frontend->get_queue_num();
+  CHECK(last);
+  while (last && Clock::now() - begin < std::chrono::seconds(5)) {
+    last = rig.frontend->get_queue_num();
+  }
+  REQUIRE_FALSE(last);
+  CHECK(last.error().is_os(ETIMEDOUT));
+  CHECK(Clock::now() - begin < std::chrono::seconds(4));
+  CHECK(rig.frontend->broken());
+  slow.join();
+}
+
+TEST_CASE("what needs a feature is not sent without it", "[frontend]") {
+  Scripted rig;
+  rig.agree(0);
+  Frontend& frontend = *rig.frontend;
+  std::array<std::byte, 4> config{};
+  CHECK(is(frontend.get_queue_num().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_config(0, config).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.set_config(0, config).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_inflight(1, 1).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.set_status(1).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.reset_device().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.add_region(kRegion, 0).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.set_log_base({.bytes = 1}, 0).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.set_backend_channel(0).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.postcopy_advise().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.vring_kick(0).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.check_device_state().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_shmem_config().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_shared_object({}).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.create_crypto_session(Bytes(8)).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.close_crypto_session(0).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.net_set_mtu(1500).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.send_rarp({}).error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_status().error(), MessageError::kNotNegotiated));
+  CHECK(is(frontend.get_max_mem_slots().error(), MessageError::kNotNegotiated));
+  CHECK_FALSE(rig.peer.receive());
+  CHECK_FALSE(frontend.broken());
+}
+
+TEST_CASE("tables and regions that cannot be are refused here", "[frontend]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  Frontend& frontend = *rig.frontend;
+  const std::vector<MemoryRegion> nine(9, kRegion);
+  const std::vector<int> fds(9, rig.peer.file());
+  CHECK(is(frontend.set_mem_table({}, {}).error(), MessageError::kBadValue));
+  CHECK(is(frontend.set_mem_table(nine, fds).error(), MessageError::kBadValue));
+  CHECK(is(frontend.set_mem_table({&kRegion, 1}, fds).error(), MessageError::kBadValue));
+  const MemoryRegion empty{};
+  CHECK(is(frontend.set_mem_table({&empty, 1}, {fds.data(), 1}).error(), MessageError::kBadRange));
+  CHECK(is(frontend.add_region(empty, fds[0]).error(), MessageError::kBadRange));
+  CHECK(is(frontend.set_vring_kick(256, -1).error(), MessageError::kBadQueue));
+  CHECK_FALSE(rig.peer.receive());
+  REQUIRE(frontend.set_mem_table({nine.data(), 8}, {fds.data(), 8}));
+  CHECK(rig.peer.receive()->fds.size() == 8);
+}
+
+TEST_CASE("device state comes through the one descriptor or the other", "[frontend]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  const DeviceStateTransfer save{.direction = DeviceStateTransfer::kSave};
+  rig.answer(Code::kSetDeviceStateFd, to_bytes(std::uint64_t{0x100}));
+  CHECK_FALSE(*rig.frontend->set_device_state(save, rig.peer.file()));
+  rig.answer(Code::kSetDeviceStateFd, to_bytes(std::uint64_t{0}), 1);
+  CHECK(*rig.frontend->set_device_state(save, rig.peer.file()));
+  rig.answer(Code::kSetDeviceStateFd, to_bytes(std::uint64_t{0x101}));
+  CHECK(is(rig.frontend->set_device_state(save, rig.peer.file()).error(), MessageError::kRefused));
+  rig.answer(Code::kSetDeviceStateFd, to_bytes(std::uint64_t{0}));
+  CHECK(is(rig.frontend->set_device_state(save, rig.peer.file()).error(), MessageError::kBadReply));
+}
+
+TEST_CASE("descriptors of answers do not leak", "[frontend][hostile]") {
+  const std::size_t before = open_fds();
+  {
+    Scripted rig;
+    rig.agree(kNoAck);
+    rig.answer(Code::kGetInflightFd, to_bytes(InflightArea{.mmap_bytes = 1}), 3);
+    CHECK(is(rig.frontend->get_inflight(1, 1).error(), MessageError::kRefused));
+    rig.answer(Code::kGetSharedObject, {}, 2);
+    CHECK(is(rig.frontend->get_shared_object({{1}}).error(), MessageError::kRefused));
+  }
+  CHECK(open_fds() == before);
+}
+
+struct Seen final : BackendRequestHandler {
+  Result<UniqueFd> handle(BackendRequest& request) override {
+    last = request.index() + 1;
+    if (refuse) return fail(MessageError::kNotFound);
+    if (std::holds_alternative<backend_request::SharedObjectLookup>(request)) {
+      return UniqueFd(::dup(0));
+    }
+    return UniqueFd();
+  }
+  std::size_t last = 0;
+  bool refuse = false;
+};
+
+TEST_CASE("a front end does what the back end asks for", "[channel]") {
+  auto [ours, theirs] = socket_pair();
+  Seen seen;
+  FrontendChannel channel(*Connection::adopt(std::move(ours)), seen);
+  BackendChannel backend(*Connection::adopt(std::move(theirs)), bit(ProtocolFeature::kReplyAck));
+  const auto file = *sys_util::MemFd::create(4096);
+  const auto serve_during = [&](auto ask) {
+    std::thread server([&] {
+      while (*channel.serve() != Connection::Event::kMessage) std::this_thread::yield();
+    });
+    auto result = ask();
+    server.join();
+    return result;
+  };
+  const ShmemArea area{.bytes = 4096};
+  CHECK(serve_during([&] { return backend.map_shmem(area, file.fd()); }));
+  CHECK(seen.last == 9);
+  CHECK(serve_during([&] { return backend.unmap_shmem(area); }));
+  CHECK(serve_during([&] { return backend.add_shared_object({{1}}); }));
+  CHECK(serve_during([&] { return backend.remove_shared_object({{1}}); }));
+  CHECK(serve_during([&] { return backend.host_notifier({.bytes = 4096}, file.fd()); }));
+  CHECK(serve_during([&] { return backend.host_notifier({}, -1); }));
+  CHECK(serve_during([&] { return backend.iotlb({.bytes = 1, .permission = 1, .type = 1}); }));
+  CHECK(serve_during([&] { return backend.look_up_shared_object({{1}}); }));
+  CHECK(seen.last == 8);
+  seen.refuse = true;
+  CHECK(
+      is(serve_during([&] { return backend.unmap_shmem(area); }).error(), MessageError::kRefused));
+  CHECK_FALSE(serve_during([&] { return backend.look_up_shared_object({{1}}); }));
+}
+
+TEST_CASE("each field of a back end's requests is checked", "[channel][hostile]") {
+  using enum MessageError;
+  struct Case {
+    const char* what;
+    BackendCode code;
+    Bytes payload;
+    std::size_t fds;
+    MessageError error;
+  };
+  constexpr std::uint64_t kTop = ~std::uint64_t{0};
+  const auto shmem = [](auto change) {
+    ShmemArea area{.bytes = 4096};
+    change(area);
+    return to_bytes(area);
+  };
+  const Case cases[] = {
+      {"no code", static_cast<BackendCode>(0), {}, 0, kUnknownCode},
+      {"a code of the future", static_cast<BackendCode>(11), {}, 0, kUnknownCode},
+      {"an update", BackendCode::kIotlbMsg, to_bytes(IotlbMessage{.bytes = 1, .type = 2}), 0,
+       kBadValue},
+      {"a permission", BackendCode::kIotlbMsg, to_bytes(IotlbMessage{.permission = 4, .type = 1}),
+       0, kBadFlags},
+      {"a payload", BackendCode::kConfigChange, Bytes(1), 0, kBadSize},
+      {"a descriptor", BackendCode::kConfigChange, {}, 1, kBadFdCount},
+      {"a call's number", BackendCode::kVringCall, to_bytes(VringState{0, 1}), 0, kBadPadding},
+      {"an error's size", BackendCode::kVringErr, Bytes(7), 0, kBadSize},
+      {"a notifier without a descriptor", BackendCode::kVringHostNotifier,
+       to_bytes(VringArea{.index = 0, .bytes = 1}), 0, kBadFdCount},
+      {"a notifier with one too many", BackendCode::kVringHostNotifier,
+       to_bytes(VringArea{.index = kNoFd}), 1, kBadFdCount},
+      {"a notifier's bits", BackendCode::kVringHostNotifier, to_bytes(VringArea{.index = 0x200}), 1,
+       kBadFlags},
+      {"an empty notifier", BackendCode::kVringHostNotifier, to_bytes(VringArea{}), 1, kBadRange},
+      {"a notifier that wraps", BackendCode::kVringHostNotifier,
+       to_bytes(VringArea{.bytes = 2, .offset = kTop}), 1, kBadRange},
+      {"no object", BackendCode::kSharedObjectAdd, to_bytes(SharedObjectId{}), 0, kBadValue},
+      {"no object to remove", BackendCode::kSharedObjectRemove, to_bytes(SharedObjectId{}), 0,
+       kBadValue},
+      {"an object's size", BackendCode::kSharedObjectLookup, Bytes(15), 0, kBadSize},
+      {"an empty map", BackendCode::kShmemMap, shmem([](auto& a) { a.bytes = 0; }), 1, kBadRange},
+      {"a map that wraps", BackendCode::kShmemMap, shmem([](auto& a) { a.offset = kTop; }), 1,
+       kBadRange},
+      {"a file's offset", BackendCode::kShmemMap, shmem([](auto& a) { a.fd_offset = kTop; }), 1,
+       kBadRange},
+      {"flags of a map", BackendCode::kShmemMap, shmem([](auto& a) { a.flags = 2; }), 1, kBadFlags},
+      {"a map of nothing", BackendCode::kShmemMap, shmem([](auto&) {}), 0, kBadFdCount},
+      {"an unmap with a file", BackendCode::kShmemUnmap, shmem([](auto&) {}), 1, kBadFdCount},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(one.what);
+    const std::size_t before = open_fds();
+    {
+      auto [ours, theirs] = socket_pair();
+      Seen seen;
+      RawPeer peer(std::move(theirs));
+      FrontendChannel channel(*Connection::adopt(std::move(ours)), seen);
+      peer.send({.request = static_cast<std::uint32_t>(one.code),
+                 .flags = kVersion,
+                 .size = static_cast<std::uint32_t>(one.payload.size())},
+                one.payload, one.fds);
+      const auto event = channel.serve();
+      REQUIRE_FALSE(event);
+      CHECK(is(event.error(), one.error));
+      CHECK(seen.last == 0);
+    }
+    CHECK(open_fds() == before);
+  }
+}
+
+}  // namespace
+}  // namespace vmm::vhost_user
