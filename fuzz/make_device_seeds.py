@@ -55,9 +55,25 @@ SCRIPTS = {
 }
 
 
+# What targets read before the driver's options.
+PREFIX = {"virtio_balloon": 1, "virtio_console": 1, "virtio_iommu": 1, "virtio_mem": 2, "virtio_net": 1}
+# How the second agent of double-fetch mode begins: it acts on each second load, or on each seventh.
+AGENTS = {"eager": 0x01000007, "lazy": 0x06001234}
+
+
+def write_double_fetches(folder):
+    """Requests whose bytes change while they are read: tests/support/second_agent.h."""
+    for name, agent in AGENTS.items():
+        for kind, bits in (("split", 0x10), ("packed", 0x10 | 1 | 2 | 4 | 8)):
+            options = bytes(PREFIX.get(folder.name, 0)) + bytes([bits]) + ALL_FEATURES
+            script = options + struct.pack("<I", agent) + SCRIPTS["requests"] * 2
+            (folder / f"double_fetch_{name}_{kind}").write_bytes(script)
+
+
 def main():
     for folder in map(pathlib.Path, sys.argv[1:]):
         folder.mkdir(parents=True, exist_ok=True)
+        write_double_fetches(folder)
         for name, script in SCRIPTS.items():
             for kind, bits in (("split", 0), ("packed", 1 | 2 | 4 | 8)):
                 (folder / f"{name}_{kind}").write_bytes(bytes([bits]) + ALL_FEATURES + script)

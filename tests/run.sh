@@ -31,11 +31,30 @@ lab_tests() {
   groups+=("$1=$top/build/$1/results.json")
 }
 
+# QEMU's guests with our daemons, where QEMU is: the programs at once, as most of each is waiting.
+qemu_tests() {
+  heading 'vhost-user daemons and QEMU'
+  local test results logs=()
+  # What Debian does while its disks' daemons are killed takes two minutes, and is on request.
+  for test in qemu boards 'debian devices'; do
+    results=$top/build/plain/vhost-user-${test% *}.json
+    logs+=("${results%.json}.log")
+    rm -f "$results"
+    # shellcheck disable=SC2086  # the names of tests
+    "$top/tests/vhost-user/${test% *}_test.py" --results "$results" "$top/build/plain" ${test#"${test% *}"} \
+      >"${logs[-1]}" 2>&1 &
+    groups+=("vhost-user-${test% *}=$results")
+  done
+  wait
+  cat "${logs[@]}"
+}
+
 meson_tests plain
 if [[ ${1:-} != --quick ]]; then
   meson_tests asan
   lab_tests lab "$host_arch"
   if [[ $host_arch == x86_64 ]]; then
+    qemu_tests
     meson_tests aarch64
     lab_tests lab-aarch64 aarch64
   fi

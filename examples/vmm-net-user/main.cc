@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "filter.h"
 #include "host_forward.h"
 #include "user_network.h"
 #include "vmm/base/unique_fd.h"
@@ -28,19 +29,23 @@ using namespace vmm;
 using net_user::HostForward;
 
 constexpr const char* kHelp =
-    "usage: vmm-net-user --fd=N [--mtu=N] [--hostfwd=RULE]...\n"
+    "usage: vmm-net-user --fd=N [--vnet-header] [--mtu=N] [--hostfwd=RULE]... [--seccomp=HOW]\n"
     "\n"
     "A network for one guest, without privileges. Descriptor N is a socket that carries one\n"
     "Ethernet frame a message. A message of one byte says that everything is ready; the program\n"
-    "ends when the other end of the socket is closed.\n"
+    "ends when the other end of the socket is closed. With --vnet-header the 12 bytes of a virtio\n"
+    "network header precede each frame, and the guest may leave it checksums and segmentation.\n"
     "\n"
     "RULE: tcp:PORT:PORT or udp:PORT:PORT, of the host and of the guest; tcp:ADDRESS:PORT:PORT\n"
-    "      listens on another address than 127.0.0.1\n";
+    "      listens on another address than 127.0.0.1\n"
+    "HOW: true (the default), false, log or errno: what becomes of system calls that the program\n"
+    "     has no need for: its end, nothing, a line in the kernel's log, EPERM\n";
 
 struct Options {
   int fd = -1;
-  std::uint16_t mtu = 0;
+  net_user::UserNetwork::Options network;
   std::vector<HostForward> forwards;
+  std::string seccomp = "true";
 };
 
 int complain(const std::string& what, int exit_code) {
@@ -56,12 +61,19 @@ bool parse_number(std::string_view text, T& number) {
 }
 
 bool parse(std::string_view argument, Options& options) {
+  if (argument == "--vnet-header") return options.network.has_header = true;
   const std::size_t equals = argument.find('=');
   if (equals == std::string_view::npos) return false;
   const std::string_view name = argument.substr(0, equals);
   const std::string_view value = argument.substr(equals + 1);
   if (name == "--fd") return parse_number(value, options.fd) && options.fd >= 0;
-  if (name == "--mtu") return parse_number(value, options.mtu) && options.mtu >= 68;
+  if (name == "--mtu") {
+    return parse_number(value, options.network.mtu) && options.network.mtu >= 68;
+  }
+  if (name == "--seccomp") {
+    options.seccomp = value;
+    return net_user::is_filter_mode(value);
+  }
   const auto forward = net_user::parse_host_forward(value);
   if (name != "--hostfwd" || !forward) return false;
   options.forwards.push_back(*forward);
@@ -99,13 +111,14 @@ Result<void> prepare(int fd) {
 
 Result<void> serve(const Options& options, std::string& context) {
   VMM_TRY_DO(prepare(options.fd));
-  VMM_TRY(const auto network, net_user::UserNetwork::create(options.fd, options.mtu));
+  VMM_TRY(const auto network, net_user::UserNetwork::create(options.fd, options.network));
   for (const HostForward& forward : options.forwards) {
     context = "--hostfwd: port " + std::to_string(forward.host_port) + " of the host";
     VMM_TRY_DO(network->add_forward(forward));
   }
   context.clear();
   VMM_TRY_DO(drop_privileges());
+  VMM_TRY_DO(net_user::enter_filter(options.seccomp));
   const char ready = 0;
   if (::send(options.fd, &ready, 1, MSG_NOSIGNAL) != 1) return fail(Error::from_errno("--fd"));
   return network->run();

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <slirp/libslirp.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -56,8 +58,8 @@ SlirpConfig config_with(std::uint16_t mtu) {
 
 }  // namespace
 
-Result<std::unique_ptr<UserNetwork>> UserNetwork::create(int socket, std::uint16_t mtu) {
-  std::unique_ptr<UserNetwork> network(new UserNetwork(socket));
+Result<std::unique_ptr<UserNetwork>> UserNetwork::create(int socket, const Options& options) {
+  std::unique_ptr<UserNetwork> network(new UserNetwork(socket, options.has_header));
   // Timers are for IPv6 only. What a guest does wrong is its own affair.
   static const SlirpCb kCallbacks = [] {
     SlirpCb callbacks{};
@@ -71,7 +73,7 @@ Result<std::unique_ptr<UserNetwork>> UserNetwork::create(int socket, std::uint16
     callbacks.notify = [](void*) {};
     return callbacks;
   }();
-  const SlirpConfig config = config_with(mtu);
+  const SlirpConfig config = config_with(options.mtu);
   network->slirp_ = ::slirp_new(&config, &kCallbacks, network.get());
   if (network->slirp_ == nullptr) return fail(Error::os(ENOMEM, "libslirp"));
   return network;
@@ -116,13 +118,21 @@ Result<void> UserNetwork::run() {
 // Not more at once, so that connections get their turn.
 bool UserNetwork::take_frames() {
   for (int left = kFramesAtOnce; left != 0; --left) {
-    const ssize_t got = ::recv(socket_, frame_.data(), frame_.size(), MSG_DONTWAIT | MSG_TRUNC);
+    const ssize_t got = ::recv(socket_, message_.data(), message_.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
     if (got == 0) return false;
-    if (static_cast<std::size_t>(got) > frame_.size()) continue;
-    ::slirp_input(slirp_, frame_.data(), static_cast<int>(got));
+    const auto size = static_cast<std::size_t>(got);
+    if (size <= message_.size()) take_frame(std::span(message_).first(size));
   }
   return true;
+}
+
+void UserNetwork::take_frame(std::span<std::uint8_t> message) {
+  if (has_header_) {
+    if (!complete_frame(message)) return;
+    message = message.subspan(kVnetHeaderBytes);
+  }
+  ::slirp_input(slirp_, message.data(), static_cast<int>(message.size()));
 }
 
 // Each connection of the guest is a descriptor; what is too much waits for others to end.
@@ -147,11 +157,16 @@ int UserNetwork::events_of(int index) const {
 
 // Waits for the guest when it is slow, so that nothing is lost to a retransmission.
 std::int64_t UserNetwork::send_frame(const void* bytes, std::size_t size) const {
+  std::array<std::uint8_t, kVnetHeaderBytes> header{kChecksumsAreValid};
+  std::array<iovec, 2> parts{{{header.data(), header.size()}, {const_cast<void*>(bytes), size}}};
+  msghdr message{};
+  message.msg_iov = has_header_ ? parts.data() : &parts[1];
+  message.msg_iovlen = has_header_ ? 2 : 1;
   ssize_t sent = 0;
   do {
-    sent = ::send(socket_, bytes, size, MSG_NOSIGNAL);
+    sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  return sent;
+  return sent < 0 ? sent : static_cast<ssize_t>(size);
 }
 
 }  // namespace vmm::net_user

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "guest_frame.h"
 #include "host_forward.h"
 #include "vmm/base/result.h"
 
@@ -20,9 +22,14 @@ namespace vmm::net_user {
 /// Threads: one.
 class UserNetwork {
  public:
+  struct Options {
+    std::uint16_t mtu = 0;    ///< 0 means 1500
+    bool has_header = false;  ///< a virtio header precedes each frame
+  };
+
   /// `socket` carries one Ethernet frame a message. It is blocking and stays the caller's.
-  /// `mtu`: 0 means 1500. Errors: ENOMEM.
-  static Result<std::unique_ptr<UserNetwork>> create(int socket, std::uint16_t mtu);
+  /// Errors: ENOMEM.
+  static Result<std::unique_ptr<UserNetwork>> create(int socket, const Options& options);
   UserNetwork(const UserNetwork&) = delete;
   UserNetwork& operator=(const UserNetwork&) = delete;
   ~UserNetwork();
@@ -33,19 +40,23 @@ class UserNetwork {
   Result<void> run();
 
  private:
-  explicit UserNetwork(int socket) : socket_(socket), frame_(kMaxFrame) {}
+  UserNetwork(int socket, bool has_header)
+      : socket_(socket), has_header_(has_header), message_(kMaxMessage) {}
 
-  static constexpr std::size_t kMaxFrame = 65536;
+  /// The largest IPv4 packet behind an Ethernet header with a VLAN tag, and a virtio header.
+  static constexpr std::size_t kMaxMessage = 65535 + 18 + kVnetHeaderBytes;
 
   /// False when the other end is closed.
   bool take_frames();
+  void take_frame(std::span<std::uint8_t> message);
   int add_poll(int fd, int events);
   [[nodiscard]] int events_of(int index) const;
   std::int64_t send_frame(const void* bytes, std::size_t size) const;
 
   int socket_;
+  bool has_header_;
   Slirp* slirp_ = nullptr;
-  std::vector<std::uint8_t> frame_;
+  std::vector<std::uint8_t> message_;
   std::vector<pollfd> polls_;  // the first one is the guest's
 };
 

@@ -86,35 +86,42 @@ Outcome<void> check_against_host(const MemoryConfig& config) {
                       " MiB of this host"));
 }
 
+void log_range(const char* option, const std::string& path, const GuestRange& range) {
+  VMM_LOG(kInfo, "%s: %s: in guest memory from %#llx to %#llx", option, path.c_str(),
+          static_cast<unsigned long long>(range.start.raw()),
+          static_cast<unsigned long long>(range.end.raw()));
+}
+
 Outcome<vm_memory::GuestMemory> make_guest_memory(const MemoryConfig& config,
                                                   std::span<const GuestRange> ram) {
   VMM_TRY_DO(check_against_host(config));
-  // Advice: a host without transparent huge pages runs the VM without.
-  const bool thp =
-      config.thp && !config.hugepages && ::access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
   std::vector<vm_memory::RegionConfig> regions;
-  for (const GuestRange& range : ram) {
-    regions.push_back({
-        .base = range.start,
-        .bytes = range.end.raw() - range.start.raw(),
-        .backing = config.shared ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
-        .huge_pages = !config.hugepages ? vm_memory::HugePages::kNone
-                      : config.hugepage_size == std::uint64_t{1} << 30
-                          ? vm_memory::HugePages::k1GiB
-                          : vm_memory::HugePages::k2MiB,
-        .transparent_huge_pages =
-            thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
-        .prefault = config.prefault ? vm_memory::Prefault::kPopulate : vm_memory::Prefault::kNone,
-        .reserve = config.reserve,
-        .mergeable = config.mergeable,
-        .dump = false,
-    });
-  }
+  for (const GuestRange& range : ram) regions.push_back(region_config(config, range));
   VMM_STEP("--memory", auto memory, vm_memory::GuestMemory::create(regions));
   return memory;
 }
 
 }  // namespace
+
+vm_memory::RegionConfig region_config(const MemoryConfig& config, const GuestRange& range) {
+  // Advice: a host without transparent huge pages runs the VM without.
+  const bool thp =
+      config.thp && !config.hugepages && ::access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+  return {
+      .base = range.start,
+      .bytes = range.end.raw() - range.start.raw(),
+      .backing = config.shared ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
+      .huge_pages = !config.hugepages                                ? vm_memory::HugePages::kNone
+                    : config.hugepage_size == std::uint64_t{1} << 30 ? vm_memory::HugePages::k1GiB
+                                                                     : vm_memory::HugePages::k2MiB,
+      .transparent_huge_pages =
+          thp ? vm_memory::ThpAdvice::kAlways : vm_memory::ThpAdvice::kDefault,
+      .prefault = config.prefault ? vm_memory::Prefault::kPopulate : vm_memory::Prefault::kNone,
+      .reserve = config.reserve,
+      .mergeable = config.mergeable,
+      .dump = false,
+  };
+}
 
 Outcome<InputFile> open_input(const std::string& context, const std::string& path) {
   // Not blocking: opening a FIFO must fail, not wait for a writer.
@@ -130,11 +137,14 @@ Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan) {
   if (firmware && plan.firmware) ram.insert(ram.begin(), *plan.firmware);
   VMM_TRY(vm_memory::GuestMemory memory, make_guest_memory(config.memory, ram));
   VMM_TRY(const LoadedKernel kernel, load_payload(memory.view(), config, plan));
+  log_range(firmware ? "--firmware" : "--kernel", firmware ? config.firmware : config.kernel,
+            {kernel.load, kernel.end});
   if (firmware && !(config.initramfs.empty() && config.cmdline.empty())) {
     VMM_LOG(kWarn, "--firmware: --initramfs and --cmdline are not used with it");
   }
   VMM_TRY(const GuestRange initrd, load_initramfs(memory.view(), firmware ? "" : config.initramfs,
                                                   kernel, plan.initrd_limit));
+  if (initrd.start != initrd.end) log_range("--initramfs", config.initramfs, initrd);
   VMM_TRY(Cmdline cmdline, check_cmdline(firmware ? "" : config.cmdline,
                                          std::min(kernel.cmdline_capacity, plan.cmdline_bytes)));
   return GuestImage{.memory = std::move(memory),

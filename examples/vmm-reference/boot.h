@@ -48,6 +48,10 @@ struct BootPlan {
 /// so that a wrong file is reported as such on every host.
 Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan);
 
+/// How a range of guest memory is made, by --memory.
+[[nodiscard]] vm_memory::RegionConfig region_config(const MemoryConfig& config,
+                                                    const GuestRange& range);
+
 /// A file that an option names, open as long as it is read.
 struct InputFile {
   UniqueFd fd;

@@ -11,16 +11,23 @@ Outcome<ConsoleConfig> parse_character_device(const OptionValue& value) {
   int given = 0;
   for (const auto& [key, mode] :
        {std::pair("off", Mode::kOff), std::pair("null", Mode::kNull), std::pair("pty", Mode::kPty),
-        std::pair("tty", Mode::kTty), std::pair("file", Mode::kFile)}) {
+        std::pair("tty", Mode::kTty), std::pair("file", Mode::kFile),
+        std::pair("socket", Mode::kSocket)}) {
     if (!value.has(key)) continue;
     console.mode = mode;
     ++given;
   }
-  if (given > 1) return fail(value.error("mode", "give one of off, null, pty, tty and file"));
-  if (console.mode == Mode::kFile) {
-    const auto path = value.text("file");
-    if (!path) return fail(value.error("file", "the path is missing"));
+  if (given > 1)
+    return fail(value.error("mode", "give one of off, null, pty, tty, file and socket"));
+  if (console.mode == Mode::kFile || console.mode == Mode::kSocket) {
+    const char* const key = console.mode == Mode::kFile ? "file" : "socket";
+    const auto path = value.text(key);
+    if (!path) return fail(value.error(key, "the path is missing"));
     console.path = *path;
+  }
+  VMM_TRY(console.escape, value.toggle("escape", false));
+  if (console.escape && console.mode != Mode::kTty) {
+    return fail(value.error("escape", "only a tty has one"));
   }
   return console;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,14 +23,14 @@ Failure failure(std::string_view option, const std::string& object, const char* 
 }  // namespace
 
 Outcome<std::unique_ptr<Console>> Console::open(std::string_view option,
-                                                const ConsoleConfig& config) {
+                                                const ConsoleConfig& config, Terminal terminal) {
   std::unique_ptr<Console> console(new Console(config));
   switch (config.mode) {
     case ConsoleConfig::Mode::kOff:
     case ConsoleConfig::Mode::kNull:
       break;
     case ConsoleConfig::Mode::kTty:
-      VMM_TRY_DO(console->open_tty(option));
+      VMM_TRY_DO(console->open_tty(option, terminal));
       break;
     case ConsoleConfig::Mode::kPty:
       VMM_TRY_DO(console->open_pty(option));
@@ -37,13 +38,17 @@ Outcome<std::unique_ptr<Console>> Console::open(std::string_view option,
     case ConsoleConfig::Mode::kFile:
       VMM_TRY_DO(console->open_file(option, config.path));
       break;
+    case ConsoleConfig::Mode::kSocket:
+      VMM_TRY_DO(console->open_socket(option, config.path));
+      break;
   }
   return console;
 }
 
-Outcome<void> Console::open_tty(std::string_view option) {
+Outcome<void> Console::open_tty(std::string_view option, Terminal terminal) {
   output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
   if (!output_) return fail(failure(option, "standard output", "fcntl F_DUPFD_CLOEXEC"));
+  if (terminal == Terminal::kShared) return {};
   const bool interactive = ::isatty(STDIN_FILENO) == 1;
   if (interactive) input_ = STDIN_FILENO;
   // Input decides the mode of the terminal; without any, the output's terminal is made raw, so
@@ -64,17 +69,38 @@ Outcome<void> Console::open_pty(std::string_view option) {
   }
   UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
   if (!output) return fail(failure(option, pty_path_, "fcntl F_DUPFD_CLOEXEC"));
-  pty_output_.emplace(std::move(output));
+  kept_output_.emplace(std::move(output));
+  input_ = output_.get();
+  return {};
+}
+
+// The console has one end of a stream, as it has one of a pty; the relay has the other.
+Outcome<void> Console::open_socket(std::string_view option, const std::string& path) {
+  const std::string context = std::string(option) + ": " + path;
+  VMM_STEP(context, auto listener, sys_util::UnixListener::create(path));
+  listener_.emplace(std::move(listener));
+  int fds[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+    return fail(failure(option, path, "socketpair"));
+  }
+  output_.reset(fds[0]);
+  relay_end_.reset(fds[1]);
+  UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!output) return fail(failure(option, path, "fcntl F_DUPFD_CLOEXEC"));
+  kept_output_.emplace(std::move(output));
   input_ = output_.get();
   return {};
 }
 
 Outcome<event_manager::Registration> Console::watch_output(event_manager::EventLoop& loop) {
-  if (!pty_output_) return event_manager::Registration();
+  if (!kept_output_) return event_manager::Registration();
+  if (relay_end_) {
+    VMM_STEP("socket", relay_, SocketRelay::create(std::move(relay_end_), *listener_, loop));
+  }
   // On changes only: a pty without a backlog is writable all the time.
   VMM_STEP("pty", auto registration,
-           loop.add(pty_output_->poll_fd(), event_manager::kWritable | sys_util::kOnChange,
-                    [this](event_manager::EventSet) { pty_output_->process(); }));
+           loop.add(kept_output_->poll_fd(), event_manager::kWritable | sys_util::kOnChange,
+                    [this](event_manager::EventSet) { kept_output_->process(); }));
   return registration;
 }
 
@@ -101,7 +127,7 @@ void Console::begin() {
 }
 
 std::size_t Console::write(std::span<const std::byte> bytes) {
-  if (pty_output_) return pty_output_->write(bytes);
+  if (kept_output_) return kept_output_->write(bytes);
   if (!output_) return bytes.size();
   std::size_t done = 0;
   while (done < bytes.size()) {

@@ -9,9 +9,11 @@
 
 #include "config.h"
 #include "failure.h"
+#include "socket_relay.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/sys_util/terminal.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vm_superio/byte_sink.h"
 #include "vmm/vm_superio/fd_sink.h"
 
@@ -21,9 +23,15 @@ namespace vmm::reference {
 /// the guest keeps the terminal, the pty and the file.
 class Console final : public vm_superio::ByteSink {
  public:
+  enum class Terminal {
+    kOwn,
+    kShared,  ///< another console has its input and its settings: this one only writes to it
+  };
+
   /// Opens what `config` asks for. `option` ("--serial") begins the messages of failures.
   static Outcome<std::unique_ptr<Console>> open(std::string_view option,
-                                                const ConsoleConfig& config);
+                                                const ConsoleConfig& config,
+                                                Terminal terminal = Terminal::kOwn);
 
   /// Takes away a file that was made for nothing, as begin() was never called.
   ~Console() override;
@@ -54,7 +62,8 @@ class Console final : public vm_superio::ByteSink {
   [[nodiscard]] bool at_end() const { return at_end_; }
   /// Whether the user typed the escape that ends the VMM (with escape=on).
   [[nodiscard]] bool quit_requested() const { return quit_; }
-  /// Lets `loop` write a pty's backlog as its reader takes it; empty for other modes.
+  /// Lets `loop` write a backlog as its reader takes it, and serve the clients of a socket; empty
+  /// for other modes.
   Outcome<event_manager::Registration> watch_output(event_manager::EventLoop& loop);
   /// The settings to restore when the program is ended by force.
   [[nodiscard]] const sys_util::TerminalSettings& terminal_before() const { return raw_.before(); }
@@ -63,8 +72,9 @@ class Console final : public vm_superio::ByteSink {
 
  private:
   explicit Console(const ConsoleConfig& config) : mode_(config.mode), escape_(config.escape) {}
-  Outcome<void> open_tty(std::string_view option);
+  Outcome<void> open_tty(std::string_view option, Terminal terminal);
   Outcome<void> open_pty(std::string_view option);
+  Outcome<void> open_socket(std::string_view option, const std::string& path);
   Outcome<void> open_file(std::string_view option, const std::string& path);
   std::size_t filter_escape(std::span<std::byte> bytes);
 
@@ -74,13 +84,16 @@ class Console final : public vm_superio::ByteSink {
   bool quit_ = false;
   bool at_end_ = false;
   UniqueFd output_;
-  std::optional<vm_superio::FdSink> pty_output_;
+  std::optional<vm_superio::FdSink> kept_output_;
   int input_ = -1;
   sys_util::RawTerminal raw_;
   UniqueFd pty_peer_;  // keeps the pty alive while nobody else has it open
   std::string pty_path_;
   std::string file_path_;  // of mode kFile until begin()
   bool file_is_new_ = false;
+  std::optional<sys_util::UnixListener> listener_;  // of mode kSocket, as the next two
+  UniqueFd relay_end_;                              // until watch_output()
+  std::unique_ptr<SocketRelay> relay_;
 };
 
 }  // namespace vmm::reference

@@ -7,46 +7,17 @@
 #include <string_view>
 
 #include "character_option.h"
+#include "device_keys.h"
+#include "host_device_options.h"
 #include "host_forward.h"
+#include "identity_options.h"
+#include "iommu_options.h"
+#include "option_keys.h"
 #include "option_value.h"
+#include "vhost_user_options.h"
 
 namespace vmm::reference {
 namespace {
-
-using Keys = std::vector<std::string_view>;
-
-constexpr std::array<std::string_view, 5> kDeviceKeys{"id", "pci_segment", "pci_device_id",
-                                                      "packed", "event_idx"};
-constexpr std::array<std::string_view, 6> kRateKeys{
-    "bw_size",  "bw_one_time_burst",  "bw_refill_time",
-    "ops_size", "ops_one_time_burst", "ops_refill_time"};
-
-Keys with_device_keys(Keys keys) {
-  keys.insert(keys.end(), kDeviceKeys.begin(), kDeviceKeys.end());
-  return keys;
-}
-
-Keys with_rate_keys(Keys keys) {
-  keys.insert(keys.end(), kRateKeys.begin(), kRateKeys.end());
-  return keys;
-}
-
-Outcome<DeviceConfig> parse_device(const OptionValue& value) {
-  DeviceConfig device;
-  device.id = value.text("id").value_or("");
-  if (device.id.starts_with("__")) {
-    return fail(value.error("id", "ids that start with __ are the VMM's own"));
-  }
-  VMM_TRY(const std::uint64_t segment, value.integer("pci_segment", 0, 0, 0));
-  device.pci_segment = static_cast<std::uint16_t>(segment);
-  if (value.text("pci_device_id")) {
-    VMM_TRY(const std::uint64_t slot, value.integer("pci_device_id", 0, 1, 31));
-    device.pci_device = static_cast<std::uint8_t>(slot);
-  }
-  VMM_TRY(device.packed, value.toggle("packed", true));
-  VMM_TRY(device.event_idx, value.toggle("event_idx", true));
-  return device;
-}
 
 // A bucket is a limit only with both a size and a refill time, as people know it.
 Outcome<RateLimitConfig::Bucket> parse_bucket(const OptionValue& value, const std::string& name) {
@@ -64,19 +35,6 @@ Outcome<RateLimitConfig> parse_rate_limit(const OptionValue& value) {
   VMM_TRY(limit.bandwidth, parse_bucket(value, "bw"));
   VMM_TRY(limit.ops, parse_bucket(value, "ops"));
   return limit;
-}
-
-// A queue size that the driver could use.
-Outcome<std::uint16_t> parse_queue_size(const OptionValue& value, std::uint16_t otherwise) {
-  VMM_TRY(const std::uint64_t size, value.integer("queue_size", otherwise, 2, 32768));
-  if ((size & (size - 1)) != 0) return fail(value.error("queue_size", "not a power of two"));
-  return static_cast<std::uint16_t>(size);
-}
-
-Outcome<std::string> required(const OptionValue& value, std::string_view key) {
-  auto text = value.text(key);
-  if (!text) return fail(value.error(key, "required"));
-  return *std::move(text);
 }
 
 Outcome<std::optional<std::array<std::uint8_t, 6>>> parse_mac(const OptionValue& value,
@@ -134,18 +92,11 @@ Outcome<bool> parse_lock(const OptionValue& value) {
 }
 
 Outcome<void> parse_host_forwards(const OptionValue& value, NetConfig& net) {
-  const auto text = value.text("hostfwd");
-  if (!text) return {};
-  std::string_view list = *text;
-  if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
-  const auto parts = split_outside_groups(list, ',');
-  if (!parts) return fail(value.error("hostfwd", "\"" + *text + "\" is not a list"));
-  for (const std::string_view part : *parts) {
-    if (!net_user::parse_host_forward(part)) {
-      return fail(value.error("hostfwd", "\"" + std::string(part) + "\" is not tcp:PORT:PORT or " +
-                                             "udp:ADDRESS:PORT:PORT"));
-    }
-    net.host_forwards.emplace_back(part);
+  VMM_TRY(net.host_forwards, value.texts("hostfwd"));
+  for (const std::string& forward : net.host_forwards) {
+    if (net_user::parse_host_forward(forward)) continue;
+    return fail(value.error(
+        "hostfwd", "\"" + forward + "\" is not tcp:PORT:PORT or " + "udp:ADDRESS:PORT:PORT"));
   }
   return {};
 }
@@ -182,10 +133,7 @@ Outcome<void> parse_transport(const std::string& text, VmConfig& vm) {
 }
 
 Outcome<void> parse_console(const std::string& text, VmConfig& vm) {
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--console", text,
-                             with_device_keys({"off", "null", "pty", "tty", "file", "escape"}),
-                             {"socket", "iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--console", text));
   VMM_TRY(vm.console, parse_character_device(value));
   VMM_TRY(vm.console_device, parse_device(value));
   return {};
@@ -193,16 +141,12 @@ Outcome<void> parse_console(const std::string& text, VmConfig& vm) {
 
 Outcome<void> parse_disk(const std::string& text, VmConfig& vm) {
   DiskConfig disk;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse(
-              "--disk", text,
-              with_device_keys(with_rate_keys(
-                  {"path", "readonly", "direct", "queue_size", "num_queues", "rate_limit_group",
-                   "queue_affinity", "serial", "backing_files", "sparse", "image_type",
-                   "lock_granularity", "_disable_io_uring", "_disable_aio"})),
-              {"vhost_user", "socket", "iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--disk", text));
   VMM_TRY(disk.device, parse_device(value));
-  VMM_TRY(disk.path, required(value, "path"));
+  VMM_TRY(disk.vhost_socket, parse_vhost_socket(value, {"path", "readonly", "rate_limit_group"}));
+  if (disk.vhost_socket.empty()) {
+    VMM_TRY(disk.path, required(value, "path"));
+  }
   VMM_TRY(disk.readonly, value.toggle("readonly", false));
   VMM_TRY(disk.direct, value.toggle("direct", false));
   VMM_TRY(disk.queue_size, parse_queue_size(value, disk.queue_size));
@@ -222,20 +166,20 @@ Outcome<void> parse_disk(const std::string& text, VmConfig& vm) {
   VMM_TRY(disk.lock_whole_file, parse_lock(value));
   VMM_TRY(const bool no_uring, value.toggle("_disable_io_uring", false));
   disk.io_uring = !no_uring;
+  VMM_TRY(disk.pin_memory, value.toggle("pin_memory", false));
+  if (disk.pin_memory && no_uring) {
+    return fail(value.error("pin_memory", "not together with _disable_io_uring"));
+  }
   vm.disks.push_back(std::move(disk));
   return {};
 }
 
 Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   NetConfig net;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse(
-              "--net", text,
-              with_device_keys(with_rate_keys({"tap", "ip", "mask", "mac", "host_mac", "mtu",
-                                               "queue_size", "num_queues", "fd", "offload_tso",
-                                               "offload_ufo", "offload_csum", "user", "hostfwd"})),
-              {"vhost_user", "socket", "vhost_mode", "iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--net", text));
   VMM_TRY(net.device, parse_device(value));
+  VMM_TRY(net.vhost_socket, parse_vhost_socket(value, {"tap", "ip", "host_mac", "fd", "user"}));
+  VMM_TRY(net.vhost_server, parse_vhost_mode(value));
   VMM_TRY(net.user, value.toggle("user", false));
   VMM_TRY_DO(parse_host_forwards(value, net));
   net.tap = value.text("tap").value_or("");
@@ -256,6 +200,11 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   VMM_TRY(net.offload_ufo, value.toggle("offload_ufo", true));
   VMM_TRY(net.offload_csum, value.toggle("offload_csum", true));
   VMM_TRY(net.rate_limit, parse_rate_limit(value));
+  VMM_TRY(net.vhost, value.toggle("vhost", false));
+  if (net.vhost && net.user) return fail(value.error("vhost", "needs a tap"));
+  if (net.vhost && net.rate_limit.limits()) {
+    return fail(value.error("vhost", "not together with limits"));
+  }
   const bool tap_keys = !net.tap.empty() || !net.ip.empty() || net.host_mac || !net.fds.empty();
   if (net.user && tap_keys) return fail(value.error("user", "not together with a tap"));
   if (net.user && net.num_queues != 2) return fail(value.error("user", "has two queues"));
@@ -267,8 +216,7 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
 
 Outcome<void> parse_rng(const std::string& text, VmConfig& vm) {
   RngConfig rng;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--rng", text, with_device_keys({"src"}), {"iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--rng", text));
   VMM_TRY(rng.device, parse_device(value));
   rng.source = value.text("src").value_or(rng.source);
   vm.rng = std::move(rng);
@@ -277,9 +225,7 @@ Outcome<void> parse_rng(const std::string& text, VmConfig& vm) {
 
 Outcome<void> parse_pmem(const std::string& text, VmConfig& vm) {
   PmemConfig pmem;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--pmem", text, with_device_keys({"file", "size", "discard_writes"}),
-                             {"iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--pmem", text));
   VMM_TRY(pmem.device, parse_device(value));
   VMM_TRY(pmem.file, required(value, "file"));
   VMM_TRY(pmem.size, value.bytes("size", 0));
@@ -290,22 +236,25 @@ Outcome<void> parse_pmem(const std::string& text, VmConfig& vm) {
 
 Outcome<void> parse_vsock(const std::string& text, VmConfig& vm) {
   VsockConfig vsock;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--vsock", text, with_device_keys({"cid", "socket"}), {"iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--vsock", text));
   VMM_TRY(vsock.device, parse_device(value));
   VMM_TRY_DO(required(value, "cid"));
   VMM_TRY(const std::uint64_t cid, value.integer("cid", 0, 3, 0xffff'fffe));
   vsock.cid = static_cast<std::uint32_t>(cid);
-  VMM_TRY(vsock.socket, required(value, "socket"));
+  VMM_TRY(vsock.vhost, value.toggle("vhost", false));
+  if (!vsock.vhost) {
+    VMM_TRY(vsock.socket, required(value, "socket"));
+  }
+  if (vsock.vhost && value.text("socket")) {
+    return fail(value.error("vhost", "not together with socket"));
+  }
   vm.vsock = std::move(vsock);
   return {};
 }
 
 Outcome<void> parse_balloon(const std::string& text, VmConfig& vm) {
   BalloonConfig balloon;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--balloon", text,
-                             with_device_keys({"size", "deflate_on_oom", "free_page_reporting"})));
+  VMM_TRY(const OptionValue value, parse_value("--balloon", text));
   VMM_TRY(balloon.device, parse_device(value));
   VMM_TRY_DO(required(value, "size"));
   VMM_TRY(balloon.size, value.bytes("size", 0));
@@ -316,16 +265,46 @@ Outcome<void> parse_balloon(const std::string& text, VmConfig& vm) {
 }
 
 Outcome<void> parse_rtc(const std::string& text, VmConfig& vm) {
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--rtc", text, with_device_keys({}), {"iommu"}));
+  VMM_TRY(const OptionValue value, parse_value("--rtc", text));
   VMM_TRY(vm.rtc, parse_device(value));
+  return {};
+}
+
+Outcome<void> parse_platform(const std::string& text, VmConfig& vm) {
+  VMM_TRY(const OptionValue value, parse_value("--platform", text));
+  VMM_TRY(const std::uint64_t count,
+          value.integer("num_pci_segments", 1, 1, PciSegmentConfig::kMost));
+  vm.pci_segments.resize(count);
+  VMM_TRY_DO(parse_iommu_platform(value, vm));
+  VMM_TRY(vm.identity, parse_identity(value));
+  if (value.has("iommufd")) {
+    VMM_TRY(vm.iommufd, value.toggle("iommufd", false));
+  }
+  VMM_TRY(vm.vfio_p2p_dma, value.toggle("vfio_p2p_dma", true));
+  return {};
+}
+
+Outcome<void> parse_pci_segment(const std::string& text, VmConfig& vm) {
+  VMM_TRY(const OptionValue value, parse_value("--pci-segment", text));
+  VMM_TRY(const std::uint64_t number,
+          value.integer("pci_segment", 0, 0, PciSegmentConfig::kMost - 1));
+  if (number >= vm.pci_segments.size()) {
+    return fail(value.error("pci_segment", "--platform: num_pci_segments: there are " +
+                                               std::to_string(vm.pci_segments.size())));
+  }
+  const auto weight = [&](std::string_view key) {
+    return value.integer(key, 1, 1, PciSegmentConfig::kMaxWeight);
+  };
+  VMM_TRY(const std::uint64_t mmio32, weight("mmio32_aperture_weight"));
+  VMM_TRY(const std::uint64_t mmio64, weight("mmio64_aperture_weight"));
+  vm.pci_segments[number] = {.mmio32_weight = static_cast<std::uint32_t>(mmio32),
+                             .mmio64_weight = static_cast<std::uint32_t>(mmio64)};
   return {};
 }
 
 Outcome<void> parse_rate_limit_group(const std::string& text, VmConfig& vm) {
   RateLimitGroupConfig group;
-  VMM_TRY(const OptionValue value,
-          OptionValue::parse("--rate-limit-group", text, with_rate_keys({"id"})));
+  VMM_TRY(const OptionValue value, parse_value("--rate-limit-group", text));
   VMM_TRY(group.id, required(value, "id"));
   VMM_TRY(group.rate_limit, parse_rate_limit(value));
   if (!group.rate_limit.limits()) return fail(value.error("bw_size", "the group has no limit"));
@@ -335,15 +314,24 @@ Outcome<void> parse_rate_limit_group(const std::string& text, VmConfig& vm) {
 
 namespace {
 
-Outcome<void> check_ids(const VmConfig& vm) {
+Outcome<void> check_places(const VmConfig& vm) {
   std::set<std::string> seen;
-  const auto add = [&seen](const DeviceConfig& device) -> Outcome<void> {
+  const auto add = [&](const DeviceConfig& device) -> Outcome<void> {
+    if (device.pci_segment >= vm.pci_segments.size()) {
+      return fail(usage("pci_segment=" + std::to_string(device.pci_segment) +
+                        ": --platform: num_pci_segments: there are " +
+                        std::to_string(vm.pci_segments.size())));
+    }
     if (device.id.empty() || seen.insert(device.id).second) return {};
     return fail(usage("id=" + device.id + ": given to two devices"));
   };
   for (const DiskConfig& disk : vm.disks) VMM_TRY_DO(add(disk.device));
   for (const NetConfig& net : vm.nets) VMM_TRY_DO(add(net.device));
+  for (const GenericVhostUserConfig& generic : vm.generics) VMM_TRY_DO(add(generic.device));
+  for (const FsConfig& fs : vm.file_systems) VMM_TRY_DO(add(fs.device));
   for (const PmemConfig& pmem : vm.pmems) VMM_TRY_DO(add(pmem.device));
+  for (const HostDeviceConfig& host : vm.host_devices) VMM_TRY_DO(add(host.device));
+  for (const UserDeviceConfig& user : vm.user_devices) VMM_TRY_DO(add(user.device));
   VMM_TRY_DO(add(vm.console_device));
   if (vm.rng) VMM_TRY_DO(add(vm.rng->device));
   if (vm.vsock) VMM_TRY_DO(add(vm.vsock->device));
@@ -367,11 +355,63 @@ Outcome<void> check_groups(const VmConfig& vm) {
   return {};
 }
 
+// The kernel goes on using pinned pages, whatever the guest finds at their addresses later.
+Outcome<void> check_pinning(const VmConfig& vm) {
+  const bool pinned = std::ranges::any_of(vm.disks, &DiskConfig::pin_memory);
+  if (pinned && vm.balloon) {
+    return fail(
+        usage("--disk: pin_memory: not together with --balloon, as the kernel would go on "
+              "using pages that the balloon has given back"));
+  }
+  if (pinned && !vm.pmems.empty()) {
+    return fail(
+        usage("--disk: pin_memory: not together with --pmem, as the kernel does not pin "
+              "the memory of files"));
+  }
+  return {};
+}
+
+// What pins all of guest memory would take what the guest has not been given.
+Outcome<void> check_hot_memory(const VmConfig& vm) {
+  if (vm.memory.hotplug_size == 0) return {};
+  if (!vm.host_devices.empty()) return fail(usage("--device: not together with hotplug_size"));
+  if (std::ranges::any_of(vm.disks, &DiskConfig::pin_memory)) {
+    return fail(usage("--disk: pin_memory: not together with hotplug_size"));
+  }
+  return {};
+}
+
+// Other processes have to see the guest's memory.
+Outcome<void> check_shared_memory(const VmConfig& vm) {
+  if (vm.memory.shared) return {};
+  const auto remote = [](const auto& device) { return !device.vhost_socket.empty(); };
+  if (std::ranges::any_of(vm.disks, remote) || std::ranges::any_of(vm.nets, remote)) {
+    return fail(usage("vhost_user=on needs --memory shared=on"));
+  }
+  if (!vm.file_systems.empty()) return fail(usage("--fs needs --memory shared=on"));
+  if (!vm.generics.empty()) return fail(usage("--generic-vhost-user needs --memory shared=on"));
+  return {};
+}
+
+// Behind memory-mapped registers there is no place for the window.
+Outcome<void> check_windows(const VmConfig& vm) {
+  if (vm.transport == Transport::kPci || std::ranges::none_of(vm.file_systems, &FsConfig::dax)) {
+    return {};
+  }
+  return fail(usage("--fs: dax: not with --transport mmio"));
+}
+
 }  // namespace
 
 Outcome<void> check_devices(const VmConfig& vm) {
-  VMM_TRY_DO(check_ids(vm));
+  VMM_TRY_DO(check_places(vm));
   VMM_TRY_DO(check_groups(vm));
+  VMM_TRY_DO(check_pinning(vm));
+  VMM_TRY_DO(check_hot_memory(vm));
+  VMM_TRY_DO(check_host_devices(vm));
+  VMM_TRY_DO(check_shared_memory(vm));
+  VMM_TRY_DO(check_windows(vm));
+  VMM_TRY_DO(check_iommu(vm));
   for (const DiskConfig& disk : vm.disks) {
     if (disk.num_queues > vm.cpus.boot) {
       return fail(usage("--disk: num_queues: more than there are vCPUs"));

@@ -16,15 +16,20 @@ Outcome<void> parse_transport(const std::string& text, VmConfig& vm);
 Outcome<void> parse_console(const std::string& text, VmConfig& vm);
 Outcome<void> parse_disk(const std::string& text, VmConfig& vm);
 Outcome<void> parse_net(const std::string& text, VmConfig& vm);
+Outcome<void> parse_fs(const std::string& text, VmConfig& vm);
+Outcome<void> parse_generic_vhost_user(const std::string& text, VmConfig& vm);
 Outcome<void> parse_rng(const std::string& text, VmConfig& vm);
 Outcome<void> parse_pmem(const std::string& text, VmConfig& vm);
 Outcome<void> parse_vsock(const std::string& text, VmConfig& vm);
 Outcome<void> parse_balloon(const std::string& text, VmConfig& vm);
 Outcome<void> parse_rtc(const std::string& text, VmConfig& vm);
+Outcome<void> parse_platform(const std::string& text, VmConfig& vm);
+/// After parse_platform(), which says how many segments there are.
+Outcome<void> parse_pci_segment(const std::string& text, VmConfig& vm);
 Outcome<void> parse_rate_limit_group(const std::string& text, VmConfig& vm);
 
-/// What holds between devices, and between them and the rest: unique ids, queues against vCPUs,
-/// groups that exist, the balloon against RAM.
+/// What holds between devices, and between them and the rest: unique ids, segments, queues against
+/// vCPUs, groups that exist, the balloon against RAM.
 Outcome<void> check_devices(const VmConfig& vm);
 
 }  // namespace vmm::reference

@@ -66,6 +66,7 @@ Outcome<std::shared_ptr<virtio_blk::Blk>> make_disk(const DiskConfig& config,
                 .serial = config.serial,
                 .discard = config.sparse,
                 .engine = config.io_uring ? block::EngineKind::kAuto : block::EngineKind::kSync,
+                .pin_memory = config.pin_memory,
                 .limiter = limiter_of(config, groups)}));
   return disk;
 }

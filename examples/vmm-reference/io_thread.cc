@@ -24,18 +24,32 @@ void pin_thread(const std::string& name, const std::vector<std::uint64_t>& cpus)
 
 }  // namespace
 
-Outcome<std::unique_ptr<IoThread>> IoThread::create(const std::string& name,
+Outcome<std::unique_ptr<IoThread>> IoThread::create(ThreadKind kind, const std::string& name,
                                                     const std::vector<std::uint64_t>& cpus) {
+  VMM_TRY_DO(prepare_filter(kind));
   VMM_STEP(name, event_manager::EventLoop loop, event_manager::EventLoop::create());
   std::unique_ptr<IoThread> io(new IoThread(std::move(loop)));
-  io->thread_ = std::thread([&io_loop = io->loop_, name, cpus] {
+  Outcome<void> ready;
+  io->thread_ = std::thread([self = io.get(), kind, name, cpus, &ready] {
     sys_util::set_thread_name(name);
     pin_thread(name, cpus);
-    if (const auto ran = io_loop.run(); !ran) {
+    ready = enter_filter(kind);
+    self->standing_.release();
+    if (const auto ran = self->loop_.run(); !ran) {
       VMM_LOG(kError, "%s: %s", name.c_str(), to_string(ran.error()).c_str());
     }
   });
+  io->standing_.acquire();
+  if (!ready) return fail(std::move(ready).error());
   return io;
+}
+
+void IoThread::pause() {
+  loop_.post([this] {
+    standing_.release();
+    go_on_.acquire();
+  });
+  standing_.acquire();
 }
 
 IoThread::~IoThread() {

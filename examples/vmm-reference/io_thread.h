@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "failure.h"
+#include "thread_filters.h"
 #include "vmm/event_manager/event_loop.h"
 
 namespace vmm::reference {
@@ -14,13 +16,19 @@ namespace vmm::reference {
 /// A thread that serves queues of one device: an event loop from construction to destruction.
 class IoThread {
  public:
-  /// `cpus` of the host to run on; empty: any.
-  static Outcome<std::unique_ptr<IoThread>> create(const std::string& name,
+  /// `kind` says what system calls it needs. `cpus` of the host to run on; empty: any.
+  static Outcome<std::unique_ptr<IoThread>> create(ThreadKind kind, const std::string& name,
                                                    const std::vector<std::uint64_t>& cpus = {});
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
   /// Ends the thread; what runs on it has to be gone.
   ~IoThread();
+
+  /// Lets the loop stand still: what it is in the middle of is finished first. Not twice; while it
+  /// stands, nobody may wait for something that runs on it.
+  void pause();
+  /// Ends a pause().
+  void resume() { go_on_.release(); }
 
   [[nodiscard]] event_manager::EventLoop& loop() { return loop_; }
 
@@ -28,6 +36,8 @@ class IoThread {
   explicit IoThread(event_manager::EventLoop loop) : loop_(std::move(loop)) {}
 
   event_manager::EventLoop loop_;
+  std::binary_semaphore standing_{0};
+  std::binary_semaphore go_on_{0};
   std::thread thread_;
 };
 

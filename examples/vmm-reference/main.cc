@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,7 +26,7 @@ constinit int g_log_fd = STDERR_FILENO;
 
 // One write a line, so that threads do not mix within a line. The terminal may be raw: \r\n.
 void write_log(LogLevel level, std::string_view line) {
-  static constexpr const char* kNames[] = {"error", "warning", "info", "debug"};
+  static constexpr const char* kNames[] = {"error", "warning", "info", "debug", "trace"};
   char text[320];
   const int size = std::snprintf(text, sizeof(text), "vmm-reference: %s: %.*s\r\n",
                                  kNames[static_cast<std::size_t>(level)],
@@ -41,31 +43,54 @@ Outcome<void> set_up_log(const Invocation& invocation) {
     }
     g_log_fd = file.release();
   }
-  constexpr LogLevel kLevels[] = {LogLevel::kWarn, LogLevel::kInfo, LogLevel::kDebug};
-  set_log_level(kLevels[std::min(invocation.verbosity, 2u)]);
+  constexpr LogLevel kLevels[] = {LogLevel::kWarn, LogLevel::kInfo, LogLevel::kDebug,
+                                  LogLevel::kTrace};
+  set_log_level(kLevels[std::min(invocation.verbosity, 3u)]);
   set_log_sink(&write_log);
   return {};
 }
 
 Outcome<void> run(const std::vector<std::string>& arguments) {
-  VMM_TRY(const Invocation invocation, parse_command_line(arguments));
+  VMM_TRY(Invocation invocation, parse_command_line(arguments));
   switch (invocation.action) {
     case Invocation::Action::kShowHelp:
       std::fputs(help_text().c_str(), stdout);
       return {};
     case Invocation::Action::kShowVersion:
       std::puts(kVersion);
+      if (invocation.verbosity != 0) std::puts("features: kvm io_uring");
       return {};
     case Invocation::Action::kRun:
       break;
   }
   VMM_TRY_DO(set_up_log(invocation));
-  return run_vmm(invocation.vm);
+  VMM_LOG(kInfo, "%s, process %d", kVersion, ::getpid());
+  invocation.vmm.version = VMM_VERSION;
+  return run_vmm(invocation.vmm);
+}
+
+// What threads have for themselves: stacks of the usual 8 MiB get huge pages from the kernel, of
+// which a thread needs a few KiB, and malloc(3)'s pools for many threads are for programs that
+// allocate all the time.
+void bound_memory_of_threads() {
+  constexpr std::size_t kStackBytes = std::size_t{1} << 20;
+  (void)::mallopt(M_ARENA_MAX, 1);
+  pthread_attr_t attributes;
+  if (::pthread_attr_init(&attributes) != 0) return;
+  if (::pthread_attr_setstacksize(&attributes, kStackBytes) == 0) {
+    (void)::pthread_setattr_default_np(&attributes);
+  }
+  (void)::pthread_attr_destroy(&attributes);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  bound_memory_of_threads();
+  if (argc < 2) {
+    std::fputs(help_text().c_str(), stderr);
+    return 2;
+  }
   const auto done = run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
   if (done) return 0;
   std::fprintf(stderr, "vmm-reference: %s\n", done.error().message.c_str());

@@ -13,8 +13,11 @@ namespace vmm::reference {
 /// What a --net is made of.
 struct NetDevice {
   std::shared_ptr<virtio_net::Net> device;
-  std::unique_ptr<NetUserProcess> process;  ///< of user-mode networks
+  std::unique_ptr<net_user::NetUserProcess> process;  ///< of user-mode networks
 };
+
+/// The device's address: the one that was asked for, or a random one that no maker of hardware has.
+Outcome<virtio_net::MacAddress> mac_of(const NetConfig& config);
 
 /// Opens the taps of a --net, or starts its user-mode network, and makes its device.
 Outcome<NetDevice> make_net(const NetConfig& config);

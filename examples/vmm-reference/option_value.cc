@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "vmm/base/checked.h"
 
@@ -33,17 +34,21 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   });
 }
 
-std::string join(const std::vector<std::string_view>& words) {
+std::string names_of(std::span<const OptionKey> keys) {
   std::string out;
-  for (const std::string_view word : words) {
+  for (const OptionKey& key : keys) {
+    if (!key.offered) continue;
     if (!out.empty()) out.append(", ");
-    out.append(word);
+    out.append(key.name);
   }
   return out;
 }
 
-bool contains(const std::vector<std::string_view>& words, std::string_view word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
+// Whether a text asks for what is so anyway.
+bool asks_for_nothing(const OptionKey& key, std::string_view text) {
+  if (key.taken.empty()) return false;
+  return text.empty() || equals_ignoring_case(text, key.taken) ||
+         (key.taken == "off" && equals_ignoring_case(text, "false"));
 }
 
 }  // namespace
@@ -128,8 +133,7 @@ std::optional<std::vector<std::uint64_t>> parse_integer_list(std::string_view te
 }
 
 Outcome<OptionValue> OptionValue::parse(std::string_view option, std::string_view text,
-                                        const std::vector<std::string_view>& keys,
-                                        const std::vector<std::string_view>& reserved) {
+                                        std::span<const OptionKey> keys) {
   OptionValue value;
   value.option_ = option;
   if (text.empty()) return value;
@@ -137,14 +141,18 @@ Outcome<OptionValue> OptionValue::parse(std::string_view option, std::string_vie
   if (!parts) return fail(usage(value.option_ + ": unbalanced brackets or quotes"));
   for (const std::string_view part : *parts) {
     const std::size_t equals = part.find('=');
-    const std::string_view key = part.substr(0, equals);
-    if (contains(reserved, key)) return fail(value.error(key, "not offered yet"));
-    if (!contains(keys, key)) {
-      return fail(value.error(key, "unknown key (known: " + join(keys) + ")"));
+    const std::string_view name = part.substr(0, equals);
+    const std::string_view given =
+        equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1);
+    const auto key = std::ranges::find(keys, name, &OptionKey::name);
+    if (key == keys.end()) {
+      return fail(value.error(name, "unknown key (known: " + names_of(keys) + ")"));
     }
-    value.pairs_.insert_or_assign(std::string(key), equals == std::string_view::npos
-                                                        ? std::string()
-                                                        : unquote(part.substr(equals + 1)));
+    if (key->offered) {
+      value.pairs_.insert_or_assign(std::string(name), std::string(given));
+    } else if (!asks_for_nothing(*key, unquote(given))) {
+      return fail(value.error(name, "not offered yet"));
+    }
   }
   return value;
 }
@@ -153,8 +161,27 @@ bool OptionValue::has(std::string_view key) const { return pairs_.find(key) != p
 
 std::optional<std::string> OptionValue::text(std::string_view key) const {
   const auto found = pairs_.find(key);
-  if (found == pairs_.end() || found->second.empty()) return std::nullopt;
-  return found->second;
+  if (found == pairs_.end()) return std::nullopt;
+  std::string plain = unquote(found->second);
+  if (plain.empty()) return std::nullopt;
+  return plain;
+}
+
+// The whole list may be quoted, or its strings.
+Outcome<std::vector<std::string>> OptionValue::texts(std::string_view key) const {
+  std::vector<std::string> all;
+  const auto plain = text(key);
+  if (!plain) return all;
+  std::string_view list = pairs_.find(key)->second;
+  if (list.starts_with('"') && plain->starts_with('[')) list = *plain;
+  if (list.size() >= 2 && list.starts_with('[') && list.ends_with(']')) {
+    list = list.substr(1, list.size() - 2);
+  }
+  const auto parts = split_outside_groups(list, ',');
+  if (!parts) return fail(error(key, "\"" + *plain + "\" is not a list [TEXT,...]"));
+  if (list.empty()) return all;
+  for (const std::string_view part : *parts) all.push_back(unquote(part));
+  return all;
 }
 
 Outcome<bool> OptionValue::toggle(std::string_view key, bool otherwise) const {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,21 +24,31 @@
 
 namespace vmm::reference {
 
+/// A key that an option's value may have.
+struct OptionKey {
+  std::string_view name;
+  bool offered = true;  ///< false: of the grammar, but refused, as this VMM does not offer it yet
+  /// Of a key that is not offered: the text that is taken nevertheless, as it asks for what is so
+  /// anyway. Empty: none.
+  std::string_view taken = "";
+};
+
 /// The pairs of one option's value.
 class OptionValue {
  public:
   /// Parses `text`, the value of `option` (for example "--memory").
   ///
-  /// `keys` may be used; `reserved` are keys of the grammar that this VMM does not offer yet. Any
-  /// other key is an error. Each message names the option and the key.
+  /// Only `keys` may be used. Each message names the option and the key.
   static Outcome<OptionValue> parse(std::string_view option, std::string_view text,
-                                    const std::vector<std::string_view>& keys,
-                                    const std::vector<std::string_view>& reserved = {});
+                                    std::span<const OptionKey> keys);
 
   /// Whether the key was given, with or without a text.
   [[nodiscard]] bool has(std::string_view key) const;
   /// The text of a key, without its quotes; nullopt when it was not given or is empty.
   [[nodiscard]] std::optional<std::string> text(std::string_view key) const;
+  /// The strings of a list, "[a,b]" or "a,b"; within quotes or brackets a comma is part of one.
+  /// Empty when the key was not given or is empty.
+  [[nodiscard]] Outcome<std::vector<std::string>> texts(std::string_view key) const;
   [[nodiscard]] Outcome<bool> toggle(std::string_view key, bool otherwise) const;
   [[nodiscard]] Outcome<std::uint64_t> bytes(std::string_view key, std::uint64_t otherwise) const;
   /// An integer within [low, high].
@@ -49,7 +60,7 @@ class OptionValue {
 
  private:
   std::string option_;
-  std::map<std::string, std::string, std::less<>> pairs_;
+  std::map<std::string, std::string, std::less<>> pairs_;  // with their quotes
 };
 
 /// Splits at `separator` outside brackets and quotes. nullopt when those are not balanced.

@@ -54,8 +54,11 @@ Outcome<std::uint64_t> usable_bytes(const std::string& context, const UniqueFd& 
 
 Outcome<PmemFile> open_pmem(const PmemConfig& config) {
   const std::string context = "--pmem: file=" + config.file;
-  PmemFile pmem{
-      .device = nullptr, .file = UniqueFd(), .bytes = 0, .discard_writes = config.discard_writes};
+  PmemFile pmem{.id = config.device.id,
+                .device = nullptr,
+                .file = UniqueFd(),
+                .bytes = 0,
+                .discard_writes = config.discard_writes};
   VMM_TRY(pmem.file, open_file(context, config));
   VMM_TRY(pmem.bytes, usable_bytes(context, pmem.file, config.size));
   if (config.discard_writes) {
@@ -81,22 +84,45 @@ Outcome<GuestAddress> place_pmems(std::span<const PmemFile> pmems, GuestAddress 
   return next;
 }
 
+Outcome<std::shared_ptr<const vm_memory::Region>> map_pmem(const PmemFile& pmem,
+                                                           vm_memory::GuestMemory& memory,
+                                                           kvm_board::MappedMemory& mapped) {
+  const GuestAddress base = pmem.device->range().base;
+  VMM_STEP_DO("--pmem", memory.plug({.base = base,
+                                     .bytes = pmem.bytes,
+                                     .backing = vm_memory::Backing::kFile,
+                                     .fd = pmem.file.get(),
+                                     .shared = !pmem.discard_writes,
+                                     .dump = false}));
+  const auto map = memory.snapshot();
+  const auto region =
+      std::ranges::find(map->regions(), base, [](const auto& r) { return r->base(); });
+  VMM_STEP_DO("--pmem", mapped.add(*region));
+  return *region;
+}
+
 Outcome<void> map_pmems(std::span<const PmemFile> pmems, vm_memory::GuestMemory& memory,
-                        MappedMemory& mapped) {
-  for (const PmemFile& pmem : pmems) {
-    const GuestAddress base = pmem.device->range().base;
-    VMM_STEP_DO("--pmem", memory.plug({.base = base,
-                                       .bytes = pmem.bytes,
-                                       .backing = vm_memory::Backing::kFile,
-                                       .fd = pmem.file.get(),
-                                       .shared = !pmem.discard_writes,
-                                       .dump = false}));
-    const auto map = memory.snapshot();
-    const auto region =
-        std::ranges::find(map->regions(), base, [](const auto& r) { return r->base(); });
-    VMM_TRY_DO(mapped.add("--pmem", *region));
-  }
+                        kvm_board::MappedMemory& mapped) {
+  for (const PmemFile& pmem : pmems) VMM_TRY_DO(map_pmem(pmem, memory, mapped));
   return {};
+}
+
+// Regions are ascending.
+Outcome<GuestAddress> find_place(std::uint64_t bytes, const AddressRange& window,
+                                 const vm_memory::GuestMemory& memory) {
+  const Failure full = runtime("--pmem: there are no addresses left for the file");
+  const std::uint64_t end = window.base.raw() + window.size;
+  auto next = window.base.align_up(kAlignment);
+  const auto map = memory.snapshot();
+  for (const auto& region : map->regions()) {
+    if (!next) return fail(full);
+    if (region->base().raw() + region->bytes() <= next->raw()) continue;
+    if (region->base() >= *next && bytes <= region->base().raw() - next->raw()) break;
+    const auto behind = region->base().checked_add(region->bytes());
+    next = behind ? behind->align_up(kAlignment) : std::nullopt;
+  }
+  if (!next || next->raw() > end || bytes > end - next->raw()) return fail(full);
+  return *next;
 }
 
 }  // namespace vmm::reference

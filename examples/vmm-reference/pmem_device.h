@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "config.h"
 #include "failure.h"
-#include "mapped_memory.h"
+#include "vmm/base/address_range.h"
 #include "vmm/base/guest_address.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/kvm_board/mapped_memory.h"
 #include "vmm/virtio_pmem/pmem.h"
 #include "vmm/vm_memory/guest_memory.h"
 
@@ -17,6 +19,7 @@ namespace vmm::reference {
 
 /// A file that the guest sees as persistent memory.
 struct PmemFile {
+  std::string id;  ///< the device's
   std::shared_ptr<virtio_pmem::Pmem> device;
   UniqueFd file;
   std::uint64_t bytes = 0;
@@ -32,6 +35,16 @@ Outcome<GuestAddress> place_pmems(std::span<const PmemFile> pmems, GuestAddress 
 
 /// Maps the files to where they were placed, as memory of the guest and of its devices.
 Outcome<void> map_pmems(std::span<const PmemFile> pmems, vm_memory::GuestMemory& memory,
-                        MappedMemory& mapped);
+                        kvm_board::MappedMemory& mapped);
+
+/// One file, placed.
+Outcome<std::shared_ptr<const vm_memory::Region>> map_pmem(const PmemFile& pmem,
+                                                           vm_memory::GuestMemory& memory,
+                                                           kvm_board::MappedMemory& mapped);
+
+/// The lowest place in `window` for a file that comes while the guest runs, beside all that is in
+/// `memory`. Failures: there is none.
+Outcome<GuestAddress> find_place(std::uint64_t bytes, const AddressRange& window,
+                                 const vm_memory::GuestMemory& memory);
 
 }  // namespace vmm::reference

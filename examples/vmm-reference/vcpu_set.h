@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "core_group.h"
 #include "vcpu_thread.h"
 
 namespace vmm::reference {
@@ -12,23 +13,33 @@ namespace vmm::reference {
 /// threads; so it stands behind everything that they use.
 class VcpuSet {
  public:
-  VcpuSet() = default;
-  ~VcpuSet() {
-    for (const auto& vcpu : vcpus_) vcpu->request_stop();
-    for (const auto& vcpu : vcpus_) vcpu->join();
-  }
+  explicit VcpuSet(const CpusConfig& config) : cores_(config.core_scheduling) {}
+  ~VcpuSet() { stop(); }
   VcpuSet(const VcpuSet&) = delete;
   VcpuSet& operator=(const VcpuSet&) = delete;
 
-  void add(std::unique_ptr<VcpuThread> vcpu) { vcpus_.push_back(std::move(vcpu)); }
+  void add(std::unique_ptr<VcpuThread> vcpu) {
+    vcpu->use(cores_);
+    vcpus_.push_back(std::move(vcpu));
+  }
   [[nodiscard]] const kvm_ioctls::Vcpu& operator[](std::size_t index) const {
     return vcpus_[index]->vcpu();
   }
   void start() {
+    cores_.begin();
     for (const auto& vcpu : vcpus_) vcpu->start();
+  }
+  /// Takes all of them out of the guest; start() lets them go on where they were.
+  void stop() {
+    for (const auto& vcpu : vcpus_) vcpu->request_stop();
+    for (const auto& vcpu : vcpus_) vcpu->join();
+  }
+  void inject_nmi() {
+    for (const auto& vcpu : vcpus_) vcpu->request_nmi();
   }
 
  private:
+  CoreGroup cores_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
 };
 

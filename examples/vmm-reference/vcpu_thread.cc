@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <span>
 
+#include "thread_filters.h"
 #include "vmm/base/log.h"
 
 namespace vmm::reference {
@@ -42,6 +43,11 @@ std::string describe(const kvm_ioctls::VcpuExit& exit) {
     return text;
   }
   return std::string("unexpected exit: ") + kvm_ioctls::name_of(exit);
+}
+
+void trace_nobody(const char* what, GuestAddress address) {
+  VMM_LOG_GUEST(kTrace, "%s %#llx, where no device is", what,
+                static_cast<unsigned long long>(address.raw()));
 }
 
 }  // namespace
@@ -79,6 +85,7 @@ VcpuThread::~VcpuThread() {
 }
 
 void VcpuThread::start() {
+  stop_.store(false);
   thread_ = std::thread([this] { main(); });
 }
 
@@ -87,6 +94,12 @@ void VcpuThread::start() {
 void VcpuThread::request_stop() {
   stop_.store(true);
   kick_.request();
+  const int thread = thread_id_.load();
+  if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
+}
+
+void VcpuThread::request_nmi() {
+  nmi_.store(true);
   const int thread = thread_id_.load();
   if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
 }
@@ -103,6 +116,12 @@ void VcpuThread::join() {
     }
   }
   thread_.join();
+}
+
+// On the host's CPUs.
+Outcome<void> VcpuThread::take_place() const {
+  VMM_TRY_DO(pin_to_host_cpus());
+  return cores_ == nullptr ? Outcome<void>{} : cores_->enter();
 }
 
 Outcome<void> VcpuThread::pin_to_host_cpus() const {
@@ -122,9 +141,13 @@ void VcpuThread::main() {
   char name[16];
   std::snprintf(name, sizeof(name), "vcpu%u", options_.index);
   ::pthread_setname_np(::pthread_self(), name);
+  VMM_LOG(kDebug, "%s: thread %d", name, ::gettid());
+  kick_.clear();  // of the stop before, if this is not the first start
   thread_id_.store(::gettid());
-  if (auto pinned = pin_to_host_cpus(); !pinned) {
-    events_.report(std::move(pinned).error());
+  if (auto placed = take_place(); !placed) {
+    events_.report(std::move(placed).error());
+  } else if (auto locked_in = enter_filter(ThreadKind::kVcpu); !locked_in) {
+    events_.report(std::move(locked_in).error());
   } else {
     run();
   }
@@ -132,7 +155,12 @@ void VcpuThread::main() {
 }
 
 void VcpuThread::run() {
-  while (!stop_.load(std::memory_order_relaxed)) {
+  while (!stop_.load()) {
+    if (nmi_.exchange(false)) {
+      kick_.clear();
+      arch_->inject_nmi(vcpu_);
+      continue;  // a stop may have come with the same kick
+    }
     const Result<kvm_ioctls::VcpuExit> exit = vcpu_.run();
     if (!exit) {
       events_.report(runtime("vCPU " + std::to_string(options_.index), exit.error()));
@@ -146,11 +174,11 @@ void VcpuThread::run() {
 // on a write, as on real buses.
 bool VcpuThread::handle(const kvm_ioctls::VcpuExit& exit) {
   if (const auto* store = std::get_if<exits::MmioWrite>(&exit)) {
-    (void)mmio_.write(store->address, store->data);
+    if (!mmio_.write(store->address, store->data)) trace_nobody("write to", store->address);
     return true;
   }
   if (const auto* load = std::get_if<exits::MmioRead>(&exit)) {
-    (void)mmio_.read(load->address, load->data);
+    if (!mmio_.read(load->address, load->data)) trace_nobody("read from", load->address);
     return true;
   }
   return arch_->handle(vcpu_, exit) || handle_other(exit);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config.h"
+#include "core_group.h"
 #include "failure.h"
 #include "vm_events.h"
 #include "vmm/kvm_ioctls/vcpu.h"
@@ -24,12 +25,14 @@ class ArchExits {
 
   /// False for an exit that it does not know.
   virtual bool handle(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit) = 0;
+  /// A non-maskable interrupt, where there is such a thing.
+  virtual void inject_nmi(const kvm_ioctls::Vcpu& /*vcpu*/) {}
 
  protected:
   ArchExits() = default;
 };
 
-/// Runs one vCPU on a thread of its own, from start() to stop().
+/// Runs one vCPU on a thread of its own, from start() to join(); then it may be started again.
 class VcpuThread {
  public:
   struct Options {
@@ -45,6 +48,8 @@ class VcpuThread {
   /// Stops.
   ~VcpuThread();
 
+  /// Before start(): with which other threads it may share a core. Borrows `cores`.
+  void use(CoreGroup& cores) { cores_ = &cores; }
   /// For its registers, before start().
   [[nodiscard]] const kvm_ioctls::Vcpu& vcpu() const { return vcpu_; }
 
@@ -53,6 +58,9 @@ class VcpuThread {
   /// machine stop at once.
   void request_stop();
   void join();
+  /// Has the thread inject a non-maskable interrupt, at once or when it is started again. From any
+  /// thread.
+  void request_nmi();
 
  private:
   void main();
@@ -60,6 +68,7 @@ class VcpuThread {
   /// Whether to go on running.
   bool handle(const kvm_ioctls::VcpuExit& exit);
   bool handle_other(const kvm_ioctls::VcpuExit& exit);
+  Outcome<void> take_place() const;
   Outcome<void> pin_to_host_cpus() const;
 
   kvm_ioctls::Vcpu vcpu_;
@@ -68,7 +77,9 @@ class VcpuThread {
   VmEvents& events_;
   std::unique_ptr<ArchExits> arch_;
   Options options_;
+  CoreGroup* cores_ = nullptr;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> nmi_{false};
   std::atomic<int> thread_id_{0};  // 0 until the thread runs and after it has ended
   std::thread thread_;
 };

@@ -16,7 +16,8 @@ Outcome<void> VirtioMmioBoard::add(const DeviceSlot& slot, GuestAddress base,
                                   .doorbells = doorbells_,
                                   .base = base,
                                   .shared_memory = std::nullopt,
-                                  .queue_features = slot.queue_features()}));
+                                  .queue_features = slot.queue_features(),
+                                  .lone_driver = true}));
   VMM_STEP_DO(slot.id, bus.add(base, MmioTransport::kSize, std::move(transport)));
   return {};
 }

@@ -6,7 +6,7 @@
 
 #include "device_set.h"
 #include "failure.h"
-#include "kvm_doorbells.h"
+#include "vmm/kvm_board/doorbells.h"
 #include "vmm/virtio_mmio/mmio_transport.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_memory/guest_memory.h"
@@ -25,7 +25,7 @@ class VirtioMmioBoard {
                     vm_device::MmioBus& bus);
 
  private:
-  KvmDoorbells doorbells_;
+  kvm_board::KvmDoorbells doorbells_;
   const vm_memory::GuestMemory& memory_;
   std::vector<std::unique_ptr<virtio_device::Workers>> workers_;
 };

@@ -51,6 +51,10 @@ class VmEvents {
   }
   /// Forgets what was reported: before the next machine starts.
   void clear() {
+    {
+      const MutexLock lock(mutex_);
+      failure_ = {};
+    }
     (void)event_.take().has_value();  // empty is fine
     end_.store(VmEnd::kNone);
   }

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdio>
+#include <memory>
 #include <optional>
 #include <utility>
 
-#include "console.h"
-#include "device_set.h"
-#include "machine.h"
-#include "serial_input.h"
+#include "api_service.h"
+#include "event_monitor.h"
+#include "launcher.h"
+#include "opener.h"
+#include "thread_filters.h"
 #include "vcpu_thread.h"
+#include "vm_control.h"
 #include "vm_events.h"
+#include "vmm/base/unique_fd.h"
 #include "vmm/event_manager/event_loop.h"
-#include "vmm/kvm_ioctls/system.h"
 #include "vmm/sys_util/signal.h"
 #include "vmm/sys_util/signal_fd.h"
 
@@ -25,29 +30,17 @@ namespace {
 
 using event_manager::EventLoop;
 
-// What the handler of fatal signals restores. Written once, before the handler is installed.
-constinit sys_util::TerminalSettings g_terminal_before;
-
-void restore_and_die(int number) {
-  g_terminal_before.restore();
-  ::signal(number, SIG_DFL);
-  ::raise(number);
+// The kernel makes every thread wait when the descriptor table of a process with threads grows.
+void grow_descriptor_table() {
+  constexpr int kDescriptors = 4096;
+  const UniqueFd any(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (any) const UniqueFd high(::fcntl(any.get(), F_DUPFD_CLOEXEC, kDescriptors - 1));
 }
 
-// A crash must not leave the user with a raw terminal.
-Outcome<void> restore_terminal_on_crash(const Console& console) {
-  if (!console.terminal_before().is_terminal()) return {};
-  g_terminal_before = console.terminal_before();
-  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGQUIT}) {
-    VMM_STEP_DO("signals", sys_util::set_signal_handler(number, &restore_and_die));
-  }
-  return {};
-}
-
-// Files that the VMM makes are the user's alone, and the descriptor table is grown while there is
-// one thread, as growing it later makes every thread wait.
+// Files that the VMM makes are the user's alone.
 Outcome<void> prepare_process() {
   ::umask(077);
+  grow_descriptor_table();
   VMM_STEP_DO("signals", sys_util::ignore_signal(SIGPIPE));
   VMM_STEP_DO("signals", sys_util::ignore_signal(SIGCHLD));
   return prepare_vcpu_signal();
@@ -56,118 +49,106 @@ Outcome<void> prepare_process() {
 /// The control loop of one VMM process.
 class Vmm {
  public:
-  explicit Vmm(const VmConfig& config) : config_(config) {}
+  explicit Vmm(const VmmOptions& options) : options_(options) {}
 
   Outcome<void> run();
 
  private:
   Outcome<void> open_everything();
-  Outcome<void> feed_console();
-  Outcome<VmEnd> run_machine(GuestImage image);
+  Outcome<void> begin_net_launcher();
+  Outcome<void> boot(const VmConfig& config);
+  Outcome<void> serve();
   void take_signal();
 
-  const VmConfig& config_;
-  std::optional<kvm_ioctls::System> system_;
+  const VmmOptions& options_;
   std::optional<sys_util::SignalFd> signals_;
+  std::unique_ptr<EventMonitor> monitor_;
+  std::unique_ptr<Opener> opener_;
   std::optional<VmEvents> events_;
   std::optional<EventLoop> loop_;
-  std::unique_ptr<Console> serial_;
-  std::unique_ptr<Console> debug_console_;
-  std::unique_ptr<Console> console_;
-  std::unique_ptr<SerialInput> console_input_;
-  event_manager::Registration serial_output_;
-  event_manager::Registration debug_output_;
-  event_manager::Registration console_output_;
-  std::optional<DeviceSet> devices_;
-  std::unique_ptr<Machine> machine_;
+  std::optional<VmControl> control_;
+  std::unique_ptr<ApiService> api_;
 };
 
 Outcome<void> Vmm::open_everything() {
   VMM_TRY_DO(prepare_process());
   constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
   VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
+  VMM_TRY_DO(begin_net_launcher());
+  VMM_TRY_DO(prepare_filters(options_.seccomp));
+  VMM_TRY(monitor_, EventMonitor::open(options_.event_monitor,
+                                       [] { return enter_filter(ThreadKind::kEvents); }));
+  VMM_TRY(opener_, Opener::start());
+  monitor_->report(Event::kVmmStarting);
   VMM_STEP("events", auto events, VmEvents::create());
   events_.emplace(std::move(events));
   VMM_STEP("event loop", loop_, EventLoop::create());
-  VMM_TRY(debug_console_, Console::open("--debug-console", config_.debug_console));
-  VMM_TRY(serial_, Console::open("--serial", config_.serial));
-  VMM_TRY(console_, Console::open("--console", config_.console));
-  for (const auto& [option, console] :
-       {std::pair("--debug-console", debug_console_.get()), std::pair("--serial", serial_.get()),
-        std::pair("--console", console_.get())}) {
-    if (console->pty_path().empty()) continue;
-    std::fprintf(stderr, "%s: %s\n", option, console->pty_path().c_str());
+  control_.emplace(Vm::Host{.loop = *loop_,
+                            .events = *events_,
+                            .monitor = *monitor_,
+                            .hotplug = options_.api_socket.given()},
+                   VmControl::Options{.stay_after_power_off = options_.no_shutdown,
+                                      .landlock = options_.landlock,
+                                      .landlock_rules = options_.landlock_rules,
+                                      .on_end = [this] { loop_->stop(); }});
+  if (options_.api_socket.given()) {
+    VMM_TRY(api_, ApiService::open(options_.api_socket, {.loop = *loop_, .control = *control_},
+                                   options_.version));
   }
-  VMM_TRY(serial_output_, serial_->watch_output(*loop_));
-  VMM_TRY(debug_output_, debug_console_->watch_output(*loop_));
-  VMM_TRY(console_output_, console_->watch_output(*loop_));
-  const bool serial_has_it = config_.serial.mode == ConsoleConfig::Mode::kTty;
-  return restore_terminal_on_crash(serial_has_it ? *serial_ : *console_);
+  return enter_filter(ThreadKind::kControl);
 }
 
-// The images come first, then the consoles, then KVM: each mistake is told on every host, and a
-// file for a console that was made for nothing is taken away again.
+// Behind filters, nothing can be started any more; clients may ask for any device later.
+Outcome<void> Vmm::begin_net_launcher() {
+  const bool has_one = options_.vm && std::ranges::any_of(options_.vm->nets, &NetConfig::user);
+  if (!has_one && !options_.api_socket.given()) return {};
+  VMM_STEP_DO("--net: user", net_user::begin_launcher());
+  return {};
+}
+
 Outcome<void> Vmm::run() {
-  VMM_TRY(GuestImage image, load_image(config_));
   VMM_TRY_DO(open_everything());
-  VMM_TRY(devices_, DeviceSet::create(config_, *console_, *events_));
-  if (devices_->console() != nullptr) VMM_TRY_DO(feed_console());
-  VMM_STEP("/dev/kvm", system_, kvm_ioctls::System::open());
-  for (;;) {
-    VMM_TRY(const VmEnd end, run_machine(std::move(image)));
-    machine_.reset();  // stops and joins its threads
-    if (end == VmEnd::kFailed) return fail(events_->failure());
-    if (end != VmEnd::kReset) return {};
-    events_->clear();
-    VMM_TRY(image, load_image(config_));
-  }
+  if (options_.vm) VMM_TRY_DO(boot(*options_.vm));
+  VMM_TRY_DO(serve());
+  control_->finish();
+  api_.reset();
+  if (auto failure = control_->take_failure()) return fail(*std::move(failure));
+  return {};
 }
 
-// What the user types reaches the virtio console; it lives as long as we do.
-Outcome<void> Vmm::feed_console() {
-  virtio_console::Console& device = *devices_->console();
-  console_input_ = std::make_unique<SerialInput>(*console_, *loop_,
-                                                 [this] { events_->report(VmEnd::kStopped); });
-  device.set_on_space([input = console_input_.get()] { input->input_space(); });
-  return console_input_->start(device);
+Outcome<void> Vmm::boot(const VmConfig& config) {
+  auto booted = control_->create(config);
+  if (booted) booted = control_->boot();
+  if (booted) return {};
+  const CallFailure& failure = booted.error();
+  const bool usage_error = failure.kind == CallFailure::Kind::kBadRequest;
+  return fail(usage_error ? usage(failure.message) : runtime(failure.message));
 }
 
-Outcome<VmEnd> Vmm::run_machine(GuestImage image) {
-  VMM_TRY(machine_, create_machine(config_,
-                                   {.system = *system_,
-                                    .serial = *serial_,
-                                    .debug = *debug_console_,
-                                    .events = *events_,
-                                    .loop = *loop_,
-                                    .devices = *devices_},
-                                   std::move(image)));
+Outcome<void> Vmm::serve() {
   VMM_STEP("events", const auto end_watch,
            loop_->add(events_->fd(), event_manager::kReadable,
-                      [this](event_manager::EventSet) { loop_->stop(); }));
+                      [this](event_manager::EventSet) { control_->take_end(); }));
   VMM_STEP("signals", const auto signal_watch,
            loop_->add(signals_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { take_signal(); }));
-  serial_->begin();
-  debug_console_->begin();
-  console_->begin();
-  machine_->start();
   VMM_STEP_DO("event loop", loop_->run());
-  return events_->end();
+  return {};
 }
 
-// SIGUSR1 presses the power button; the others end the VM.
+// SIGUSR1 presses the power button; the others end the VMM.
 void Vmm::take_signal() {
   const auto signal = signals_->take();
   if (!signal || !*signal) return;
   if ((*signal)->number == SIGUSR1) {
-    machine_->press_power_button();
+    (void)control_->press_power_button().has_value();  // without a VM there is none
   } else {
-    events_->report(VmEnd::kStopped);
+    loop_->stop();
   }
 }
 
 }  // namespace
 
-Outcome<void> run_vmm(const VmConfig& config) { return Vmm(config).run(); }
+Outcome<void> run_vmm(const VmmOptions& options) { return Vmm(options).run(); }
 
 }  // namespace vmm::reference

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "opener.h"
+#include "vmm/vhost_device/kernel_vsock.h"
 #include "vmm/virtio_vsock/vsock.h"
 
 namespace vmm::reference {
@@ -21,6 +23,13 @@ void allow_descriptors(rlim_t connections) {
 }  // namespace
 
 Outcome<std::shared_ptr<virtio_device::VirtioDevice>> make_vsock(const VsockConfig& config) {
+  if (config.vhost) {
+    const std::string context = "--vsock: cid=" + std::to_string(config.cid) + ",vhost=on";
+    vhost_device::KernelVsock::Options options{.cid = config.cid};
+    options.opener = [](const std::function<void()>& open) { opening(open); };
+    VMM_STEP(context, auto vsock, vhost_device::KernelVsock::create(std::move(options)));
+    return vsock;
+  }
   const virtio_vsock::Vsock::Options options{.cid = config.cid, .socket = config.socket};
   allow_descriptors(options.limits.connections);
   VMM_STEP("--vsock: socket=" + config.socket, auto vsock, virtio_vsock::Vsock::create(options));

@@ -133,12 +133,12 @@ def merge(times, counts, peers):
     rows = []
     for name in [n for n in dict.fromkeys([*times, *counts]) if not n.startswith(FLOOR)]:
         peer = peers.get(name, {})
-        floor = times.get(FLOOR + name, peer.get("floor_ns"))
-        count = counts.get(name)
+        rounded = lambda count: None if count is None else round(count, 2)
         rows.append({"name": name, "ns": times.get(name),
-                     "instructions": None if count is None else round(count, 2),
+                     "instructions": rounded(counts.get(name)),
                      "peer": peer.get("ns"), "peer_instructions": peer.get("instructions"),
-                     "floor_ns": floor})
+                     "floor_ns": times.get(FLOOR + name, peer.get("floor_ns")),
+                     "floor_instructions": rounded(counts.get(FLOOR + name))})
     return rows
 
 
@@ -160,14 +160,16 @@ def exceeds(row):
 def print_table(rows, peers):
     """Ratios are ours to the peer's: below 1 is better. '>' marks more instructions than the peer,
     '~' a bulk copy whose count says little."""
-    head = ["row", "ns", "instr", "peer ns", "peer instr", "floor ns", "ns/peer", "instr/peer", ""]
+    head = ["row", "ns", "instr", "peer ns", "peer instr", "floor ns", "floor instr", "ns/peer",
+            "instr/peer", ""]
     lines = [head]
     for row in rows:
         bulk = peers.get(row["name"], {}).get("bulk", False)
         mark = "~" if bulk else ">" if exceeds(row) else ""
         lines.append([row["name"], figure(row["ns"]), figure(row["instructions"]),
                       figure(row["peer"]), figure(row["peer_instructions"]),
-                      figure(row["floor_ns"]), ratio(row["ns"], row["peer"]),
+                      figure(row["floor_ns"]), figure(row["floor_instructions"]),
+                      ratio(row["ns"], row["peer"]),
                       ratio(row["instructions"], row["peer_instructions"]), mark])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     for line in lines:

@@ -62,9 +62,10 @@ class PeersTest(unittest.TestCase):
 class ReportTest(unittest.TestCase):
     def test_a_measured_floor_wins_over_the_documented_one(self):
         peers = {"a/b": {"ns": 5.0, "instructions": 9.0, "floor_ns": 3.0, "bulk": False}}
-        rows = bench.merge({"a/b": 4.0, "floor:a/b": 2.0}, {"a/b": 10.0}, peers)
+        rows = bench.merge({"a/b": 4.0, "floor:a/b": 2.0}, {"a/b": 10.0, "floor:a/b": 7.0}, peers)
         self.assertEqual(rows, [{"name": "a/b", "ns": 4.0, "instructions": 10.0, "peer": 5.0,
-                                 "peer_instructions": 9.0, "floor_ns": 2.0}])
+                                 "peer_instructions": 9.0, "floor_ns": 2.0,
+                                 "floor_instructions": 7.0}])
         self.assertTrue(bench.exceeds(rows[0]))
 
     def test_a_row_that_no_peer_has_is_shown_without_figures(self):

@@ -12,10 +12,12 @@ source "$top/tests/lab/lib/common.sh"
 # shellcheck source=../lab/lib/apt.sh
 source "$top/tests/lab/lib/apt.sh"
 
-packages=(catch2 libabsl-dev libboost1.81-dev libboost-program-options1.81-dev libfdt-dev liburing-dev
-  libzstd-dev zlib1g-dev)
+packages=(catch2 libabsl-dev libboost1.81-dev libboost-program-options1.81-dev libfdt-dev libseccomp-dev
+  liburing-dev libzstd-dev zlib1g-dev)
+# There is no static libslirp: the shared one, and what it needs.
+packages+=(libslirp-dev libslirp0 libglib2.0-0 libpcre2-8-0)
 
-# One cached folder a list of packages.
+# One cached folder a list of packages. Others stay: build folders made with them refer to them.
 use_arch "${1:?sysroot.sh: which architecture?}"
 root=$kit/sysroot-$(printf '%s\n' "${packages[@]}" | sha256sum | cut -c 1-16)
 
@@ -34,7 +36,6 @@ if [[ ! -d $root ]]; then
       download "$work" "${packages[@]}" || die "download failed: $(tail -n 1 "$work/log")"
     }
     unpack_packages "$work" "$work/root"
-    rm -rf "$kit"/sysroot-*
     mv "$work/root" "$root"
   ) 9>"$kit/lock"
 fi

@@ -56,10 +56,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compiler", action="append", metavar="C++",
-                        help="may be repeated (default: g++ and clang++-19)")
+                        help="may be repeated (default: clang++-19 where it is, else g++)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="default 2")
     options = parser.parse_args()
-    wanted = options.compiler or ["g++", "clang++-19"]
+    # One is enough by default: with g++ everything is built anyway.
+    wanted = options.compiler or ["clang++-19" if shutil.which("clang++-19") else "g++"]
     compilers = [c for c in wanted if shutil.which(c)]
     for missing in [c for c in wanted if c not in compilers]:
         print(f"skipped: no {missing} here")

@@ -8,15 +8,19 @@ set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 guest_arch=$1 build=$2
+# shellcheck source=lib/common.sh
+source "$top/tests/lab/lib/common.sh"
+# shellcheck source=lib/peers.sh
+source "$top/tests/lab/lib/peers.sh"
 lab=("$top/tests/lab/lab" --arch "$guest_arch")
 shift 2
-json='' plain_clock=false only='.'
+json='' plain_clock=false devices=false only='.'
 guest_mib=512
 mark='guest: userspace'
 
 usage() {
   cat <<'END'
-usage: ./dev bench --lab [--arch ARCH] [--filter RE] [--json FILE] [--clock]
+usage: ./dev bench --lab [--arch ARCH] [--filter RE] [--json FILE] [--clock] [--devices]
 
 Boots the stock Debian kernel in the reference VMM, in QEMU's microvm and q35 machines and, where
 one is installed, in kvmtool (lkvm), one after the other on the same emulated CPU. Counts
@@ -27,6 +31,8 @@ Prints also the resident memory of each VMM outside the guest's.
   --filter RE   only these rows (names like bzImage/qemu-q35)
   --json FILE   write rows {"name", "instructions", "peer", "peer_instructions"} as well
   --clock       measure the emulated machine's time instead, without counting
+  --devices     with a disk, a network device (a tap), a socket device and the control socket, to the
+                shell of a guest that has loaded their drivers; not kvmtool
 END
 }
 
@@ -36,50 +42,41 @@ parse() {
       --filter) only=$2 && shift 2 ;;
       --json) json=$2 && shift 2 ;;
       --clock) plain_clock=true && shift ;;
+      --devices) devices=true && mark=Welcome && shift ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;
     esac
   done
 }
 
-# copy_program TREE PROGRAM: with the libraries it loads, at their own paths.
-copy_program() {
-  local file
-  for file in "$2" $(ldd "$2" 2>/dev/null | grep -o '/[^ ]*'); do
-    install -D -m 755 "$(readlink -f "$file")" "$1$file"
-  done
-}
-
-# The peers as an overlay for L1.
-peers_overlay() {
-  local tree=$1/tree file
-  if [[ $guest_arch == x86_64 ]]; then copy_program "$tree" "$(command -v qemu-system-x86_64)"; fi
-  for file in /usr/share/{qemu,seabios}/{bios-256k,bios-microvm,linuxboot_dma,pvh,kvmvapic}.bin; do
-    [[ ! -e $file ]] || install -D -m 644 "$(readlink -f "$file")" "$tree$file"
-  done
-  if command -v lkvm >/dev/null; then copy_program "$tree" "$(command -v lkvm)"; fi
-  source_lab pack "$tree" >"$1/peers.cpio"
-}
-
-# One function of the lab's library.
-source_lab() {
-  (
-    # shellcheck source=lib/common.sh
-    source "$top/tests/lab/lib/common.sh"
-    "$@"
-  )
+# devices_of VMM: the options, on one line.
+devices_of() {
+  local qemu='-drive if=none,id=disk,file=disk.img,format=raw -netdev tap,id=net,ifname=vmm0,script=no,downscript=no
+    -qmp unix:control.sock,server=on,wait=off' suffix=pci
+  if [[ $1 == qemu-microvm ]]; then suffix=device; fi
+  case $1 in
+    vmm-reference) echo '--disk path=disk.img,image_type=raw --net tap=vmm0 --vsock cid=3,socket=vm.sock
+      --api-socket path=control.sock' ;;
+    *) echo "$qemu -device virtio-blk-$suffix,drive=disk -device virtio-net-$suffix,netdev=net$(
+      [[ $suffix == device ]] || echo ,romfile=) -device vhost-vsock-$suffix,guest-cid=3" ;;
+  esac | tr -s '\n ' ' '
 }
 
 # command_of VMM KERNEL: what starts it in L1.
 command_of() {
-  local cmdline="console=$console panic=-1 quiet vmm_mark=1"
+  local cmdline="console=$console panic=-1 quiet vmm_mark=1" more=
+  if $devices; then
+    cmdline="console=$console panic=-1 quiet vmm.test=idle modules=$(
+      [[ $1 == qemu-microvm ]] && echo virtio_mmio || echo virtio_pci),virtio_blk,virtio_net,vmw_vsock_virtio_transport"
+    more=" $(devices_of "$1")"
+  fi
   local qemu="qemu-system-x86_64 -accel kvm -cpu host -m $guest_mib -nodefaults -no-user-config
     -no-reboot -display none -serial stdio -kernel $2 -initrd guest.cpio -append '$cmdline'"
   case $1 in
     vmm-reference) echo "vmm-reference --kernel $2 --initramfs guest.cpio --cmdline '$cmdline' \
-      --memory size=${guest_mib}M --serial tty --console off" ;;
-    qemu-microvm) echo "${qemu//$'\n'/ } -M microvm" ;;
-    qemu-q35) echo "${qemu//$'\n'/ } -M q35" ;;
+      --memory size=${guest_mib}M --serial tty --console off$more" ;;
+    qemu-microvm) echo "${qemu//$'\n'/ } -M microvm$more" ;;
+    qemu-q35) echo "${qemu//$'\n'/ } -M q35$more" ;;
     kvmtool) echo "lkvm run --kernel $2 --initrd guest.cpio -c 1 -m $guest_mib --console serial \
       -p '$cmdline'" ;;
   esac
@@ -89,8 +86,11 @@ command_of() {
 # depends on those before it.
 measure() {
   local files=(boot-timer="$build/tests/lab/boot-timer" "$1=$("${lab[@]}" path "$1")"
-    guest.cpio="$("${lab[@]}" path l2)")
-  local options=(--timeout 300) line
+    guest.cpio="$("${lab[@]}" path "$($devices && echo l2_virtio || echo l2)")")
+  local options=(--timeout 300) line setup=:
+  if $devices; then
+    setup='modprobe tun; modprobe vhost_vsock; dd if=/dev/zero of=disk.img bs=1M count=4 2>/dev/null'
+  fi
   if [[ $2 == vmm-reference ]]; then
     files+=("$build/examples/vmm-reference/vmm-reference")
   else
@@ -98,7 +98,7 @@ measure() {
   fi
   if ! $plain_clock; then options+=(--icount); fi
   line=$("${lab[@]}" run "${options[@]}" \
-    --script "echo \"result \$(boot-timer '$mark' $guest_mib $(command_of "$2" "$1") 2>&1)\"" \
+    --script "$setup; echo \"result \$(boot-timer '$mark' $guest_mib $(command_of "$2" "$1") 2>&1)\"" \
     "${files[@]}" 2>"$work/stderr") || true
   line=$(tr -d '\r' <<<"$line" | sed -n 's/^result //p')
   if [[ $line =~ ^[0-9]+\ [0-9]+$ ]]; then
@@ -112,7 +112,7 @@ measure_all() {
   local kernel vmm vmms=(vmm-reference) kernels=(Image:vmlinuz)
   if [[ $guest_arch == x86_64 ]]; then kernels=(bzImage:vmlinuz vmlinux:vmlinux); fi
   if [[ $guest_arch == x86_64 && $(uname -m) == x86_64 ]]; then vmms+=(qemu-microvm qemu-q35); fi
-  if [[ $guest_arch == "$(uname -m)" ]] && command -v lkvm >/dev/null; then vmms+=(kvmtool); fi
+  if [[ $guest_arch == "$(uname -m)" ]] && ! $devices && command -v lkvm >/dev/null; then vmms+=(kvmtool); fi
   for kernel in "${kernels[@]}"; do
     for vmm in "${vmms[@]}"; do
       if [[ ! ${kernel%:*}/$vmm =~ $only ]]; then continue; fi

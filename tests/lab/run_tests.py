@@ -20,6 +20,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 LAB = TOP / "tests/lab/lab"
 TESTS = TOP / "tests/lab/tests"
+BOARD_GUEST = TOP / "tests/vhost-user/board_guest.sh"
+BOARD_SCRIPT = TOP / "tests/vhost-user/gpio_guest.sh"
 REPORT = re.compile(r"^(ok|not ok|skip) - (.*?)(?: # (.*))?$")
 HOST_ARCH = platform.machine()
 
@@ -48,11 +50,16 @@ class Target:
         return Path(done.stdout.strip())
 
     def disks_for(self, words: list[str]) -> list[str]:
-        """Options for L1's disks: Debian's is there for the guest, and again for its programs."""
-        if "debian" not in words:
-            return []
-        image = self.lab_path("debian")
-        return ["--disk", f"debian={image}", "--disk", f"tools={image}"]
+        """Options for L1's disks: Debian's is there for the guest, and again for its programs.
+
+        The first test that asks waits until it is made, while others run."""
+        disks = []
+        if "debian" in words:
+            image = self.lab_path("debian")
+            disks += ["--disk", f"debian={image}", "--disk", f"tools={image}"]
+        if "uefi" in words:
+            disks += ["--disk", f"uefi={self.lab_path('uefi_disk')}"]
+        return disks
 
     def kvm_programs(self) -> dict[str, Path]:
         """The test programs of Meson's suite "kvm"."""
@@ -76,13 +83,28 @@ class Target:
             return {word: self.lab_path("l2")}
         if word == "guest-virtio.cpio":
             return {word: self.lab_path("l2_virtio")}
+        if word == "guest-systemd.cpio":
+            return {word: self.lab_path("l2_systemd")}
+        if word in ("trixie", "generic"):  # instead of the lab's guest, which lacks drivers
+            return {"vmlinuz": self.lab_path(f"{word}_vmlinuz"),
+                    "guest-virtio.cpio": self.lab_path(f"{word}_l2_virtio")}
+        if word in ("virtiofsd", "qemu-storage-daemon"):
+            return {word: self.lab_path(word)}
+        if word == "board":  # in place of the lab's guest, which has no drivers for boards
+            told = subprocess.run([BOARD_GUEST], check=True, stdout=subprocess.PIPE, text=True)
+            return dict(zip(("vmlinuz", "guest-virtio.cpio"), map(Path, told.stdout.split())))
+        if word == BOARD_SCRIPT.name:
+            return {word: BOARD_SCRIPT}
         if word == "debian":
             return {"debian.cpio": self.lab_path("debian_initramfs")}
+        if word == "uefi":
+            return {"firmware": self.lab_path("uefi_firmware")}
         if word == "kvm-tests":
             return self.kvm_programs()
         if (self.build / "tests/lab" / word).is_file():
             return {word: self.build / "tests/lab" / word}
-        return {word: self.build / "examples" / word / word}
+        found = sorted(self.build.glob(f"examples/*/{word}"))
+        return {word: found[0] if found else self.build / "examples" / word / word}
 
 
 class Test:
@@ -93,9 +115,9 @@ class Test:
         head = script.read_text(encoding="utf-8")
         self.needs = self.field(head, "needs")
         self.l1_options = self.field(head, "l1") + VARIANTS.get(variant, [])
+        self.l1_kernel = self.field(head, "l1 kernel")  # a name of "lab path"
         self.timeout = int((self.field(head, "timeout") or ["240"])[0])
         self.files = {path.name: path for path in TESTS.glob("lib*.sh")}
-        self.disks = target.disks_for(self.needs)
         self.absent = []
         for word in self.needs:
             found = target.files_for(word)
@@ -110,8 +132,11 @@ class Test:
 
     def command(self, slow: int) -> list[str]:
         where = ["--direct"] if self.target.direct else self.l1_options
+        if self.l1_kernel:
+            where = [*where, "--kernel", str(self.target.lab_path(self.l1_kernel[0]))]
         files = [f"{name}={path}" for name, path in self.files.items()]
-        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where, *self.disks,
+        disks = self.target.disks_for(self.needs)
+        return [*self.target.lab, "run", "--timeout", str(self.timeout * slow), *where, *disks,
                 "--script", str(self.script), *files]
 
 
@@ -155,7 +180,12 @@ def run(test: Test, slow: int) -> tuple[Test, list[dict], str, float]:
                  "reason": f"not built: {', '.join(test.absent)}"}
         return test, [entry], "", 0
     begin = time.monotonic()
-    done = subprocess.run(test.command(slow), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    try:
+        command = test.command(slow)
+    except subprocess.CalledProcessError as error:
+        entry = {"lab": "not ok", "name": test.name, "reason": f"{error.cmd} failed"}
+        return test, [entry], "", 0
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False)
     output = done.stdout.decode(errors="replace")
     found = reports(output)
@@ -171,7 +201,7 @@ def show(test: Test, found: list[dict], output: str, seconds: float) -> None:
     if failed:
         print(output.rstrip())
     for entry in found:
-        if not failed or test.absent:
+        if not failed or not output:
             note = entry.get("reason") or (f"{entry['count']} cases" if "count" in entry else "")
             print(f"{entry['lab']} - {entry['name']}" + (f" # {note}" if note else ""))
     sys.stdout.flush()

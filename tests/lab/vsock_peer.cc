@@ -4,10 +4,13 @@
 //
 //   vsock-peer COMMAND ADDRESS [COUNT]
 //
+// Who listens says "listening" on standard error once others can connect.
+//
 //   cat       standard input to the peer, then ends that direction; the peer to standard output
 //   echo      listens; sends back what comes, until each peer ends its direction
 //   drain     listens for one peer; writes what comes to standard output and, at its end, answers
 //             "drained BYTES"
+//   gather    listens; writes what comes to standard output, one peer after the other
 //   count     listens; tells each peer how many came before
 //   many      COUNT connections at once to an echo, each with a message of its own, twice
 //   messages  COUNT messages of all lengths to an echo of messages; each has to come back as it is
@@ -144,6 +147,7 @@ int listen_at(const Address& address) {
   if (fd < 0) die("socket");
   if (::bind(fd, address.generic(), address.length) != 0) die("bind");
   if (::listen(fd, 128) != 0) die("listen");
+  std::fputs("listening\n", stderr);
   return fd;
 }
 
@@ -202,8 +206,8 @@ int echo(const Address& address) {
   }
 }
 
-int drain(const Address& address) {
-  const int fd = accept_from(listen_at(address));
+// To standard output, until its end.
+unsigned long long take_all(int fd) {
   unsigned long long total = 0;
   for (;;) {
     const ssize_t got = ::recv(fd, buffer().data(), buffer().size(), 0);
@@ -212,9 +216,23 @@ int drain(const Address& address) {
     write_all(STDOUT_FILENO, buffer().data(), static_cast<std::size_t>(got));
     total += static_cast<unsigned long long>(got);
   }
-  const std::string answer = "drained " + std::to_string(total) + "\n";
+  return total;
+}
+
+int drain(const Address& address) {
+  const int fd = accept_from(listen_at(address));
+  const std::string answer = "drained " + std::to_string(take_all(fd)) + "\n";
   send_all(fd, answer.data(), answer.size());
   return 0;
+}
+
+int gather(const Address& address) {
+  const int listener = listen_at(address);
+  for (;;) {
+    const int fd = accept_from(listener);
+    (void)take_all(fd);
+    ::close(fd);
+  }
 }
 
 int count(const Address& address) {
@@ -282,6 +300,7 @@ int main(int argc, char** argv) {
   if (command == "cat") return cat(address);
   if (command == "echo") return echo(address);
   if (command == "drain") return drain(address);
+  if (command == "gather") return gather(address);
   if (command == "count") return count(address);
   if (command == "many") return many(address, number);
   if (command == "messages") return messages(address, number);

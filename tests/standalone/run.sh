@@ -8,13 +8,16 @@ usage() {
   cat <<'TEXT'
 usage: run.sh [--build-dir DIR] [--keep]
 
-1. Builds and installs vm-memory and what it needs, nothing else, into an empty prefix; then builds
-   and runs the program in one/ against it, with pkg-config and with CMake's find_package.
-2. Installs all libraries of a build directory and, for each of them: configures -Dlibs=NAME, links a
+1. Builds and installs vm-memory and what it needs, nothing else, into an empty prefix, shared and
+   static; then builds and runs the program in one/ against both, with pkg-config and with CMake's
+   find_package.
+2. Builds the same program in a Meson project that has this tree as a subproject.
+3. Checks the .pc files of all libraries, as a build of shared and static ones makes them.
+4. Installs all libraries of a build directory and, for each of them: configures -Dlibs=NAME, links a
    program with every public header and every object of the library against what `pkg-config --libs`
    says and nothing else, and does the same with CMake.
 
-  --build-dir DIR  an up-to-date build without sanitizers for step 2 (default: build one)
+  --build-dir DIR  an up-to-date build without sanitizers for step 4 (default: build one)
   --keep           keep the temporary folder and say where it is
 TEXT
 }
@@ -50,9 +53,11 @@ quietly() {
   fi
 }
 
-configure() {  # configure DIR LIBS...
-  quietly meson setup "$1" "$source_dir" --prefix="$tmp/prefix" -Dlibs="$2" -Dtests=false \
-    -Dexamples=false -Dbuildtype=plain
+configure() {  # configure DIR LIBS [OPTION...]
+  local folder=$1 libs=$2
+  shift 2
+  quietly meson setup "$folder" "$source_dir" --prefix="$tmp/prefix" -Dlibs="$libs" -Dtests=false \
+    -Dexamples=false -Dbuildtype=plain "$@"
 }
 
 # Nothing of the machine's own packages of this project may be found.
@@ -62,21 +67,71 @@ pkg_config_path() {
 
 use_one_library() {
   say "-Dlibs=$lib: build, install, use"
-  configure "$tmp/build-one" "$lib"
+  configure "$tmp/build-one" "$lib" -Ddefault_library=both
   quietly ninja -C "$tmp/build-one"
   quietly meson install -C "$tmp/build-one"
-  local pc; pc=$(pkg_config_path "$tmp/prefix")
   cp -r "$here/one" "$tmp/one"
-  quietly env PKG_CONFIG_PATH="$pc" make -C "$tmp/one"
-  quietly "$tmp/one/program"
-  echo "pkg-config: built and ran"
+  pc=$(pkg_config_path "$tmp/prefix")
+  libdir=${pc%/pkgconfig}
+  use_pkg_config
   if [ -n "$have_cmake" ]; then
-    quietly cmake -S "$tmp/one" -B "$tmp/one/build" -G Ninja -DCMAKE_PREFIX_PATH="$tmp/prefix"
-    quietly cmake --build "$tmp/one/build"
-    quietly "$tmp/one/build/program"
-    echo "CMake: built and ran"
+    use_cmake ON
+    use_cmake OFF
     refuse_missing_component
   fi
+}
+
+# The loader does not look into our prefix, for what a shared library of it needs.
+use_pkg_config() {
+  quietly env PKG_CONFIG_PATH="$pc" make -C "$tmp/one"
+  quietly env LD_LIBRARY_PATH="$libdir" "$tmp/one/program"
+  names_shared_library "$tmp/one/program"
+  rm "$tmp/one/program"
+  quietly env PKG_CONFIG_PATH="$pc" make -C "$tmp/one" PKG_CONFIG='pkg-config --static' LDFLAGS=-static
+  quietly "$tmp/one/program"
+  echo "pkg-config: built and ran, shared and static"
+}
+
+# By the name that stays as long as the interface: two numbers before 1.0, one after.
+names_shared_library() {
+  local version series
+  version=$(PKG_CONFIG_PATH=$pc pkg-config --modversion "vmm-$lib")
+  series=$(sed -E 's/^(0\.[0-9]+|[1-9][0-9]*)\..*/\1/' <<<"$version")
+  if ! readelf -d "$1" | grep -qF "[libvmm_${lib//-/_}.so.$series]"; then
+    echo "${1##*/} does not name libvmm_${lib//-/_}.so.$series" >&2
+    exit 1
+  fi
+}
+
+use_cmake() {  # use_cmake ON|OFF
+  local build=$tmp/one/build-$1
+  quietly cmake -S "$tmp/one" -B "$build" -G Ninja -DCMAKE_PREFIX_PATH="$tmp/prefix" -DVMM_SHARED="$1"
+  quietly cmake --build "$build"
+  quietly env LD_LIBRARY_PATH="$libdir" "$build/program"
+  if [ "$1" = ON ]; then names_shared_library "$build/program"; fi
+  echo "CMake: built and ran, VMM_SHARED=$1"
+}
+
+# A checkout in subprojects/ and the wrap file, nothing installed.
+use_as_subproject() {
+  say "a Meson project with this tree as its subproject"
+  cp -r "$here/subproject" "$tmp/outside"
+  cp "$here/one/main.cc" "$tmp/outside"
+  mkdir "$tmp/outside/subprojects"
+  cp "$source_dir/packaging/meson/cpp-vmm.wrap" "$tmp/outside/subprojects"
+  ln -s "$source_dir" "$tmp/outside/subprojects/cpp-vmm"
+  quietly env PKG_CONFIG_PATH= meson setup "$tmp/outside/build" "$tmp/outside" \
+    --wrap-mode=nodownload --force-fallback-for=vmm-vm-memory -Dbuildtype=plain
+  quietly ninja -C "$tmp/outside/build"
+  quietly meson test -C "$tmp/outside/build" --no-rebuild
+  echo "built and ran"
+}
+
+check_pc_files() {
+  say "all .pc files"
+  configure "$tmp/configure-both" all -Ddefault_library=both
+  "$here/pc_check.py" "$tmp/configure-both/meson-private"
+  rm -rf "$tmp/configure-both"
 }
 
 # find_package must say which library is missing, not find half of it.
@@ -160,6 +215,8 @@ configure_each() {
 have_cmake=$(command -v cmake || true)
 [ -n "$have_cmake" ] || echo "no cmake here: the CMake half is skipped"
 use_one_library
+use_as_subproject
+check_pc_files
 say "all libraries: link each"
 install_all
 mapfile -t names < <(find "$root" -name 'vmm-*.pc' -printf '%f\n' | sed 's/^vmm-//; s/\.pc$//' | sort)

@@ -10,15 +10,20 @@
 //   }
 //
 // Whatever the driver does: memory outside the RAM stays as it is (the sanitizers watch), each step
-// ends, the device wants a reset at worst, and after one it can be set up again.
+// ends, the device wants a reset at worst, and after one it can be set up again. The same holds in
+// double-fetch mode, which bit 4 of the driver's options asks for: a second agent changes guest
+// memory while the device reads it (second_agent.h).
 
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "fuzz_input.h"
+#include "second_agent.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
 
@@ -33,13 +38,17 @@ class FuzzedDriver {
                HostEvent host_event)
       : input_(input),
         host_event_(std::move(host_event)),
-        rig_(device, options(*device, input)),
-        queues_(device->queue_sizes().size()) {}
+        bits_(input.byte()),
+        rig_(device, options(*device, bits_, input)),
+        queues_(device->queue_sizes().size()) {
+    if ((bits_ & 0x10) == 0) return;
+    agent_.emplace(rig_.memory().regions()[0].host, input.take<std::uint32_t>());
+  }
 
   void play() {
     require(rig_.start());
     for (int step = 0; step < kMaxSteps && !input_.empty(); ++step) act(input_.byte());
-    rig_.run();
+    run();
     require((rig_.core().status() & ~vmm::virtio_device::kNeedsReset) == Rig::kRunning);
     require(rig_.start());
     rig_.run();
@@ -51,9 +60,8 @@ class FuzzedDriver {
   static constexpr std::uint32_t kRamBytes = 1 << 20;
 
   static vmm::virtio_device::testing::RigOptions options(vmm::virtio_device::VirtioDevice& device,
-                                                         Input& input) {
+                                                         std::uint8_t bits, Input& input) {
     namespace queue = vmm::virtio_queue;
-    const std::uint8_t bits = input.byte();
     const std::uint64_t wanted = ~input.take<std::uint64_t>();  // zeros ask for everything
     const std::uint64_t offered = device.features();
     return {.packed = (bits & 1) != 0,
@@ -86,7 +94,7 @@ class FuzzedDriver {
       case 7:
         return use_config();
       case 8:
-        return rig_.core().kick(queue());
+        return kick(queue());
       case 9:
         return take_back();
       case 10:
@@ -98,8 +106,20 @@ class FuzzedDriver {
         if (host_event_) host_event_(input_);
         return;
       default:
-        return rig_.run();
+        return run();
     }
+  }
+
+  // The device's side, and in double-fetch mode the second agent beside it.
+  void run() {
+    std::optional<SecondAgent::Turn> turn;
+    if (agent_) turn.emplace(*agent_);
+    rig_.run();
+  }
+  void kick(std::uint16_t queue) {
+    std::optional<SecondAgent::Turn> turn;
+    if (agent_) turn.emplace(*agent_);
+    rig_.core().kick(queue);
   }
 
   // Parts inside RAM, readable ones first, with contents of the input.
@@ -112,7 +132,7 @@ class FuzzedDriver {
       request.writable.push_back(input_.take<std::uint16_t>() % 4096u);
     }
     (void)rig_.send(to, request);
-    if ((shape & 0x80) != 0) rig_.run();
+    if ((shape & 0x80) != 0) run();
   }
   void send_anywhere() {
     std::vector<vmm::virtio_device::testing::Buffer> buffers;
@@ -163,8 +183,10 @@ class FuzzedDriver {
 
   Input& input_;
   HostEvent host_event_;
+  const std::uint8_t bits_;
   Rig rig_;
   std::size_t queues_;
+  std::optional<SecondAgent> agent_;
 };
 
 inline void fuzz_device(std::shared_ptr<vmm::virtio_device::VirtioDevice> device, Input& input,

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Tests of vmm-net-user, with a guest's network stack of a few lines: net_user_test.py PROGRAM"""
+"""Tests of vmm-net-user, with a guest's network stack of a few lines.
+
+net_user_test.py COMMAND...: the program, behind what runs it where it cannot run by itself."""
 import os
 import socket
 import struct
@@ -9,11 +11,13 @@ import sys
 import threading
 import unittest
 
-PROGRAM = ""
+COMMAND: list[str] = []
 GUEST_MAC = bytes.fromhex("020000000001")
 GUEST, HOST = "10.0.2.15", "10.0.2.2"
 TCP, UDP = 6, 17
 FIN, SYN, PSH, ACK = 1, 2, 8, 16
+HEADER = 12  # bytes of the virtio header
+NEEDS_CSUM, DATA_VALID, GSO_TCP4, GSO_UDP = 1, 2, 1, 3
 
 
 def ones_sum(data):
@@ -29,8 +33,9 @@ class Guest:
     """Starts the program, and speaks Ethernet with it."""
 
     def __init__(self, *options):
+        self.has_header = "--vnet-header" in options
         self.wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.process = subprocess.Popen([PROGRAM, f"--fd={theirs.fileno()}", *options],
+        self.process = subprocess.Popen([*COMMAND, f"--fd={theirs.fileno()}", *options],
                                         pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
         theirs.close()
         self.wire.settimeout(20)
@@ -45,13 +50,22 @@ class Guest:
         self.process.stderr.close()
         return self.process.wait(20), errors
 
-    def send(self, kind, payload):
-        self.wire.send(self.gateway_mac + GUEST_MAC + struct.pack(">H", kind) + payload)
+    def send(self, kind, payload, header=bytes(HEADER)):
+        self.wire.send((header if self.has_header else b"") + self.gateway_mac + GUEST_MAC
+                       + struct.pack(">H", kind) + payload)
+
+    def take_frame(self):
+        message = self.wire.recv(70000)
+        if not self.has_header:
+            return message
+        if message[:HEADER] != bytes([DATA_VALID]) + bytes(HEADER - 1):
+            raise AssertionError(f"a header of {message[:HEADER]!r}")
+        return message[HEADER:]
 
     def receive(self, kind):
         """The next frame of this kind; ARP questions about the guest are answered."""
         while True:
-            frame = self.wire.recv(65536)
+            frame = self.take_frame()
             got, payload = struct.unpack(">H", frame[12:14])[0], frame[14:]
             if got == 0x806 and payload[6:8] == b"\0\1" and \
                     payload[24:28] == socket.inet_aton(GUEST):
@@ -76,8 +90,13 @@ class Guest:
         header = header[:10] + struct.pack(">H", ones_sum(header + source + target))
         at = 16 if protocol == TCP else 6
         pseudo = source + target + struct.pack(">BBH", 0, protocol, len(payload))
-        payload = payload[:at] + struct.pack(">H", ones_sum(pseudo + payload)) + payload[at + 2:]
-        self.send(0x800, header + source + target + payload)
+        checksum = ones_sum(pseudo + payload)
+        virtio = bytes(HEADER)
+        if self.has_header and protocol == TCP:  # the network computes it, from the sum of the pseudo header
+            checksum = ~ones_sum(pseudo) & 0xffff
+            virtio = struct.pack("<BBHHHHH", NEEDS_CSUM, GSO_TCP4 if len(payload) > 1480 else 0, 54, 1460, 34, at, 0)
+        payload = payload[:at] + struct.pack(">H", checksum) + payload[at + 2:]
+        self.send(0x800, header + source + target + payload, virtio)
 
     def receive_ip(self, protocol):
         while True:
@@ -150,6 +169,12 @@ class NetUserTest(unittest.TestCase):
         self.assertEqual(guest.end()[0], 0)  # what is sent to a guest that left may be told
 
     def test_tcp_to_the_host(self):
+        self.say_hello()
+
+    def test_checksums_that_are_left_to_the_network(self):
+        self.say_hello("--vnet-header")
+
+    def say_hello(self, *options):
         server = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(server.close)
 
@@ -160,7 +185,7 @@ class NetUserTest(unittest.TestCase):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        guest = self.start()
+        guest = self.start(*options)
         guest.resolve(HOST)
         tcp = Tcp(guest, 4000, (HOST, server.getsockname()[1]))
         tcp.send(SYN)
@@ -170,6 +195,37 @@ class NetUserTest(unittest.TestCase):
         self.assertEqual(tcp.receive()[1], b"HELLO")
         thread.join()
         self.assertEqual(guest.end()[0], 0)  # what is sent to a guest that left may be told
+
+    def test_segments_that_are_left_to_the_network(self):
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        guest = self.start("--vnet-header")
+        guest.resolve(HOST)
+        tcp = Tcp(guest, 4000, (HOST, server.getsockname()[1]))
+        tcp.send(SYN)
+        tcp.receive()
+        tcp.send(ACK)
+        peer, _ = server.accept()
+        self.addCleanup(peer.close)
+        data = os.urandom(65535 - 40)
+        tcp.send(ACK | PSH, data[:30001])
+        tcp.send(ACK | PSH, data[30001:])
+        self.assertEqual(peer.recv(len(data), socket.MSG_WAITALL), data)
+        tcp.send(ACK | PSH, data)  # the longest packet
+        self.assertEqual(peer.recv(len(data), socket.MSG_WAITALL), data)
+        self.assertEqual(guest.end()[0], 0)
+
+    def test_headers_that_are_none(self):
+        guest = self.start("--vnet-header")
+        frame = bytes(12) + b"\x08\0" + b"\x45" * 60
+        for flags, kind, start, offset in ((NEEDS_CSUM, 0, 74, 0), (NEEDS_CSUM, 0, 73, 0), (NEEDS_CSUM, 0, 0xffff, 0xffff),
+                                           (NEEDS_CSUM, 0, 34, 0xffff), (0, GSO_TCP4, 0, 0), (NEEDS_CSUM, GSO_UDP, 34, 6),
+                                           (0xff, 0xff, 34, 16)):
+            guest.wire.send(struct.pack("<BBHHHHH", flags, kind, 0, 0, start, offset, 0) + frame)
+        for message in (b"\0", bytes(HEADER), bytes(HEADER + 1), bytes(HEADER + 13), b"\xff" * 66000):
+            guest.wire.send(message)
+        guest.resolve(HOST)
+        self.assertEqual(guest.end()[0], 0)
 
     def test_tcp_from_the_host(self):
         port = free_port()
@@ -217,6 +273,14 @@ class NetUserTest(unittest.TestCase):
         self.assertNotIn("0", fields["Uid"].split())
         self.assertEqual(guest.end()[0], 0)  # what is sent to a guest that left may be told
 
+    def test_no_other_system_calls_are_left(self):
+        if not COMMAND[0].endswith("vmm-net-user") or "--seccomp=false" in COMMAND:
+            self.skipTest("without a filter of system calls")
+        guest = self.start()
+        with open(f"/proc/{guest.process.pid}/status", encoding="utf-8") as file:
+            self.assertIn("Seccomp:\t2\n", file.read())
+        self.assertEqual(guest.end()[0], 0)
+
     def test_a_port_in_use(self):
         server = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(server.close)
@@ -233,13 +297,13 @@ class NetUserTest(unittest.TestCase):
                         ["--hostfwd=tcp:0:1", "--fd=3"], ["--hostfwd=tcp:1", "--fd=3"],
                         ["--hostfwd=sctp:1:1", "--fd=3"], ["--hostfwd=tcp:1.2.3:1:1", "--fd=3"],
                         ["--hostfwd=tcp:1:65536", "--fd=3"], ["--other=1", "--fd=3"]):
-            done = subprocess.run([PROGRAM, *options], stderr=subprocess.PIPE, check=False)
+            done = subprocess.run([*COMMAND, *options], stderr=subprocess.PIPE, check=False)
             self.assertEqual(done.returncode, 2, options)
             self.assertTrue(done.stderr.startswith(b"vmm-net-user: "), options)
-        done = subprocess.run([PROGRAM, "--fd=99"], stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*COMMAND, "--fd=99"], stderr=subprocess.PIPE, check=False)
         self.assertEqual(done.returncode, 1)
 
 
 if __name__ == "__main__":
-    PROGRAM = sys.argv.pop(1)
-    unittest.main()
+    COMMAND = sys.argv[1:]
+    unittest.main(argv=sys.argv[:1])

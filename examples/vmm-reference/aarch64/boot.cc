@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../machine.h"
+#include "../opener.h"
 #include "host_caches.h"
 #include "vmm/arch/aarch64/dtb_check.h"
 #include "vmm/arch/aarch64/layout.h"
@@ -40,6 +41,12 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
   if (config.debug_console.mode != ConsoleConfig::Mode::kOff) {
     return fail(usage("--debug-console: aarch64 has no I/O ports"));
   }
+  if (config.cpus.topology && config.cpus.topology->dies != 1) {
+    return fail(usage("--cpus: topology: aarch64 has one die a package"));
+  }
+  if (config.identity != IdentityConfig{}) {
+    VMM_LOG(kWarn, "--platform: aarch64 guests get no SMBIOS tables: no names, no oem_strings");
+  }
   VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
   std::vector<GuestRange> ranges;
   for (const AddressRange& range : ram) ranges.push_back({range.base, range.end()});
@@ -55,6 +62,11 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
   VMM_TRY(image.dtb_overlay,
           read_input("--dtb-overlay", config.dtb_overlay, fdt::kMaxOverlayBytes));
   return image;
+}
+
+Outcome<GuestAddress> ram_end(const VmConfig& config) {
+  VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
+  return ram.top();
 }
 
 namespace aarch64 {
@@ -122,9 +134,9 @@ struct Seeds {
 Outcome<void> write_device_tree(const VmConfig& config, const GuestImage& image,
                                 const KvmParts& parts) {
   VMM_STEP("memory map", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
-  VMM_TRY(const Seeds seeds, Seeds::create());
+  VMM_TRY(const Seeds seeds, opening([] { return Seeds::create(); }));
   const std::string bootargs = image.cmdline.text();
-  const auto caches = host_caches("/sys/devices/system/cpu/cpu0/cache");
+  const auto caches = opening([] { return host_caches("/sys/devices/system/cpu/cpu0/cache"); });
   const arm::DeviceTreeConfig machine{
       .memory = {ram.begin(), ram.end()},
       .vcpus = config.cpus.boot,
@@ -141,8 +153,15 @@ Outcome<void> write_device_tree(const VmConfig& config, const GuestImage& image,
       .serial = parts.serial,
       .virtio_mmio = parts.virtio_mmio,
       .pci = parts.pci,
+      .others =
+          parts.platform != nullptr ? parts.platform->nodes() : std::span<const arm::OtherNode>{},
   };
   VMM_TRY(const std::vector<std::byte> tree, make_tree(config, image, machine));
+  // What a user's own tree says of such devices is the user's to know.
+  if (parts.platform != nullptr && image.dtb.empty()) {
+    VMM_STEP("device tree", const fdt::FdtView view, fdt::FdtView::open(tree));
+    VMM_TRY_DO(parts.platform->check(view));
+  }
   const auto source = linux_loader::ImageSource::from_bytes(tree);
   VMM_STEP_DO("device tree",
               linux_loader::load_device_tree(image.memory.view(), source, arm::kFdt.base));

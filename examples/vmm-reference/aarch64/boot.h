@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../boot.h"
+#include "platform_devices.h"
 #include "vmm/arch/aarch64/device_tree.h"
 
 namespace vmm::reference::aarch64 {
@@ -14,6 +15,7 @@ struct KvmParts {
   bool serial;
   std::span<const arch::aarch64::VirtioMmio> virtio_mmio;
   std::span<const arch::aarch64::PciHost> pci;
+  const PlatformDevices* platform;  ///< nullptr: none
 };
 
 /// Puts the device tree to the start of RAM: the VMM's own with the user's overlay merged into it,

@@ -3,13 +3,17 @@
 
 #include <chrono>
 
-#include "../mapped_memory.h"
+#include "../guest_panic.h"
+#include "../opener.h"
+#include "../passed_devices.h"
 #include "../pci_board.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
 #include "../virtio_mmio_board.h"
 #include "boot.h"
-#include "irq.h"
+#include "irqfd_lines.h"
+#include "irqfd_pins.h"
+#include "platform_devices.h"
 #include "vmm/arch/aarch64/kvm/gic.h"
 #include "vmm/arch/aarch64/kvm/vcpu.h"
 #include "vmm/arch/aarch64/kvm/vm.h"
@@ -17,6 +21,8 @@
 #include "vmm/arch/aarch64/registers.h"
 #include "vmm/base/log.h"
 #include "vmm/event_manager/timer.h"
+#include "vmm/kvm_board/gsi_line.h"
+#include "vmm/kvm_board/mapped_memory.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/pl011.h"
 #include "vmm/vm_superio/pl031.h"
@@ -27,7 +33,6 @@ namespace vmm::reference::aarch64 {
 namespace {
 
 namespace arm = arch::aarch64;
-namespace exits = kvm_ioctls::exits;
 
 // Below are the interrupts of the GIC, which are not routed.
 constexpr std::uint32_t kFirstMsi = arm::kSpiCount;
@@ -37,20 +42,28 @@ constexpr std::uint32_t kFirstMsi = arm::kSpiCount;
 class ArmExits final : public ArchExits {
  public:
   bool handle(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit) override {
-    const auto* access = std::get_if<exits::ArmNisv>(&exit);
-    if (access == nullptr) return false;
-    VMM_LOG_GUEST(kWarn, "device access at %#llx by an instruction without syndrome",
-                  static_cast<unsigned long long>(access->fault_address.raw()));
-    return arm::kvm::inject_external_abort(vcpu).has_value();
+    return arm::kvm::answer_exit(vcpu, exit);
   }
 };
 
-// Persistent memory is behind RAM, and the window behind both.
-Outcome<AddressRange> pci_window64(const VmConfig& config, const DeviceSet& devices) {
+/// What is behind RAM.
+struct HighRanges {
+  AddressRange pmem;  // for files that come later; of size 0: none can
+  AddressRange pci;
+};
+
+// Persistent memory is behind RAM, that which comes later behind it, and the PCI window behind all.
+Outcome<HighRanges> high_ranges(const VmConfig& config, const Host& host) {
+  constexpr std::uint64_t kPmemRoom = std::uint64_t{4} << 30;
   VMM_STEP("--memory: size", const arm::RamRegions ram, arm::ram_regions(config.memory.size));
-  VMM_TRY(const GuestAddress end, place_pmems(devices.pmems(), ram.top()));
-  VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(end));
-  return window;
+  const GuestAddress top = host.devices.memory_end(ram.top());
+  VMM_TRY(const GuestAddress end, place_pmems(host.devices.pmems(), top));
+  const bool more = host.hotplug && config.transport == Transport::kPci;
+  const GuestAddress first = more ? std::max(end, arm::kHighRam) : end;
+  const GuestAddress behind(first.raw() + (more ? kPmemRoom : 0));
+  VMM_STEP("--memory: size", const AddressRange window, arm::pci_window64(behind));
+  const std::uint64_t room = more ? window.base.raw() - first.raw() : 0;
+  return HighRanges{.pmem = {first, room}, .pci = window};
 }
 
 /// A board: GIC, PL011, PL031, PL061, PSCI, a device tree.
@@ -62,7 +75,10 @@ class Board final : public Machine {
 
   Outcome<void> assemble();
   void start() override { vcpus_->start(); }
+  void stop() override { vcpus_->stop(); }
+  bool inject_nmi() override { return false; }
   void press_power_button() override;
+  PciHotplug* hotplug() override { return hotplug_ ? &*hotplug_ : nullptr; }
 
  private:
   Outcome<void> add_vcpus();
@@ -71,23 +87,35 @@ class Board final : public Machine {
   Outcome<void> add_serial();
   Outcome<void> add_virtio_mmio();
   Outcome<void> add_pci();
+  Outcome<void> fill_pci();
+  Outcome<void> open_host_devices();
+  Outcome<void> add_platform_devices();
+  Outcome<void> add_iommu();
+  Outcome<void> add_hotplug(const AddressRange& pmem_window);
 
   const VmConfig& config_;
   Host host_;
   // In the order in which they are made; taken apart the other way round.
   GuestImage image_;
   kvm_ioctls::Vm vm_;
-  std::optional<MappedMemory> mapped_;
-  SpiLine serial_irq_{vm_, arm::kSerialSpi};
-  SpiLine gpio_irq_{vm_, arm::kGpioSpi};
+  std::optional<kvm_board::MappedMemory> mapped_;
+  kvm_board::GsiLine serial_irq_{vm_, kvm_board::spi_line(arm::kSerialSpi)};
+  kvm_board::GsiLine gpio_irq_{vm_, kvm_board::spi_line(arm::kGpioSpi)};
   VirtioMmioBoard virtio_mmio_{vm_, image_.memory};
   std::vector<arm::VirtioMmio> mmio_nodes_;
-  std::vector<std::unique_ptr<SpiLine>> mmio_irqs_;
+  std::vector<std::unique_ptr<kvm_board::GsiLine>> mmio_irqs_;
   vm_device::MmioBus mmio_;
   GsiRoutes gsi_routes_{vm_, kFirstMsi};
-  std::vector<std::unique_ptr<SpiLine>> pci_irqs_;
+  IrqfdLines irqfd_lines_{vm_, gsi_routes_};
+  std::vector<std::unique_ptr<kvm_board::GsiLine>> pci_irqs_;
   std::vector<arm::PciHost> pci_nodes_;
+  std::unique_ptr<PciIommu> iommu_;
+  std::vector<arm::BehindIommu> behind_iommu_;
+  std::optional<IrqfdPins> pins_;  // of devices of the host
+  std::optional<PassedDevices> passed_;
+  std::unique_ptr<PlatformDevices> platform_devices_;
   std::unique_ptr<PciBoard> pci_;
+  std::optional<PciHotplug> hotplug_;
   vm_superio::HostClock clock_;
   std::shared_ptr<vm_superio::Pl061> gpio_;
   std::optional<event_manager::Timer> release_;  // of the power key
@@ -105,26 +133,33 @@ Board::~Board() {
 
 // The GIC comes behind the vCPUs, as KVM gives each of them its redistributor.
 Outcome<void> Board::assemble() {
-  VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
+  VMM_STEP("guest memory", mapped_, kvm_board::MappedMemory::create(vm_, image_.memory));
   VMM_STEP_DO("VM", arm::kvm::set_up_vm(vm_));
   VMM_TRY_DO(add_vcpus());
   VMM_TRY_DO(add_gic());
   VMM_TRY_DO(add_devices());
+  VMM_TRY_DO(open_host_devices());
   VMM_TRY_DO(config_.transport == Transport::kPci ? add_pci() : add_virtio_mmio());
+  VMM_TRY_DO(add_platform_devices());
   VMM_TRY_DO(write_device_tree(config_, image_,
                                {.gic = gic_->version(),
                                 .its = gic_->has_its(),
                                 .pmu = pmu_,
                                 .serial = host_.serial.present(),
                                 .virtio_mmio = mmio_nodes_,
-                                .pci = pci_nodes_}));
-  return map_pmems(host_.devices.pmems(), image_.memory, *mapped_);
+                                .pci = pci_nodes_,
+                                .platform = platform_devices_.get()}));
+  if (HotMemory* const hot = host_.devices.hot_memory()) {
+    VMM_TRY_DO(hot->map(image_.memory, *mapped_));
+  }
+  VMM_TRY_DO(map_pmems(host_.devices.pmems(), image_.memory, *mapped_));
+  return passed_->map_all();
 }
 
 Outcome<void> Board::add_vcpus() {
   const arm::kvm::VcpuFeatures features = arm::kvm::host_features(vm_);
   pmu_ = features.pmu;
-  vcpus_.emplace();
+  vcpus_.emplace(config_.cpus);
   for (std::uint32_t index = 0; index < config_.cpus.boot; ++index) {
     const std::string name = "vCPU " + std::to_string(index);
     VMM_STEP(name, const auto init, arm::kvm::vcpu_init(vm_, features, index != 0));
@@ -175,7 +210,7 @@ Outcome<void> Board::add_virtio_mmio() {
     if (spi >= arm::kSpiCount - arm::kFirstSpi) {
       return fail(runtime("--transport: mmio: there are not interrupts for that many devices"));
     }
-    mmio_irqs_.push_back(std::make_unique<SpiLine>(vm_, spi));
+    mmio_irqs_.push_back(std::make_unique<kvm_board::GsiLine>(vm_, kvm_board::spi_line(spi)));
     VMM_TRY_DO(virtio_mmio_.add(slot, base, *mmio_irqs_.back(), mmio_));
     mmio_nodes_.push_back({.registers = {base, virtio_mmio::MmioTransport::kSize}, .spi = spi});
     base = GuestAddress(base.raw() + virtio_mmio::MmioTransport::kSize);
@@ -186,24 +221,113 @@ Outcome<void> Board::add_virtio_mmio() {
 
 // Without an interrupt translation service (GICv2) there are the interrupt pins alone.
 Outcome<void> Board::add_pci() {
-  VMM_TRY(const AddressRange window64, pci_window64(config_, host_.devices));
-  const arm::PciHost host{.window64 = window64, .msi = gic_->has_its()};
+  VMM_TRY(const HighRanges high, high_ranges(config_, host_));
+  std::vector<PciSpace> segments =
+      share_pci({.ecam = arm::kEcam, .window32 = arm::kPciWindow32, .window64 = high.pci},
+                config_.pci_segments, host_.hotplug ? PciBoard::kBusesWithPorts : 1);
+  for (const PciSpace& space : segments) {
+    const bool first = pci_nodes_.empty();  // it has the I/O ports
+    pci_nodes_.push_back({.ecam = space.ecam,
+                          .segment = static_cast<std::uint32_t>(pci_nodes_.size()),
+                          .io = first ? arm::kPciIo : AddressRange{},
+                          .window32 = space.window32,
+                          .window64 = space.window64,
+                          .msi = gic_->has_its()});
+  }
   std::vector<vm_device::IrqLine*> lines;
   for (std::uint32_t i = 0; i < arm::kPciSpis; ++i) {
-    pci_irqs_.push_back(std::make_unique<SpiLine>(vm_, host.first_spi + i));
+    pci_irqs_.push_back(
+        std::make_unique<kvm_board::GsiLine>(vm_, kvm_board::spi_line(arm::kFirstPciSpi + i)));
     lines.push_back(pci_irqs_.back().get());
   }
+  const auto its = gic_->has_its() ? std::optional(arm::its(config_.cpus.boot)) : std::nullopt;
+  VMM_TRY(iommu_, PciIommu::create(config_, image_.memory, its));
   VMM_TRY(pci_, PciBoard::create({.vm = vm_,
                                   .routes = gsi_routes_,
                                   .memory = image_.memory,
+                                  .slots = mapped_->slots(),
                                   .mmio = mmio_,
-                                  .ecam = host.ecam.base,
-                                  .windows = {.memory32 = host.window32, .memory64 = window64},
+                                  .segments = std::move(segments),
                                   .intx = std::move(lines),
-                                  .msi = host.msi,
-                                  .msi_device_ids = true}));
-  pci_nodes_.push_back(host);
-  return pci_->add(host_.devices.slots());
+                                  .msi = gic_->has_its(),
+                                  .msi_device_ids = true,
+                                  .iommu = iommu_.get(),
+                                  .root_ports = host_.hotplug}));
+  VMM_TRY_DO(fill_pci());
+  VMM_TRY_DO(add_iommu());
+  VMM_TRY_DO(add_pvpanic(config_, host_, *pci_));
+  return host_.hotplug ? add_hotplug(high.pmem) : Outcome<void>{};
+}
+
+Outcome<void> Board::add_hotplug(const AddressRange& pmem_window) {
+  VMM_TRY_DO(pci_->add_spare_ports());
+  hotplug_.emplace(PciHotplug::Parts{.board = *pci_,
+                                     .passed = *passed_,
+                                     .devices = host_.devices,
+                                     .memory = image_.memory,
+                                     .mapped = *mapped_,
+                                     .pmem_window = pmem_window,
+                                     .loop = host_.loop,
+                                     .make_announcer =
+                                         [this](pci::EjectListener& listener) {
+                                           return std::make_unique<PortAnnouncer>(*pci_, listener);
+                                         },
+                                     .on_removed = host_.on_removed,
+                                     .on_memory_changed = host_.on_memory_changed});
+  return {};
+}
+
+Outcome<void> Board::fill_pci() {
+  VMM_TRY_DO(passed_->reserve(*pci_));
+  VMM_TRY_DO(pci_->add(host_.devices.slots()));
+  return passed_->add_all(*pci_);
+}
+
+Outcome<void> Board::open_host_devices() {
+  pins_.emplace(irqfd_lines_, IrqfdPins::Lines{.first = arm::kFirstPciSpi, .count = arm::kPciSpis});
+  passed_.emplace(PassedDevices::Parts{.config = config_,
+                                       .vm = vm_,
+                                       .mapped = *mapped_,
+                                       .memory = image_.memory,
+                                       .pins = &*pins_,
+                                       .device_tree = true,
+                                       .loop = host_.loop,
+                                       .on_wanted = host_.on_wanted});
+  return passed_->open();
+}
+
+// Behind the virtio-mmio devices, where there are any.
+Outcome<void> Board::add_platform_devices() {
+  HostDevices* const devices = passed_->host();
+  if (devices == nullptr || devices->platform().empty()) return {};
+  const auto mmio = static_cast<std::uint32_t>(mmio_nodes_.size());
+  GuestAddress base = arm::kPlatformWindow.base;
+  if (mmio != 0) base = mmio_nodes_.back().registers.end();
+  VMM_TRY(platform_devices_, opening([&] {
+            return PlatformDevices::create({.host = *devices,
+                                            .lines = irqfd_lines_,
+                                            .bus = mmio_,
+                                            .first = base,
+                                            .first_spi = arm::kFirstFreeSpi + mmio});
+          }));
+  return {};
+}
+
+// And tells the device tree who is behind it, by segment.
+Outcome<void> Board::add_iommu() {
+  VMM_TRY_DO(pci_->add_iommu());
+  if (iommu_ == nullptr) return {};
+  const std::vector<PciIommu::Range>& ranges = iommu_->tell(pci_->buses_with_ports());
+  for (const PciIommu::Range& range : ranges) {
+    behind_iommu_.push_back({.segment = range.segment,
+                             .first_requester = range.first,
+                             .functions = range.last - range.first + 1u});
+  }
+  for (arm::PciHost& host : pci_nodes_) {
+    host.behind_iommu = behind_iommu_;
+    if (host.segment == iommu_->address().segment) host.iommu_devfn = iommu_->address().devfn();
+  }
+  return {};
 }
 
 // Held as long as a finger would, as the guest's driver waits for contacts to settle.
@@ -225,7 +349,8 @@ Outcome<std::unique_ptr<Machine>> create_machine(const VmConfig& config, const H
     return fail(runtime("--cpus: boot: this host's KVM allows at most " + std::to_string(most)));
   }
   namespace arm = arch::aarch64;
-  VMM_TRY(const AddressRange window, aarch64::pci_window64(config, host.devices));
+  VMM_TRY(const aarch64::HighRanges high, aarch64::high_ranges(config, host));
+  const AddressRange& window = high.pci;
   if (arm::ipa_bits(window.end()) > config.cpus.max_phys_bits) {
     return fail(runtime("--cpus: max_phys_bits: the memory map needs " +
                         std::to_string(arm::ipa_bits(window.end()))));

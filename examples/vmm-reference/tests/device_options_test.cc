@@ -2,6 +2,7 @@
 #include "device_options.h"
 
 #include <catch2/catch.hpp>
+#include <utility>
 #include <vector>
 
 #include "options.h"
@@ -16,12 +17,12 @@ Outcome<Invocation> with_kernel(std::vector<std::string> words) {
 
 TEST_CASE("the virtio console has the terminal, unless the serial port has it", "[options]") {
   using Mode = ConsoleConfig::Mode;
-  CHECK(with_kernel({})->vm.console.mode == Mode::kTty);
-  CHECK(with_kernel({"--serial", "tty"})->vm.console.mode == Mode::kOff);
-  CHECK(with_kernel({"--serial", "null"})->vm.console.mode == Mode::kTty);
-  CHECK(with_kernel({"--serial", "tty", "--console", "pty"})->vm.console.mode == Mode::kPty);
-  CHECK(with_kernel({"--serial", "pty", "--console", "tty"})->vm.console.mode == Mode::kTty);
-  CHECK_FALSE(with_kernel({"--serial", "tty", "--console", "tty"}));
+  CHECK(with_kernel({})->vmm.vm->console.mode == Mode::kTty);
+  CHECK(with_kernel({"--serial", "tty"})->vmm.vm->console.mode == Mode::kOff);
+  CHECK(with_kernel({"--serial", "null"})->vmm.vm->console.mode == Mode::kTty);
+  CHECK(with_kernel({"--serial", "tty", "--console", "pty"})->vmm.vm->console.mode == Mode::kPty);
+  CHECK(with_kernel({"--serial", "pty", "--console", "tty"})->vmm.vm->console.mode == Mode::kTty);
+  CHECK(with_kernel({"--serial", "tty", "--console", "tty"})->vmm.vm->console.mode == Mode::kTty);
 }
 
 TEST_CASE("devices have the defaults that people know", "[options]") {
@@ -29,7 +30,7 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
       with_kernel({"--disk", "path=d", "--net", "tap=t", "--rng", "src=/dev/random", "--vsock",
                    "cid=3,socket=/s", "--balloon", "size=1M", "--pmem", "file=f"});
   REQUIRE(got);
-  const VmConfig& vm = got->vm;
+  const VmConfig& vm = *got->vmm.vm;
   CHECK(vm.transport == Transport::kPci);
   const DiskConfig& disk = vm.disks.at(0);
   CHECK((disk.queue_size == 128 && disk.num_queues == 1 && disk.sparse && disk.io_uring));
@@ -43,6 +44,205 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
   CHECK((vm.vsock->cid == 3 && vm.vsock->socket == "/s"));
   CHECK((vm.balloon->size == 1u << 20 && !vm.balloon->deflate_on_oom));
   CHECK((vm.pmems.at(0).size == 0 && !vm.pmems[0].discard_writes));
+}
+
+TEST_CASE("devices of the host", "[options]") {
+  const auto got =
+      with_kernel({"--device", "path=/sys/a,id=nic,pci_segment=0,pci_device_id=9",
+                   "path=/sys/b,iommu=off,x_exclude_mmap_bars=[0,2-3],x_unsafe_noiommu=on"});
+  REQUIRE(got);
+  REQUIRE(got->vmm.vm->host_devices.size() == 2);
+  const HostDeviceConfig& first = got->vmm.vm->host_devices[0];
+  CHECK((first.path == "/sys/a" && first.device.id == "nic" && first.trapped_bars == 0));
+  CHECK(first.device.pci_device == 9);
+  CHECK(got->vmm.vm->host_devices[1].trapped_bars == 0b1101);
+  CHECK((!first.unsafe_noiommu && got->vmm.vm->host_devices[1].unsafe_noiommu));
+  CHECK_FALSE(got->vmm.vm->iommufd.has_value());
+  CHECK(with_kernel({"--platform", "iommufd=on"})->vmm.vm->iommufd == true);
+  CHECK(with_kernel({"--platform", "iommufd=off"})->vmm.vm->iommufd == false);
+  CHECK(got->vmm.vm->vfio_p2p_dma);
+  CHECK(with_kernel({"--platform", "vfio_p2p_dma=on"})->vmm.vm->vfio_p2p_dma);
+  CHECK_FALSE(with_kernel({"--platform", "vfio_p2p_dma=off"})->vmm.vm->vfio_p2p_dma);
+
+  const std::vector<std::pair<std::vector<std::string>, const char*>> refused{
+      {{"--device", "id=x"}, "path: required"},
+      {{"--device", "path=p,x_exclude_mmap_bars=[6]"}, "not a list of BARs"},
+      {{"--device", "path=p,packed=off"}, "packed"},
+      {{"--device", "path=p,pci_segment=1"}, "num_pci_segments"},
+      {{"--device", "path=p,id=x", "path=q,id=x"}, "given to two devices"},
+      {{"--device", "path=p", "--balloon", "size=1M"}, "--balloon"},
+      {{"--device", "path=p", "--pmem", "file=f"}, "--pmem"}};
+  for (const auto& [words, why] : refused) {
+    const auto answer = with_kernel(words);
+    CAPTURE(why);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().message.find(why) != std::string::npos);
+    CHECK(answer.error().exit_code() == 2);
+  }
+}
+
+TEST_CASE("devices are behind the virtual IOMMU when they say so", "[options]") {
+  const auto got =
+      with_kernel({"--disk", "path=a,iommu=on", "path=b,pci_segment=1,iommu=on", "path=c", "--net",
+                   "tap=t,iommu=on", "--rng", "src=/r,iommu=on", "--pmem", "file=f,iommu=on",
+                   "--vsock", "cid=3,socket=s,iommu=on", "--console", "null,iommu=on", "--platform",
+                   "num_pci_segments=3,iommu_segments=[1-2],iommu_address_width=39"});
+  if (!got) FAIL(got.error().message);
+  const VmConfig& vm = *got->vmm.vm;
+  CHECK((vm.disks[0].device.iommu && vm.disks[1].device.iommu && !vm.disks[2].device.iommu));
+  CHECK((vm.nets[0].device.iommu && vm.rng->device.iommu && vm.pmems[0].device.iommu));
+  CHECK((vm.vsock->device.iommu && vm.console_device.iommu));
+  CHECK(vm.iommu_segments == std::vector<std::uint16_t>{1, 2});
+  CHECK(vm.iommu_address_bits == 39);
+  CHECK(with_kernel({})->vmm.vm->iommu_address_bits == 64);
+  CHECK(with_kernel({"--device", "path=/sys/a,iommu=on"})->vmm.vm->host_devices[0].device.iommu);
+
+  const std::vector<std::pair<std::vector<std::string>, const char*>> refused{
+      {{"--disk", "path=a,iommu=maybe"}, "iommu"},
+      {{"--disk", "path=a,iommu=on", "--transport", "mmio"}, "--transport pci"},
+      {{"--disk", "path=a,iommu=on,pin_memory=on"}, "pin_memory"},
+      {{"--disk", "vhost_user=on,socket=s,iommu=on", "--memory", "shared=on"},
+       "another process serves"},
+      {{"--net", "vhost_user=on,socket=s,iommu=on", "--memory", "shared=on"},
+       "another process serves"},
+      {{"--net", "tap=t,vhost=on,iommu=on"}, "the kernel serves"},
+      {{"--vsock", "cid=3,vhost=on,iommu=on"}, "the kernel serves"},
+      {{"--platform", "num_pci_segments=2,iommu_segments=[1]", "--disk", "path=a,pci_segment=1"},
+       "all devices of an IOMMU segment"},
+      {{"--platform", "num_pci_segments=2,iommu_segments=[1]", "--rtc", "pci_segment=1"},
+       "all devices of an IOMMU segment"},
+      {{"--platform", "num_pci_segments=2,iommu_segments=[2]"}, "there is no segment 2"},
+      {{"--platform", "num_pci_segments=2,iommu_segments=[0]"}, "segment 0 has the IOMMU"},
+      {{"--platform", "iommu_segments=x"}, "not a list of segments"},
+      {{"--platform", "iommu_address_width=65"}, "iommu_address_width"},
+      {{"--platform", "iommu_address_width=31"}, "iommu_address_width"}};
+  for (const auto& [words, why] : refused) {
+    const auto answer = with_kernel(words);
+    CAPTURE(why);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().message.find(why) != std::string::npos);
+  }
+}
+
+TEST_CASE("devices of other processes by vfio-user", "[options]") {
+  const auto got = with_kernel({"--user-device", "socket=a.sock,id=nvme,pci_device_id=9",
+                                "socket=b.sock", "--balloon", "size=1M"});
+  REQUIRE(got);
+  REQUIRE(got->vmm.vm->user_devices.size() == 2);
+  CHECK(got->vmm.vm->user_devices[0].socket == "a.sock");
+  CHECK(got->vmm.vm->user_devices[0].device.id == "nvme");
+  CHECK(got->vmm.vm->user_devices[0].device.pci_device == 9);
+
+  const std::vector<std::pair<std::vector<std::string>, const char*>> refused{
+      {{"--user-device", "id=x"}, "socket: required"},
+      {{"--user-device", "socket=s,iommu=on"}, "not for devices of other processes"},
+      {{"--user-device", "socket=s,path=p"}, "path"},
+      {{"--user-device", "socket=s,id=x", "socket=t,id=x"}, "given to two devices"},
+      {{"--user-device", "socket=s", "--transport", "mmio"}, "--transport pci"}};
+  for (const auto& [words, why] : refused) {
+    const auto answer = with_kernel(words);
+    CAPTURE(why);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().message.find(why) != std::string::npos);
+  }
+}
+
+TEST_CASE("a disk pins guest memory when it is told to", "[options]") {
+  const auto got = with_kernel({"--disk", "path=d", "path=e,pin_memory=on"});
+  REQUIRE(got);
+  CHECK_FALSE(got->vmm.vm->disks.at(0).pin_memory);
+  CHECK(got->vmm.vm->disks.at(1).pin_memory);
+}
+
+TEST_CASE("the kernel may serve network and socket devices", "[options]") {
+  const auto got = with_kernel({"--net", "tap=t,vhost=on,num_queues=4", "fd=[5],vhost=on", "tap=u",
+                                "--vsock", "cid=5,vhost=on"});
+  REQUIRE(got);
+  CHECK((got->vmm.vm->nets.at(0).vhost && got->vmm.vm->nets.at(1).vhost &&
+         !got->vmm.vm->nets.at(2).vhost));
+  CHECK((got->vmm.vm->vsock->vhost && got->vmm.vm->vsock->cid == 5 &&
+         got->vmm.vm->vsock->socket.empty()));
+  CHECK_FALSE(with_kernel({"--vsock", "cid=5,socket=/s"})->vmm.vm->vsock->vhost);
+  const auto message = [](std::vector<std::string> words) {
+    const auto refused = with_kernel(std::move(words));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().exit_code() == 2);
+    return refused.error().message;
+  };
+  CHECK(message({"--net", "user=on,vhost=on"}).find("vhost: needs a tap") != std::string::npos);
+  CHECK(message({"--net", "tap=t,vhost=on,bw_size=5,bw_refill_time=7"})
+            .find("vhost: not together with limits") != std::string::npos);
+  CHECK(message({"--vsock", "cid=5,vhost=on,socket=/s"}).find("vhost: not together with socket") !=
+        std::string::npos);
+  CHECK(message({"--vsock", "cid=5"}).find("socket: required") != std::string::npos);
+}
+
+TEST_CASE("file systems and other devices of other processes", "[options]") {
+  const auto got =
+      with_kernel({"--memory", "size=1G,shared=on", "--fs", "tag=a,socket=/a",
+                   "tag=b,socket=/b,num_queues=2,queue_size=64,id=b,pci_segment=0,pci_device_id=9",
+                   "tag=c,socket=/c,dax=on", "tag=d,socket=/d,dax=on,cache_size=8G",
+                   "--generic-vhost-user", "device_type=sound,socket=/s,queue_sizes=[64,64,32,32]",
+                   "virtio_id=41,socket=/g,queue_sizes=1024,id=g"});
+  REQUIRE(got);
+  REQUIRE(got->vmm.vm->file_systems.size() == 4);
+  CHECK_FALSE(got->vmm.vm->file_systems[0].dax);
+  CHECK((got->vmm.vm->file_systems[2].dax && got->vmm.vm->file_systems[2].cache_bytes == 0));
+  CHECK(got->vmm.vm->file_systems[3].cache_bytes == std::uint64_t{8} << 30);
+  const FsConfig& plain = got->vmm.vm->file_systems[0];
+  CHECK((plain.tag == "a" && plain.vhost_socket == "/a"));
+  CHECK((plain.num_queues == 1 && plain.queue_size == 1024));
+  const FsConfig& other = got->vmm.vm->file_systems[1];
+  CHECK((other.num_queues == 2 && other.queue_size == 64));
+  CHECK((other.device.id == "b" && other.device.pci_device == 9));
+  REQUIRE(got->vmm.vm->generics.size() == 2);
+  CHECK(got->vmm.vm->generics[0].device_type == 25);
+  CHECK(got->vmm.vm->generics[0].queue_sizes == std::vector<std::uint16_t>{64, 64, 32, 32});
+  CHECK((got->vmm.vm->generics[1].device_type == 41 &&
+         got->vmm.vm->generics[1].vhost_socket == "/g"));
+  CHECK(got->vmm.vm->generics[1].queue_sizes == std::vector<std::uint16_t>{1024});
+}
+
+TEST_CASE("file systems and other devices that cannot be", "[options][hostile]") {
+  const auto message = [](const char* option, const char* value, bool shared = true) {
+    const auto refused =
+        with_kernel({"--memory", shared ? "size=1G,shared=on" : "size=1G", option, value});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().exit_code() == 2);
+    return refused.error().message;
+  };
+  const std::string long_tag = "socket=/s,tag=" + std::string(37, 'x');
+  CHECK(message("--fs", "socket=/s") == "--fs: tag: required");
+  CHECK(message("--fs", "tag=a") == "--fs: socket: required");
+  CHECK(message("--fs", long_tag.c_str()) == "--fs: tag: longer than 36 bytes");
+  CHECK(message("--fs", "tag=a,socket=/s,queue_size=3").starts_with("--fs: queue_size"));
+  CHECK(message("--fs", "tag=a,socket=/s", false) == "--fs needs --memory shared=on");
+  CHECK(message("--fs", "tag=a,socket=/s,cache_size=8G") == "--fs: cache_size: needs dax=on");
+  for (const char* const size : {"0", "2K", "3G", "6000"}) {
+    const std::string value = std::string("tag=a,socket=/s,dax=on,cache_size=") + size;
+    CHECK(message("--fs", value.c_str()).starts_with("--fs: cache_size: not a power of two"));
+  }
+  const auto mmio = with_kernel(
+      {"--memory", "size=1G,shared=on", "--transport", "mmio", "--fs", "tag=a,socket=/s,dax=on"});
+  REQUIRE_FALSE(mmio);
+  CHECK(mmio.error().message == "--fs: dax: not with --transport mmio");
+  const char* const kGeneric = "--generic-vhost-user";
+  CHECK(message(kGeneric, "device_type=4,queue_sizes=[8],socket=/s", false) ==
+        "--generic-vhost-user needs --memory shared=on");
+  CHECK(message(kGeneric, "queue_sizes=[8],socket=/s") ==
+        "--generic-vhost-user: device_type: required");
+  CHECK(message(kGeneric, "device_type=4,queue_sizes=[8]") ==
+        "--generic-vhost-user: socket: required");
+  for (const char* const type : {"0", "64", "iommu", "23", "watchdog", "35", "x", "-1"}) {
+    CAPTURE(type);
+    const std::string value = std::string("queue_sizes=[8],socket=/s,device_type=") + type;
+    CHECK(message(kGeneric, value.c_str()).starts_with("--generic-vhost-user: device_type"));
+  }
+  for (const char* const sizes : {"[]", "[0]", "[3]", "[65536]", "x", "[8"}) {
+    CAPTURE(sizes);
+    const std::string value = std::string("device_type=4,socket=/s,queue_sizes=") + sizes;
+    CHECK_FALSE(with_kernel({"--memory", "shared=on", kGeneric, value}));
+  }
 }
 
 TEST_CASE("every key of a device reaches the configuration", "[options]") {
@@ -61,7 +261,7 @@ TEST_CASE("every key of a device reaches the configuration", "[options]") {
        "size=2M,deflate_on_oom=on,free_page_reporting=on", "--pmem",
        "file=f,size=2M,discard_writes=on"});
   REQUIRE(got);
-  const VmConfig& vm = got->vm;
+  const VmConfig& vm = *got->vmm.vm;
   CHECK(vm.transport == Transport::kMmio);
   REQUIRE(vm.disks.size() == 3);
   const DiskConfig& disk = vm.disks[0];
@@ -106,14 +306,31 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--disk", "path=d,lock_granularity=sector"}, "--disk: lock_granularity"},
       {{"--disk", "path=d,queue_affinity=[1@2]"}, "--disk: queue_affinity"},
       {{"--disk", "path=d,rate_limit_group=g"}, "--disk: rate_limit_group: there is no group g"},
-      {{"--disk", "path=d,vhost_user=on"}, "--disk: vhost_user: not offered yet"},
-      {{"--disk", "path=d,iommu=on"}, "--disk: iommu: not offered yet"},
+      {{"--disk", "path=d,vhost_user=on,socket=s"}, "--disk: path: not together with vhost_user"},
+      {{"--disk", "vhost_user=on"}, "--disk: socket: required"},
+      {{"--disk", "path=d,socket=s"}, "--disk: socket: needs vhost_user"},
+      {{"--disk", "vhost_user=on,socket=s"}, "vhost_user=on needs --memory shared=on"},
+      {{"--net", "vhost_user=on,socket=s,tap=t"}, "--net: tap: not together with vhost_user"},
+      {{"--net", "vhost_user=on,socket=s,vhost_mode=both"}, "--net: vhost_mode"},
+      {{"--rtc", "iommu=on"}, "--rtc: iommu: not offered yet"},
       {{"--disk", "path=d,pci_device_id=0"}, "--disk: pci_device_id"},
       {{"--disk", "path=d,pci_device_id=32"}, "--disk: pci_device_id"},
-      {{"--disk", "path=d,pci_segment=1"}, "--disk: pci_segment"},
+      {{"--disk", "path=d,pci_segment=1"},
+       "pci_segment=1: --platform: num_pci_segments: there are 1"},
+      {{"--disk", "path=d,pci_segment=96"}, "--disk: pci_segment"},
+      {{"--platform", "num_pci_segments=0"}, "--platform: num_pci_segments"},
+      {{"--platform", "num_pci_segments=97"}, "--platform: num_pci_segments"},
+      {{"--platform", "uuid=x"}, "--platform: uuid: \"x\" is not a UUID"},
+      {{"--pci-segment", "pci_segment=1"}, "--pci-segment: pci_segment: --platform"},
+      {{"--pci-segment", "mmio32_aperture_weight=0"}, "--pci-segment: mmio32_aperture_weight"},
       {{"--disk", "path=d,id=__x"}, "--disk: id"},
       {{"--disk", "path=d,id=a", "path=e,id=a"}, "id=a: given to two devices"},
       {{"--disk", "path=d,color=red"}, "--disk: color: unknown key"},
+      {{"--disk", "path=d,pin_memory=on,_disable_io_uring=on"}, "--disk: pin_memory: not together"},
+      {{"--disk", "path=d", "path=e,pin_memory=on", "--balloon", "size=1M"},
+       "--disk: pin_memory: not together with --balloon, as the kernel"},
+      {{"--disk", "path=d,pin_memory=on", "--pmem", "file=/p,size=2M"},
+       "--disk: pin_memory: not together with --pmem, as the kernel"},
       {{"--rate-limit-group", "bw_size=1"}, "--rate-limit-group: id: required"},
       {{"--rate-limit-group", "id=g"}, "--rate-limit-group: bw_size: the group has no limit"},
       {{"--rate-limit-group", "id=g,ops_size=1,ops_refill_time=1",
@@ -152,8 +369,8 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
 TEST_CASE("a bucket without a refill time, or without a size, limits nothing", "[options]") {
   const auto got = with_kernel({"--disk", "path=d,bw_size=5", "path=e,bw_refill_time=5"});
   REQUIRE(got);
-  CHECK_FALSE(got->vm.disks[0].rate_limit.limits());
-  CHECK_FALSE(got->vm.disks[1].rate_limit.limits());
+  CHECK_FALSE(got->vmm.vm->disks[0].rate_limit.limits());
+  CHECK_FALSE(got->vmm.vm->disks[1].rate_limit.limits());
 }
 
 }  // namespace

@@ -8,6 +8,16 @@ namespace {
 
 constexpr std::uint64_t kMax = ~std::uint64_t{0};
 
+Outcome<OptionValue> parse_x(std::string_view text) {
+  constexpr OptionKey kKeys[] = {{"a"},
+                                 {"b"},
+                                 {"e"},
+                                 {"f"},
+                                 {.name = "late", .offered = false, .taken = ""},
+                                 {.name = "never", .offered = false, .taken = "off"}};
+  return OptionValue::parse("--x", text, kKeys);
+}
+
 TEST_CASE("sizes are numbers with an optional K, M or G", "[option_value]") {
   struct Case {
     const char* text;
@@ -49,7 +59,7 @@ TEST_CASE("integer lists take numbers and rising ranges, up to a limit", "[optio
 }
 
 TEST_CASE("a comma inside brackets or quotes does not split", "[option_value]") {
-  const auto value = OptionValue::parse("--x", R"(a=[1,2],b="c,""d""",e,f=)", {"a", "b", "e", "f"});
+  const auto value = parse_x(R"(a=[1,2],b="c,""d""",e,f=)");
   REQUIRE(value.has_value());
   CHECK(value->text("a") == "[1,2]");
   CHECK(value->text("b") == R"(c,"d")");
@@ -60,7 +70,7 @@ TEST_CASE("a comma inside brackets or quotes does not split", "[option_value]") 
 }
 
 TEST_CASE("a key given twice keeps its last text", "[option_value]") {
-  const auto value = OptionValue::parse("--x", "a=1,a=2", {"a"});
+  const auto value = parse_x("a=1,a=2");
   REQUIRE(value.has_value());
   CHECK(*value->integer("a", 0, 0, 9) == 2);
 }
@@ -71,18 +81,27 @@ TEST_CASE("an error names the option and the key", "[option_value][hostile]") {
     const char* message;
   };
   const auto c = GENERATE(values<Case>({
-      {"b=1", "--x: b: unknown key (known: a)"},
+      {"x=1", "--x: x: unknown key (known: a, b, e, f)"},
       {"late=1", "--x: late: not offered yet"},
       {"a=[1", "--x: unbalanced brackets or quotes"},
       {"a=]", "--x: unbalanced brackets or quotes"},
       {"a=\"", "--x: unbalanced brackets or quotes"},
-      {",", "--x: : unknown key (known: a)"},
+      {",", "--x: : unknown key (known: a, b, e, f)"},
+      {"late", "--x: late: not offered yet"},
+      {"never=on", "--x: never: not offered yet"},
   }));
   CAPTURE(c.text);
-  const auto value = OptionValue::parse("--x", c.text, {"a"}, {"late"});
+  const auto value = parse_x(c.text);
   REQUIRE_FALSE(value.has_value());
   CHECK(value.error().message == c.message);
   CHECK(value.error().exit_code() == 2);
+}
+
+TEST_CASE("a key that is not offered may say what is so anyway", "[option_value]") {
+  for (const char* text : {"never=off", "never=FALSE", "never=", "never"}) {
+    CAPTURE(text);
+    CHECK(parse_x(text).has_value());
+  }
 }
 
 TEST_CASE("toggles know on, off, true and false in any case", "[option_value]") {
@@ -90,9 +109,9 @@ TEST_CASE("toggles know on, off, true and false in any case", "[option_value]") 
        {std::pair("a=on", true), std::pair("a=TRUE", true), std::pair("a=Off", false),
         std::pair("a=false", false), std::pair("a=", true), std::pair("a", true)}) {
     CAPTURE(text);
-    CHECK(*OptionValue::parse("--x", text, {"a"})->toggle("a", true) == expected);
+    CHECK(*parse_x(text)->toggle("a", true) == expected);
   }
-  const auto bad = OptionValue::parse("--x", "a=1", {"a"})->toggle("a", true);
+  const auto bad = parse_x("a=1")->toggle("a", true);
   REQUIRE_FALSE(bad.has_value());
   CHECK(bad.error().message == "--x: a: \"1\" is neither on nor off");
 }

@@ -2,7 +2,11 @@
 #include "options.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <tuple>
 #include <vector>
+
+#include "vmm/sys_util/temp_directory.h"
 
 namespace vmm::reference {
 namespace {
@@ -18,29 +22,32 @@ Outcome<Invocation> with_kernel(std::vector<std::string> words) {
 TEST_CASE("the defaults are one CPU, 512 MiB and a null serial port", "[options]") {
   const auto got = with_kernel({});
   REQUIRE(got.has_value());
-  CHECK(got->vm.kernel == "k");
-  CHECK(got->vm.cpus.boot == 1);
-  CHECK(got->vm.cpus.max_phys_bits == 46);
-  CHECK(got->vm.memory.size == 512u << 20);
-  CHECK(got->vm.memory.thp);
-  CHECK_FALSE(got->vm.memory.shared);
-  CHECK(got->vm.serial.mode == ConsoleConfig::Mode::kNull);
-  CHECK(got->vm.debug_console.mode == ConsoleConfig::Mode::kOff);
+  CHECK(got->vmm.vm->kernel == "k");
+  CHECK(got->vmm.vm->cpus.boot == 1);
+  CHECK(got->vmm.vm->cpus.max_phys_bits == 46);
+  CHECK(got->vmm.vm->memory.size == 512u << 20);
+  CHECK(got->vmm.vm->memory.thp);
+  CHECK_FALSE(got->vmm.vm->memory.shared);
+  CHECK(got->vmm.vm->serial.mode == ConsoleConfig::Mode::kNull);
+  CHECK(got->vmm.vm->debug_console.mode == ConsoleConfig::Mode::kOff);
 }
 
 TEST_CASE("every offered option reaches the configuration", "[options]") {
   const auto got = with_kernel(
       {"--initramfs", "i", "--cmdline", "console=ttyS0 quiet", "--cpus",
-       "boot=4,topology=2:2:1:1,affinity=[0@[1,3-4],2@7],nested=off", "--memory",
-       "size=1G,shared=on,hugepages=on,hugepage_size=2M,prefault=on,thp=off", "--serial",
-       "file=/tmp/x", "--console", "off", "--debug-console", "tty,iobase=0x402", "-vv"});
+       "boot=4,topology=2:2:1:1,affinity=[0@[1,3-4],2@7],nested=off,kvm_hyperv=off,features=[],"
+       "profile=host,core_scheduling=vcpu",
+       "--memory", "size=1G,shared=on,hugepages=on,hugepage_size=2M,prefault=on,thp=off",
+       "--serial", "file=/tmp/x", "--console", "off", "--debug-console", "tty,iobase=0x402",
+       "-vv"});
   REQUIRE(got.has_value());
-  const VmConfig& vm = got->vm;
+  const VmConfig& vm = *got->vmm.vm;
   CHECK(vm.initramfs == "i");
   CHECK(vm.cmdline == "console=ttyS0 quiet");
   CHECK(vm.cpus.boot == 4);
   CHECK(vm.cpus.topology->threads == 2);
   CHECK_FALSE(vm.cpus.nested);
+  CHECK(vm.cpus.core_scheduling == CpusConfig::CoreScheduling::kVcpu);
   REQUIRE(vm.cpus.affinity.size() == 2);
   CHECK(vm.cpus.affinity[0].host_cpus == std::vector<std::uint64_t>{1, 3, 4});
   CHECK(vm.cpus.affinity[1].vcpu == 2);
@@ -55,9 +62,103 @@ TEST_CASE("every offered option reaches the configuration", "[options]") {
   CHECK(got->verbosity == 2);
 }
 
+TEST_CASE("memory that comes later", "[options]") {
+  const MemoryConfig none = with_kernel({"--memory", "hotplug_method=acpi"})->vmm.vm->memory;
+  CHECK((!none.virtio_mem && none.hotplug_size == 0));
+  const MemoryConfig some =
+      with_kernel(
+          {"--memory", "size=1G,hotplug_method=virtio-mem,hotplug_size=512M,hotplugged_size=128M"})
+          ->vmm.vm->memory;
+  CHECK(some.virtio_mem);
+  CHECK(some.hotplug_size == 512u << 20);
+  CHECK(some.hotplugged_size == 128u << 20);
+  CHECK(some.hot_block_bytes() == 2u << 20);
+  const MemoryConfig huge =
+      with_kernel(
+          {"--memory", "hotplug_method=virtio-mem,hotplug_size=2G,hugepages=on,hugepage_size=1G"})
+          ->vmm.vm->memory;
+  CHECK(huge.hot_block_bytes() == 1u << 30);
+}
+
+TEST_CASE("with --api-socket there need not be a VM, but a VM needs a kernel", "[options]") {
+  const auto idle = parse({"--api-socket", "api", "--event-monitor", "fd=5", "--log-file", "l"});
+  REQUIRE(idle.has_value());
+  CHECK_FALSE(idle->vmm.vm.has_value());
+  CHECK(idle->vmm.api_socket.path == "api");
+  CHECK(idle->vmm.event_monitor.fd == 5);
+  CHECK_FALSE(idle->vmm.no_shutdown);
+  const auto busy = with_kernel({"--api-socket", "path=api", "--no-shutdown"});
+  REQUIRE(busy.has_value());
+  CHECK(busy->vmm.vm->kernel == "k");
+  CHECK(busy->vmm.no_shutdown);
+  CHECK_FALSE(parse({"--api-socket", "api", "--cpus", "boot=1"}).has_value());
+  CHECK_FALSE(parse({"--api-socket", "api", "--watchdog"}).has_value());
+  CHECK_FALSE(parse({"--event-monitor", "fd=5"}).has_value());
+  CHECK(with_kernel({"--platform", ""}).has_value());
+}
+
+TEST_CASE("the sandbox is the process's, whatever VM it has", "[options]") {
+  CHECK(with_kernel({})->vmm.seccomp == SeccompMode::kTrap);
+  for (const auto mode :
+       {SeccompMode::kTrap, SeccompMode::kOff, SeccompMode::kLog, SeccompMode::kErrno}) {
+    CHECK(with_kernel({"--seccomp", name_of(mode)})->vmm.seccomp == mode);
+  }
+  const auto idle = parse({"--api-socket", "api", "--seccomp", "log", "--landlock",
+                           "--landlock-rules", "path=/a,access=r", "path=/b,access=rw"});
+  REQUIRE(idle.has_value());
+  CHECK_FALSE(idle->vmm.vm.has_value());
+  CHECK(idle->vmm.landlock);
+  const auto& rules = idle->vmm.landlock_rules;
+  REQUIRE(rules.size() == 2);
+  CHECK((rules[0].path == "/a" && rules[0].read && !rules[0].write));
+  CHECK((rules[1].path == "/b" && rules[1].read && rules[1].write));
+}
+
+TEST_CASE("options of many values, of one or none, and repeated ones", "[options]") {
+  const auto got =
+      with_kernel({"--disk", "path=a", "path=b", "--rtc", "--disk", "path=c", "--watchdog"});
+  REQUIRE(got.has_value());
+  const VmConfig& vm = *got->vmm.vm;
+  REQUIRE(vm.disks.size() == 3);
+  CHECK(vm.disks[2].path == "c");
+  CHECK(vm.watchdog);
+  REQUIRE(vm.rtc.has_value());
+  CHECK(with_kernel({"--rtc", "id=clock"})->vmm.vm->rtc->id == "clock");
+  CHECK(with_kernel({"--rtc=id=clock"})->vmm.vm->rtc->id == "clock");
+  CHECK(with_kernel({"--rtc", ""})->vmm.vm->rtc.has_value());
+  CHECK(with_kernel({"--cpus", "boot=2,kvm_hyperv=off,profile=host"})->vmm.vm->cpus.boot == 2);
+  CHECK(with_kernel({"--cpus", "boot=1,boot=2"})->vmm.vm->cpus.boot == 2);
+}
+
+TEST_CASE("the VM may come from a file", "[options]") {
+  const auto folder = *sys_util::TempDirectory::create();
+  const std::string path = folder.path() + "/vm.json";
+  const auto with_text = [&](const std::string& text) {
+    std::ofstream(path) << text;
+    return parse({"--config", path, "--log-file", "l"});
+  };
+  const auto got = with_text(R"({"payload": {"kernel": "k"}, "disks": [{"path": "a"}]})");
+  REQUIRE(got.has_value());
+  CHECK(got->vmm.vm->kernel == "k");
+  CHECK(got->vmm.vm->disks.at(0).path == "a");
+  CHECK(got->log_file == "l");
+  for (const auto& [text, code, part] :
+       {std::tuple("{", 2, "malformed JSON"), std::tuple("{}", 2, "payload"),
+        std::tuple(R"({"payload": {"kernel": "k"}, "disks": [{}]})", 2, "--disk: path")}) {
+    const auto wrong = with_text(text);
+    REQUIRE_FALSE(wrong.has_value());
+    CHECK(wrong.error().exit_code() == code);
+    CHECK_THAT(wrong.error().message, Catch::Contains(part) && Catch::Contains(path));
+  }
+  CHECK(with_text(std::string((4 << 20) + 1, ' ')).error().exit_code() == 2);
+  CHECK(parse({"--config", folder.path() + "/absent"}).error().exit_code() == 1);
+  CHECK(parse({"--config", folder.path()}).error().exit_code() == 1);
+  CHECK(parse({"--config", ""}).error().exit_code() == 2);
+}
+
 TEST_CASE("an empty command line text is legal", "[options]") {
   CHECK(with_kernel({"--cmdline", ""}).has_value());
-  CHECK(with_kernel({"--cmdline=a=b c"})->vm.cmdline == "a=b c");
+  CHECK(with_kernel({"--cmdline=a=b c"})->vmm.vm->cmdline == "a=b c");
 }
 
 TEST_CASE("a wrong command line is refused by name with exit code 2", "[options][hostile]") {
@@ -77,9 +178,17 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--cpus", "boot=2,max=1"}, "--cpus: max: less than boot"},
       {{"--cpus", "boot=2,max=4"}, "--cpus: max: CPU hotplug is not offered yet"},
       {{"--cpus", "boot=4,topology=1:2:1:1"}, "--cpus: topology: its product 2"},
-      {{"--cpus", "boot=4,topology=4:1:1:1"}, "--cpus: topology: more than 2 threads"},
       {{"--cpus", "boot=4,topology=4:1"}, "--cpus: topology"},
+      {{"--rtc", "id=a", "id=b"}, "--rtc: may be given only once"},
+      {{"--config", "/nowhere"}, "--config: not together with --kernel"},
+      {{"--disk"}, "--disk"},
+      {{"--watchdog=on"}, "--watchdog"},
+      {{"--restore", "source_url=file:///x"}, "--restore: not offered yet"},
+      {{"--console", "null,escape=on"}, "--console: escape"},
       {{"--cpus", "kvm_hyperv=on"}, "--cpus: kvm_hyperv: not offered yet"},
+      {{"--cpus", "features=[amx]"}, "--cpus: features: not offered yet"},
+      {{"--cpus", "profile=skylake"}, "--cpus: profile: not offered yet"},
+      {{"--cpus", "core_scheduling=on"}, "--cpus: core_scheduling: \"on\" is not vm, vcpu or off"},
       {{"--cpus", "affinity=[1@2]"}, "--cpus: affinity"},
       {{"--cpus", "boot=2,affinity=[0@1],[1@2]"}, "--cpus"},
       {{"--cpus", "boot=2,affinity=\"[0@1],[1@2]\""}, "--cpus: affinity"},
@@ -90,17 +199,35 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--memory", "shared=on,mergeable=on"}, "--memory: mergeable"},
       {{"--memory", "hugepage_size=2M"}, "--memory: hugepage_size: hugepages is off"},
       {{"--memory", "hugepages=on,hugepage_size=3M"}, "--memory: hugepage_size: not a power"},
-      {{"--memory", "hotplug_size=1G"}, "--memory: hotplug_size: not offered yet"},
+      {{"--memory", "hotplug_size=1G"},
+       "--memory: hotplug_size: hotplug_method=acpi is not offered"},
+      {{"--memory", "hotplug_method=dimm"}, "--memory: hotplug_method"},
+      {{"--memory", "hotplug_method=virtio-mem,hotplug_size=3M"}, "--memory: hotplug_size: not a"},
+      {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M,hotplugged_size=1M"},
+       "--memory: hotplugged_size: not a multiple of 2 MiB"},
+      {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M,hotplugged_size=6M"},
+       "--memory: hotplugged_size: more than"},
+      {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M", "--device", "path=p"},
+       "--device: not together with hotplug_size"},
+      {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M", "--disk", "path=p,pin_memory=on"},
+       "--disk: pin_memory: not together"},
       {{"--serial", "off,tty"}, "--serial: mode"},
       {{"--serial", "file"}, "--serial: file: the path is missing"},
       {{"--serial", "file="}, "--serial: file: the path is missing"},
-      {{"--serial", "socket=/x"}, "--serial: socket: not offered yet"},
+      {{"--serial", "socket="}, "--serial: socket: the path is missing"},
+      {{"--serial", "socket=/x,tty"}, "--serial: mode"},
       {{"--serial", "null,escape=on"}, "--serial: escape"},
       {{"--console", "off,tty"}, "--console: mode"},
       {{"--debug-console", "iobase=0x10000"}, "--debug-console: iobase"},
-      {{"--fs", "tag=a", "tag=b"}, "--fs: not offered yet"},
-      {{"--pvpanic"}, "--pvpanic: not offered yet"},
-      {{"--seccomp", "true"}, "--seccomp: not offered yet"},
+      {{"--vdpa", "path=a", "path=b"}, "--vdpa: not offered yet"},
+      {{"--pvmemcontrol"}, "--pvmemcontrol: not offered yet"},
+      {{"--pvpanic", "--transport", "mmio"}, "--pvpanic needs --transport pci"},
+      {{"--seccomp", "on"}, "--seccomp: on: not one of"},
+      {{"--seccomp", ""}, "--seccomp: : not one of"},
+      {{"--landlock-rules", "access=r"}, "--landlock-rules: path"},
+      {{"--landlock-rules", "path=/x"}, "--landlock-rules: access"},
+      {{"--landlock-rules", "path=/x,access=wr"}, "--landlock-rules: access"},
+      {{"--landlock-rules", "path=/x,access=r,mode=1"}, "--landlock-rules"},
   }));
   CAPTURE(c.words);
   const auto got = with_kernel(c.words);
@@ -121,7 +248,7 @@ TEST_CASE("without a kernel there is nothing to run", "[options][hostile]") {
 TEST_CASE("firmware takes the kernel's place, and only one of the two is given", "[options]") {
   const auto got = parse({"--firmware", "/fw"});
   REQUIRE(got.has_value());
-  CHECK((got->vm.firmware == "/fw" && got->vm.kernel.empty()));
+  CHECK((got->vmm.vm->firmware == "/fw" && got->vmm.vm->kernel.empty()));
   const auto both = parse({"--firmware", "/fw", "--kernel", "/k"});
   REQUIRE_FALSE(both.has_value());
   CHECK(both.error().exit_code() == 2);
@@ -133,6 +260,9 @@ TEST_CASE("help and version need no kernel", "[options]") {
   CHECK(parse({"-h"})->action == Invocation::Action::kShowHelp);
   CHECK(parse({"--version"})->action == Invocation::Action::kShowVersion);
   CHECK(parse({"-V"})->action == Invocation::Action::kShowVersion);
+  CHECK(parse({"-vVv"})->action == Invocation::Action::kShowVersion);
+  CHECK(parse({"-vVv"})->verbosity == 2);
+  CHECK_FALSE(parse({"-vx"}).has_value());
   CHECK_THAT(help_text(), Catch::Contains("--memory") && Catch::Contains("--disk"));
 }
 

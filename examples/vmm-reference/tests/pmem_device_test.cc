@@ -103,3 +103,21 @@ TEST_CASE("pmem files are behind RAM, each on a boundary", "[pmem]") {
   CHECK(*place_pmems({}, GuestAddress(row.ram_end)) == GuestAddress(row.ram_end));
   CHECK_FALSE(place_pmems(pmems, GuestAddress(~std::uint64_t{0} - 256 * kMiB)));
 }
+
+TEST_CASE("a file that comes later gets the lowest free place of the window", "[pmem][hotplug]") {
+  const AddressRange window{GuestAddress(16 * kGiB), 4 * kGiB};
+  const std::array<vm_memory::RegionConfig, 4> ram{
+      vm_memory::RegionConfig{.base = GuestAddress(0), .bytes = 2 * kMiB},
+      vm_memory::RegionConfig{.base = window.base, .bytes = 2 * kMiB},
+      vm_memory::RegionConfig{.base = GuestAddress(16 * kGiB + 384 * kMiB), .bytes = 130 * kMiB},
+      vm_memory::RegionConfig{.base = GuestAddress(64 * kGiB), .bytes = 2 * kMiB}};
+  const auto memory = vm_memory::GuestMemory::create(ram);
+  REQUIRE(memory);
+  CHECK(find_place(2 * kMiB, window, *memory)->raw() == 16 * kGiB + 128 * kMiB);
+  CHECK(find_place(256 * kMiB, window, *memory)->raw() == 16 * kGiB + 128 * kMiB);
+  CHECK(find_place(258 * kMiB, window, *memory)->raw() == 16 * kGiB + 640 * kMiB);
+  CHECK(find_place(4 * kGiB - 640 * kMiB, window, *memory)->raw() == 16 * kGiB + 640 * kMiB);
+  CHECK_FALSE(find_place(4 * kGiB - 638 * kMiB, window, *memory));
+  CHECK_FALSE(find_place(~std::uint64_t{0}, window, *memory));
+  CHECK_FALSE(find_place(2 * kMiB, {GuestAddress(16 * kGiB), 0}, *memory));
+}

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "../identity_options.h"
 #include "../machine.h"
 #include "vmm/arch/x86_64/boot_params.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -20,6 +21,9 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
   for (const auto& [option, value] :
        {std::pair("--dtb", &config.dtb), std::pair("--dtb-overlay", &config.dtb_overlay)}) {
     if (!value->empty()) return fail(usage(std::string(option) + ": x86_64 has no device tree"));
+  }
+  if (config.cpus.topology && config.cpus.topology->threads > 2) {
+    return fail(usage("--cpus: topology: more than 2 threads a core"));
   }
   VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.memory.size));
   std::vector<GuestRange> ranges;
@@ -38,6 +42,11 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
     return fail(runtime(context + ": an ELF file without a PVH entry"));
   }
   return image;
+}
+
+Outcome<GuestAddress> ram_end(const VmConfig& config) {
+  VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.memory.size));
+  return ram.top();
 }
 
 namespace x86_64 {
@@ -74,9 +83,17 @@ Outcome<ApicIds> make_apic_ids(const CpusConfig& config) {
   return ids;
 }
 
+Outcome<void> write_smbios(const GuestImage& image, const IdentityConfig& identity) {
+  VMM_STEP("--platform: SMBIOS tables", const std::vector<std::byte> tables,
+           smbios::build(smbios_identity(identity), kSmbios, kResetVector.raw() - kSmbios.raw()));
+  VMM_STEP_DO("--platform: SMBIOS tables", image.memory.view().write_bytes(kSmbios, tables));
+  return {};
+}
+
 Outcome<BootRegisters> write_boot_structures(const GuestImage& image, const AcpiConfig& acpi) {
   const MemoryView memory = image.memory.view();
   VMM_STEP_DO("--cmdline", linux_loader::load_cmdline(memory, kCmdline, image.cmdline));
+  VMM_STEP_DO("reset vector", write_reset_vector(memory));
   VMM_STEP("ACPI tables", const AcpiPlacement tables, write_acpi(memory, acpi));
   const auto ram_map = image.memory.snapshot();
   VMM_STEP("memory map", const RamRegions ram, ram_regions(ram_map->total_bytes()));

@@ -16,4 +16,7 @@ Outcome<arch::x86_64::ApicIds> make_apic_ids(const CpusConfig& config);
 Outcome<arch::x86_64::BootRegisters> write_boot_structures(const GuestImage& image,
                                                            const arch::x86_64::AcpiConfig& acpi);
 
+/// Writes the SMBIOS tables, where a kernel without EFI looks for them.
+Outcome<void> write_smbios(const GuestImage& image, const IdentityConfig& identity);
+
 }  // namespace vmm::reference::x86_64

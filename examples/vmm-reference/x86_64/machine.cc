@@ -3,19 +3,25 @@
 
 #include <algorithm>
 
-#include "../mapped_memory.h"
+#include "../guest_panic.h"
+#include "../passed_devices.h"
 #include "../pci_board.h"
+#include "../pci_hotplug.h"
 #include "../serial_input.h"
 #include "../vcpu_set.h"
 #include "../virtio_mmio_board.h"
 #include "boot.h"
+#include "ioapic_pins.h"
 #include "irqchip.h"
+#include "vmm/acpi_tables/pci.h"
+#include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/kvm/cpuid.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"
 #include "vmm/arch/x86_64/kvm/vm.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/pci_root.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm_board/mapped_memory.h"
 #include "vmm/vm_device/bus.h"
 #include "vmm/vm_superio/acpi.h"
 #include "vmm/vm_superio/cmos_rtc.h"
@@ -76,6 +82,12 @@ class PcExits final : public ArchExits {
     return false;
   }
 
+  void inject_nmi(const kvm_ioctls::Vcpu& vcpu) override {
+    if (const auto done = vcpu.inject_nmi(); !done) {
+      VMM_LOG(kWarn, "NMI: %s", to_string(done.error()).c_str());
+    }
+  }
+
  private:
   vm_device::PioCaller ports_;
   vm_superio::Ioapic& ioapic_;
@@ -90,7 +102,13 @@ class Pc final : public Machine {
 
   Outcome<void> assemble();
   void start() override { vcpus_->start(); }
+  void stop() override { vcpus_->stop(); }
+  bool inject_nmi() override {
+    vcpus_->inject_nmi();
+    return true;
+  }
   void press_power_button() override { ged_->notify(vm_superio::GedEvent::kPowerButton); }
+  PciHotplug* hotplug() override { return hotplug_.has_value() ? &*hotplug_ : nullptr; }
 
  private:
   Outcome<void> add_irqchip();
@@ -99,6 +117,10 @@ class Pc final : public Machine {
   Outcome<void> add_ged(GuestAddress at);
   Outcome<void> add_virtio_mmio();
   Outcome<void> add_pci(GuestAddress device_end);
+  Outcome<void> fill_pci();
+  Outcome<void> open_host_devices();
+  void write_viot(acpi_tables::TableBuffer& out) const;
+  Outcome<void> add_hotplug();
   Outcome<void> add_vcpus();
   Outcome<void> add_vcpu(std::uint32_t index, const x86::ApicIds& ids,
                          std::span<const x86::CpuidEntry> cpuid);
@@ -108,7 +130,7 @@ class Pc final : public Machine {
   // In the order in which they are made; taken apart the other way round.
   GuestImage image_;
   kvm_ioctls::Vm vm_;
-  std::optional<MappedMemory> mapped_;
+  std::optional<kvm_board::MappedMemory> mapped_;
   GuestAddress memory_end_;  // of RAM and persistent memory
   GsiRoutes gsi_routes_{vm_, x86::kIoApicPins};
   std::unique_ptr<SplitIrqchip> irqchip_;
@@ -116,11 +138,17 @@ class Pc final : public Machine {
   std::vector<x86::AcpiVirtioMmio> acpi_virtio_mmio_;
   vm_device::PioBus ports_;
   vm_device::MmioBus mmio_;
+  std::unique_ptr<PciIommu> iommu_;
+  std::optional<IoapicPins> pins_;  // of devices of the host
+  std::optional<PassedDevices> passed_;
   std::unique_ptr<PciBoard> pci_;
+  AddressRange pmem_window_{};  // for files that come later
   std::vector<x86::AcpiPciRoot> acpi_pci_;
+  std::optional<x86::AcpiPciHotplug> acpi_hotplug_;
   vm_superio::HostClock clock_;
   std::unique_ptr<PulsedPin> ged_irq_;
   std::shared_ptr<vm_superio::GedStatus> ged_;
+  std::optional<PciHotplug> hotplug_;
   std::unique_ptr<SerialInput> serial_input_;
   std::shared_ptr<vm_superio::Serial> serial_;
   std::shared_ptr<vm_superio::DebugConsole> debug_console_;
@@ -135,10 +163,15 @@ Pc::~Pc() {
 
 Outcome<void> Pc::assemble() {
   VMM_TRY_DO(add_irqchip());
-  VMM_TRY(mapped_, MappedMemory::create(vm_, image_.memory));
+  VMM_STEP("guest memory", mapped_, kvm_board::MappedMemory::create(vm_, image_.memory));
   VMM_TRY_DO(add_devices());
+  VMM_TRY_DO(open_host_devices());
   VMM_TRY_DO(add_vcpus());
-  return map_pmems(host_.devices.pmems(), image_.memory, *mapped_);
+  if (HotMemory* const hot = host_.devices.hot_memory()) {
+    VMM_TRY_DO(hot->map(image_.memory, *mapped_));
+  }
+  VMM_TRY_DO(map_pmems(host_.devices.pmems(), image_.memory, *mapped_));
+  return passed_->map_all();
 }
 
 Outcome<void> Pc::add_irqchip() {
@@ -225,31 +258,106 @@ Outcome<void> Pc::add_virtio_mmio() {
   return {};
 }
 
-// Its 64-bit window is what is left between RAM, persistent memory and the platform's strip.
+// Its 64-bit window is what is left between RAM, persistent memory and the platform's strip; the
+// first quarter of that, up to 1 TiB, is for persistent memory that comes later, as guests do not
+// take memory very far from their RAM.
 Outcome<void> Pc::add_pci(GuestAddress device_end) {
   constexpr std::uint64_t kStep = std::uint64_t{4} << 30;
   const std::uint64_t top =
       std::max(GuestAddress(memory_end_.raw() - 1), x86::kHighRamAbove4G).raw();
   const std::uint64_t first = (top + kStep) / kStep * kStep;
   const std::uint64_t end = device_end.raw() / kStep * kStep;
-  x86::AcpiPciRoot root{.window32 = x86::kDeviceWindow32};
-  if (first < end) root.window64 = {GuestAddress(first), end - first};
+  PciSpace all{.ecam = x86::kEcam, .window32 = x86::kDeviceWindow32, .window64 = {}};
+  if (first < end) {
+    const std::uint64_t room = std::min((end - first) / 4 / kStep * kStep, std::uint64_t{1} << 40);
+    pmem_window_ = {GuestAddress(first), room};
+    all.window64 = {GuestAddress(first + room), end - first - room};
+  }
+  std::vector<PciSpace> segments = share_pci(all, config_.pci_segments);
+  for (const PciSpace& space : segments) {
+    acpi_pci_.push_back({.segment = static_cast<std::uint16_t>(acpi_pci_.size()),
+                         .ecam = space.ecam,
+                         .window32 = space.window32,
+                         .window64 = space.window64});
+  }
   std::vector<vm_device::IrqLine*> lines;
   for (std::uint32_t i = 0; i < x86::kPciIrqs; ++i) {
     lines.push_back(&irqchip_->ioapic()->line(x86::kFirstPciIrq + i));
   }
-  std::optional<AddressRange> window64;
-  if (root.window64.size != 0) window64 = root.window64;
+  VMM_TRY(iommu_, PciIommu::create(config_, image_.memory, x86::kMsiWindow));
   VMM_TRY(pci_, PciBoard::create({.vm = vm_,
                                   .routes = gsi_routes_,
                                   .memory = image_.memory,
+                                  .slots = mapped_->slots(),
                                   .mmio = mmio_,
                                   .ports = &ports_,
-                                  .ecam = root.ecam.base,
-                                  .windows = {.memory32 = root.window32, .memory64 = window64},
-                                  .intx = std::move(lines)}));
-  acpi_pci_.push_back(root);
-  return pci_->add(host_.devices.slots());
+                                  .segments = std::move(segments),
+                                  .intx = std::move(lines),
+                                  .iommu = iommu_.get()}));
+  VMM_TRY_DO(fill_pci());
+  VMM_TRY_DO(pci_->add_iommu());
+  return add_pvpanic(config_, host_, *pci_);
+}
+
+Outcome<void> Pc::fill_pci() {
+  VMM_TRY_DO(passed_->reserve(*pci_));
+  VMM_TRY_DO(pci_->add(host_.devices.slots()));
+  return passed_->add_all(*pci_);
+}
+
+Outcome<void> Pc::open_host_devices() {
+  pins_.emplace(host_.loop, *irqchip_->ioapic(), x86::kFirstPciIrq, x86::kPciIrqs);
+  passed_.emplace(PassedDevices::Parts{.config = config_,
+                                       .vm = vm_,
+                                       .mapped = *mapped_,
+                                       .memory = image_.memory,
+                                       .pins = &*pins_,
+                                       .loop = host_.loop,
+                                       .on_wanted = host_.on_wanted});
+  return passed_->open();
+}
+
+// Its registers are on the platform's second page.
+Outcome<void> Pc::add_hotplug() {
+  const auto segments = static_cast<std::uint16_t>(acpi_pci_.size());
+  std::shared_ptr<pci::HotplugRegisters> registers;
+  hotplug_.emplace(PciHotplug::Parts{
+      .board = *pci_,
+      .passed = *passed_,
+      .devices = host_.devices,
+      .memory = image_.memory,
+      .mapped = *mapped_,
+      .pmem_window = pmem_window_,
+      .loop = host_.loop,
+      .make_announcer =
+          [&](pci::EjectListener& listener) {
+            registers = std::make_shared<pci::HotplugRegisters>(segments, listener);
+            return std::make_unique<AcpiAnnouncer>(
+                registers, [this] { ged_->notify(vm_superio::GedEvent::kPci); });
+          },
+      .on_removed = host_.on_removed,
+      .on_memory_changed = host_.on_memory_changed});
+  VMM_STEP_DO("PCI hot-plug", mmio_.add(acpi_hotplug_->registers, pci::HotplugRegisters::kSize,
+                                        std::move(registers)));
+  return {};
+}
+
+// Which functions are behind the IOMMU, for the guest.
+void Pc::write_viot(acpi_tables::TableBuffer& out) const {
+  const auto function = [](std::uint16_t segment, std::uint8_t devfn) {
+    return acpi_tables::PciFunction{.segment = segment,
+                                    .device = static_cast<std::uint8_t>(devfn >> 3),
+                                    .function = static_cast<std::uint8_t>(devfn & 7)};
+  };
+  acpi_tables::Viot viot(out, x86::acpi_oem("VIOT"));
+  const pci::FunctionAddress& place = iommu_->address();
+  const std::uint16_t iommu = viot.virtio_iommu_pci(function(place.segment, place.devfn()));
+  // There are no ports: all is on root buses.
+  for (const PciIommu::Range& range : iommu_->tell({})) {
+    viot.pci_range(function(range.segment, static_cast<std::uint8_t>(range.first)),
+                   function(range.segment, static_cast<std::uint8_t>(range.last)),
+                   range.first_endpoint(), iommu);
+  }
 }
 
 Outcome<void> Pc::add_vcpus() {
@@ -258,26 +366,39 @@ Outcome<void> Pc::add_vcpus() {
            x86::kvm::guest_cpuid(host_.system, ids, cpuid_config(config_.cpus)));
   const GuestAddress ged = ged_address(cpuid);
   VMM_STEP("--memory: size", const x86::RamRegions ram, x86::ram_regions(config_.memory.size));
-  VMM_TRY(memory_end_, place_pmems(host_.devices.pmems(), ram.top()));
+  VMM_TRY(memory_end_, place_pmems(host_.devices.pmems(), host_.devices.memory_end(ram.top())));
   if (memory_end_ > ged) {
     return fail(runtime("--memory: size: beyond the physical addresses of the guest's CPUs"));
   }
   VMM_TRY_DO(add_ged(ged));
-  VMM_TRY_DO(config_.transport == Transport::kPci ? add_pci(ged) : add_virtio_mmio());
-  const std::function<void(acpi_tables::TableBuffer&)> tables[] = {
-      [this](acpi_tables::TableBuffer& out) { x86::write_pci_mcfg(out, acpi_pci_); }};
-  VMM_TRY(const x86::BootRegisters registers,
-          write_boot_structures(
-              image_,
-              {.ids = &ids,
-               .serial = host_.serial.present(),
-               .cmos_rtc = false,
-               .i8042 = false,
-               .ged = x86::GedConfig{.status = ged},
-               .virtio_mmio = acpi_virtio_mmio_,
-               .devices = [this](acpi_tables::Aml& aml) { x86::write_pci_roots(aml, acpi_pci_); },
-               .tables = std::span(tables).first(acpi_pci_.empty() ? 0 : 1)}));
-  vcpus_.emplace();
+  if (config_.transport == Transport::kPci) {
+    acpi_hotplug_ = x86::AcpiPciHotplug{.registers = GuestAddress(ged.raw() + x86::kPageSize)};
+    VMM_TRY_DO(add_pci(ged));
+    VMM_TRY_DO(add_hotplug());
+  } else {
+    VMM_TRY_DO(add_virtio_mmio());
+  }
+  VMM_TRY_DO(write_smbios(image_, config_.identity));
+  std::vector<std::function<void(acpi_tables::TableBuffer&)>> tables;
+  if (!acpi_pci_.empty()) {
+    tables.emplace_back([this](auto& out) { x86::write_pci_mcfg(out, acpi_pci_); });
+  }
+  if (iommu_ != nullptr) tables.emplace_back([this](auto& out) { write_viot(out); });
+  VMM_TRY(
+      const x86::BootRegisters registers,
+      write_boot_structures(
+          image_, {.ids = &ids,
+                   .serial = host_.serial.present(),
+                   .cmos_rtc = false,
+                   .i8042 = false,
+                   .ged = x86::GedConfig{.status = ged, .pci_scan = hotplug_ ? x86::kPciScan : ""},
+                   .virtio_mmio = acpi_virtio_mmio_,
+                   .devices =
+                       [this](acpi_tables::Aml& aml) {
+                         x86::write_pci_roots(aml, acpi_pci_, acpi_hotplug_);
+                       },
+                   .tables = tables}));
+  vcpus_.emplace(config_.cpus);
   for (std::uint32_t index = 0; index < ids.vcpus(); ++index) {
     VMM_TRY_DO(add_vcpu(index, ids, cpuid));
   }

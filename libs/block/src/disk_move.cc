@@ -36,24 +36,22 @@ void DiskQueue::Impl::start_move(Slot& slot) {
 }
 
 void DiskQueue::Impl::start_read(Slot& slot) {
-  std::array<Extent, kParts> extents;
-  const auto plan = image_->map(slot.asked, extents);
+  const auto plan = image_->map(slot.asked, extents_);
   if (!plan) return fail_step(slot, plan.error().code(), 0);
   slot.token = plan->token;
-  for (std::size_t i = 0; i < plan->count; ++i) slot.step_bytes += extents[i].bytes;
+  for (std::size_t i = 0; i < plan->count; ++i) slot.step_bytes += extents_[i].bytes;
   VMM_ASSERT_ALWAYS(plan->count != 0 && slot.step_bytes <= slot.asked.bytes);
   slot.good = slot.step_bytes;
   std::uint64_t at = 0;
   for (std::size_t i = 0; i < plan->count; ++i) {
-    start_extent(slot, i, extents[i], at);
-    slot.cursor.skip(extents[i].bytes);
-    at += extents[i].bytes;
+    start_extent(slot, i, extents_[i], at);
+    slot.cursor.skip(extents_[i].bytes);
+    at += extents_[i].bytes;
   }
 }
 
 void DiskQueue::Impl::start_write(Slot& slot) {
-  std::array<Extent, kParts> extents;
-  const auto plan = image_->prepare_write(slot.asked, extents);
+  const auto plan = image_->prepare_write(slot.asked, extents_);
   if (!plan) return fail_step(slot, plan.error().code(), 0);
   VMM_ASSERT_ALWAYS(plan->count != 0 && plan->bytes <= slot.asked.bytes);
   slot.token = plan->token;
@@ -61,9 +59,9 @@ void DiskQueue::Impl::start_write(Slot& slot) {
   slot.good = plan->bytes;
   std::uint64_t at = 0;
   for (std::size_t i = 0; i < plan->count; ++i) {
-    start_extent(slot, i, extents[i], at);
-    slot.cursor.skip(extents[i].bytes);
-    at += extents[i].bytes;
+    start_extent(slot, i, extents_[i], at);
+    slot.cursor.skip(extents_[i].bytes);
+    at += extents_[i].bytes;
   }
 }
 

@@ -97,10 +97,10 @@ void DiskQueue::Impl::advance(Slot& slot) {
 }
 
 void DiskQueue::Impl::end(Slot& slot) {
-  const std::size_t at = (ended_first_ + ended_count_) % ended_.size();
+  ended_[ended_at(ended_count_)] = {
+      .tag = slot.request.tag, .error = slot.error, .bytes = slot.done};
   ++ended_count_;
   --active_;
-  ended_[at] = {.tag = slot.request.tag, .error = slot.error, .bytes = slot.done};
   free_.push_back(static_cast<std::uint32_t>(index_of(slot)));
 }
 
@@ -171,13 +171,12 @@ std::size_t DiskQueue::Impl::reap(std::span<EndedRequest> out) {
   for (;;) {
     for (; ended_count_ != 0 && count < out.size(); --ended_count_, --outstanding_) {
       out[count++] = ended_[ended_first_];
-      ended_first_ = (ended_first_ + 1) % ended_.size();
+      ended_first_ = ended_at(1);
     }
     if (count == out.size()) return count;
-    std::array<Completion, 32> completions;
-    const std::size_t completed = engine_->reap(completions);
+    const std::size_t completed = engine_->reap(completions_);
     if (completed == 0) return count;
-    for (std::size_t i = 0; i < completed; ++i) complete(completions[i]);
+    for (std::size_t i = 0; i < completed; ++i) complete(completions_[i]);
     engine_->kick();  // further parts
   }
 }
@@ -187,9 +186,8 @@ void DiskQueue::Impl::drain() {
   engine_->cancel();
   while (active_ != 0) {
     engine_->wait();
-    std::array<Completion, 32> completions;
-    const std::size_t completed = engine_->reap(completions);
-    for (std::size_t i = 0; i < completed; ++i) complete(completions[i]);
+    const std::size_t completed = engine_->reap(completions_);
+    for (std::size_t i = 0; i < completed; ++i) complete(completions_[i]);
   }
   stopping_ = false;
 }

@@ -98,6 +98,11 @@ class DiskQueue::Impl {
     return static_cast<std::size_t>(&slot - slots_.data());
   }
   [[nodiscard]] std::span<IoVec> list_of(const Slot& slot) const;
+  /// A place of the ring ended_, `n` places after its first one; at most as many as it has.
+  [[nodiscard]] std::size_t ended_at(std::size_t n) const {
+    const std::size_t at = ended_first_ + n;
+    return at < ended_.size() ? at : at - ended_.size();
+  }
 
   std::shared_ptr<Image> image_;
   std::unique_ptr<Engine> engine_;
@@ -105,6 +110,9 @@ class DiskQueue::Impl {
   Room room_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;  // slots; the last one given back is used first
+  // What one call fills and uses, here so that it is not cleared for each.
+  std::array<Extent, kParts> extents_;
+  std::array<Completion, 32> completions_;
   std::vector<EndedRequest> ended_;  // a ring as long as slots_
   std::size_t ended_first_ = 0;
   std::size_t ended_count_ = 0;

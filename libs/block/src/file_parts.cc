@@ -39,7 +39,9 @@ Result<void> read_all(int fd, std::span<std::byte> to, std::uint64_t offset) {
 }
 
 Result<void> sync_data(int fd) {
-  if (::fdatasync(fd) != 0) return fail(Error::from_errno("write the image to its disk"));
+  while (::fdatasync(fd) != 0) {
+    if (errno != EINTR) return fail(Error::from_errno("write the image to its disk"));
+  }
   return {};
 }
 

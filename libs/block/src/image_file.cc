@@ -158,8 +158,8 @@ Result<void> ImageFile::set_size(std::uint64_t bytes) const {
   if (bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
     return fail(Error::os(EFBIG, "change the size of the image"));
   }
-  if (::ftruncate(buffered_fd(), static_cast<off_t>(bytes)) != 0) {
-    return fail(Error::from_errno("change the size of the image"));
+  while (::ftruncate(buffered_fd(), static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) return fail(Error::from_errno("change the size of the image"));
   }
   return {};
 }

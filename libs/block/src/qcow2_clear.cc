@@ -229,8 +229,9 @@ Result<void> Qcow2Image::make_room(std::uint64_t bytes) {
     mark_broken("two L1 tables");
     return written;
   }
+  if (old_count == 0) return {};  // what is at its place is something else
   metadata_.remove({.first = old_first, .count = old_count});
-  return old_count == 0 ? Result<void>() : release(old_first, old_count);
+  return release(old_first, old_count);
 }
 
 /// The size of the disk and where its L1 table is: in one sector, and so at once.

@@ -59,9 +59,9 @@ Result<void> Qcow2Image::collect_metadata() {
     metadata_.collect({.first = cluster_of(l1_.offset()), .count = clusters(l1_.bytes())});
   }
   for (std::size_t i = 0; i < l1_.size(); ++i) {
+    if (l1_[i] == 0) continue;
     const std::uint64_t table = l1_[i] & ~kEntryCopied;
-    if (table == 0) continue;
-    if ((table & ~kEntryOffset) != 0 || inside(table) != 0) {
+    if (table == 0 || (table & ~kEntryOffset) != 0 || inside(table) != 0) {
       return fail(Error::os(EROFS, "write to the qcow2 image: its L1 table is broken"));
     }
     metadata_.collect({.first = cluster_of(table), .count = 1});
@@ -136,7 +136,7 @@ Result<void> Qcow2Image::own_l2_table(std::uint64_t cluster) {
   if ((entry & kEntryCopied) != 0) return {};
   VMM_TRY(const std::uint64_t table, new_l2_table(entry));
   l1_.set(index, table | kEntryCopied);
-  if (entry != 0) give_up({.kind = Cluster::Kind::kData, .host = entry});
+  if (entry != 0) give_up_table(entry);
   return {};
 }
 
@@ -167,12 +167,19 @@ void Qcow2Image::give_up(const Cluster& cluster) {
   given_up_clusters_ += more.count;
   if (!given_up_.empty()) {
     GivenUp& last = given_up_.back();
-    if (last.first + last.count == more.first && last.time == more.time) {
+    if (last.first + last.count == more.first && last.time == more.time && !last.table) {
       last.count += more.count;
       return;
     }
   }
   given_up_.push_back(more);
+}
+
+void Qcow2Image::give_up_table(std::uint64_t host) {
+  given_up_for_good_ = false;
+  ++given_up_clusters_;
+  given_up_.push_back(
+      {.first = cluster_of(host), .count = 1, .time = epochs_.now(), .table = true});
 }
 
 /// What is given up for good, and nobody reads or writes any more.
@@ -185,14 +192,26 @@ Result<void> Qcow2Image::release_given_up() {
       continue;
     }
     given_up_clusters_ -= given.count;
-    if (const auto done = release(given.first, given.count); !done) {
-      mark_broken("a cluster that is used, but not counted");
+    if (const auto done = release_given_up(given); !done) {
+      mark_broken("a cluster that was used, but is metadata or not counted");
       given_up_.clear();
       return done;
     }
   }
   given_up_.resize(kept);
   return {};
+}
+
+/// What a broken table called data may be metadata, which stays.
+Result<void> Qcow2Image::release_given_up(const GivenUp& given) {
+  const MetadataMap::Range range = {.first = given.first, .count = given.count};
+  if (given.table) {
+    VMM_TRY(const std::uint64_t users, refcounts_->get(given.first));
+    if (users == 1) metadata_.remove(range);  // else a snapshot has it, too
+  } else if (metadata_.overlaps(range)) {
+    return fail(Error::os(EIO, "give back a cluster of the qcow2 image that is metadata"));
+  }
+  return release(given.first, given.count);
 }
 
 Result<void> Qcow2Image::release(std::uint64_t first, std::uint64_t count) {

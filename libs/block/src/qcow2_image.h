@@ -76,6 +76,7 @@ class Qcow2Image final : public Image {
     std::uint64_t first = 0;
     std::uint64_t count = 0;
     std::uint64_t time = 0;  // of epochs_
+    bool table = false;      // an L2 table, which a snapshot may have as well
   };
   enum class Clear : std::uint8_t { kDiscard, kZeroAndUnmap, kZero };
 
@@ -138,7 +139,9 @@ class Qcow2Image final : public Image {
   Result<std::uint64_t> new_l2_table(std::uint64_t copy_of) VMM_REQUIRES(mutex_);
   Result<void> check_place(std::uint64_t host, std::uint64_t bytes) VMM_REQUIRES(mutex_);
   void give_up(const Cluster& cluster) VMM_REQUIRES(mutex_);
+  void give_up_table(std::uint64_t host) VMM_REQUIRES(mutex_);
   Result<void> release_given_up() VMM_REQUIRES(mutex_);
+  Result<void> release_given_up(const GivenUp& given) VMM_REQUIRES(mutex_);
   Result<void> release(std::uint64_t first, std::uint64_t count) VMM_REQUIRES(mutex_);
   Result<void> flush() VMM_REQUIRES(mutex_);
   Result<void> flush_if_crowded() VMM_REQUIRES(mutex_);

@@ -37,7 +37,6 @@ Result<std::unique_ptr<UringEngine>> UringEngine::create(const Options& options)
   std::unique_ptr<UringEngine> engine(new UringEngine(ring));
   if ((ring.features & IORING_FEAT_SUBMIT_STABLE) == 0 || (ring.features & IORING_FEAT_NODROP) == 0)
     return fail(Error::os(ENOSYS, "set up io_uring"));
-  engine->staged_.reserve(options.depth);
   engine->failed_.reserve(options.depth);
   VMM_TRY_DO(engine->try_out());
   engine->register_files(options.files);
@@ -77,6 +76,7 @@ void UringEngine::register_files(std::span<const int> files) {
   if (files.empty()) return;
   if (io_uring_register_files(&ring_, files.data(), static_cast<unsigned>(files.size())) == 0) {
     files_.assign(files.begin(), files.end());
+    first_file_ = files.front();
   }
 }
 
@@ -93,22 +93,21 @@ void UringEngine::pin(std::span<const IoVec> memory) {
     pinned_ = std::move(parts);
 }
 
-std::optional<int> UringEngine::pinned_index(const IoVec& buffer) {
+int UringEngine::pinned_index(const IoVec& buffer) {
   const auto holds = [&buffer](const IoVec& region) {
     const auto offset = reinterpret_cast<std::uintptr_t>(buffer.base) -
                         reinterpret_cast<std::uintptr_t>(region.base);
     return offset < region.bytes && buffer.bytes <= region.bytes - offset;
   };
-  if (pinned_.empty()) return std::nullopt;
   if (holds(pinned_[last_pinned_])) return static_cast<int>(last_pinned_);
   const auto found = std::find_if(pinned_.begin(), pinned_.end(), holds);
-  if (found == pinned_.end()) return std::nullopt;
+  if (found == pinned_.end()) return -1;
   last_pinned_ = static_cast<std::size_t>(found - pinned_.begin());
   return static_cast<int>(last_pinned_);
 }
 
-void UringEngine::use_file(io_uring_sqe& entry, int fd) const {
-  for (std::size_t i = 0; i < files_.size(); ++i) {
+void UringEngine::use_other_file(io_uring_sqe& entry, int fd) const {
+  for (std::size_t i = 1; i < files_.size(); ++i) {
     if (files_[i] != fd) continue;
     entry.fd = static_cast<int>(i);
     entry.flags |= IOSQE_FIXED_FILE;
@@ -129,9 +128,10 @@ void UringEngine::prepare_transfer(io_uring_sqe& entry, const Operation& operati
   const IoVec& buffer = operation.buffers.front();
   // What is more is a short transfer.
   const auto bytes = static_cast<unsigned>(std::min<std::size_t>(buffer.bytes, kMaxPinned));
-  if (const std::optional<int> index = pinned_index(buffer)) {
-    if (read) return io_uring_prep_read_fixed(&entry, fd, buffer.base, bytes, offset, *index);
-    return io_uring_prep_write_fixed(&entry, fd, buffer.base, bytes, offset, *index);
+  const int index = pinned_.empty() ? -1 : pinned_index(buffer);
+  if (index >= 0) {
+    if (read) return io_uring_prep_read_fixed(&entry, fd, buffer.base, bytes, offset, index);
+    return io_uring_prep_write_fixed(&entry, fd, buffer.base, bytes, offset, index);
   }
   if (read) return io_uring_prep_read(&entry, fd, buffer.base, bytes, offset);
   io_uring_prep_write(&entry, fd, buffer.base, bytes, offset);
@@ -158,15 +158,16 @@ void UringEngine::prepare(io_uring_sqe& entry, const Operation& operation) {
 }
 
 void UringEngine::submit(const Operation& operation) {
-  if (broken_ != 0) [[unlikely]] {
-    failed_.push_back({.tag = operation.tag, .result = -broken_});
-    return;
-  }
+  if (broken_ != 0) [[unlikely]]
+    return refuse(operation);
   io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
   VMM_ASSERT_ALWAYS(entry != nullptr);  // the ring has room for `depth` of them
   prepare(*entry, operation);
   io_uring_sqe_set_data64(entry, operation.tag);
-  staged_.push_back(operation.tag);
+}
+
+void UringEngine::refuse(const Operation& operation) {
+  failed_.push_back({.tag = operation.tag, .result = -broken_});
 }
 
 // One system call but for kernels that are short of something.
@@ -175,10 +176,7 @@ void UringEngine::enter(unsigned wait_for) {
     const unsigned before = io_uring_sq_ready(&ring_);
     const int answer =
         wait_for == 0 ? io_uring_submit(&ring_) : io_uring_submit_and_wait(&ring_, wait_for);
-    const unsigned taken = before - io_uring_sq_ready(&ring_);
-    const std::size_t staged = std::min<std::size_t>(taken, staged_.size());
-    in_flight_ += static_cast<std::uint32_t>(staged);
-    staged_.erase(staged_.begin(), staged_.begin() + static_cast<std::ptrdiff_t>(staged));
+    in_flight_ += before - io_uring_sq_ready(&ring_);
     if (answer >= 0 && io_uring_sq_ready(&ring_) == 0) return;
     if (answer == -EBUSY && io_uring_cq_ready(&ring_) != 0) return;  // reap() first
     if (answer >= 0 || answer == -EINTR) continue;
@@ -191,12 +189,16 @@ void UringEngine::enter(unsigned wait_for) {
 
 void UringEngine::break_down(int error) {
   broken_ = error;
-  for (const std::uint32_t tag : staged_) failed_.push_back({.tag = tag, .result = -error});
-  staged_.clear();
+  const unsigned end = ring_.sq.sqe_tail;
+  for (unsigned at = end - io_uring_sq_ready(&ring_); at != end; ++at) {
+    const std::uint64_t tag = ring_.sq.sqes[at & ring_.sq.ring_mask].user_data;
+    if (tag == kNobody) continue;
+    failed_.push_back({.tag = static_cast<std::uint32_t>(tag), .result = -error});
+  }
 }
 
 void UringEngine::kick() {
-  if (!staged_.empty()) enter(0);
+  if (broken_ == 0 && io_uring_sq_ready(&ring_) != 0) enter(0);
 }
 
 void UringEngine::wait() {
@@ -205,7 +207,7 @@ void UringEngine::wait() {
     ::sched_yield();  // what is in flight ends all the same
     return;
   }
-  if (!staged_.empty() || in_flight_ != 0) enter(1);
+  if (io_uring_sq_ready(&ring_) != 0 || in_flight_ != 0) enter(1);
 }
 
 void UringEngine::cancel() {
@@ -233,8 +235,8 @@ std::size_t UringEngine::reap(std::span<Completion> out) {
     ++seen;
     if (entry->user_data == kNobody) continue;
     out[count++] = {.tag = static_cast<std::uint32_t>(entry->user_data), .result = entry->res};
-    --in_flight_;
   }
+  in_flight_ -= seen;
   io_uring_cq_advance(&ring_, seen);
   return count;
 }

@@ -4,7 +4,6 @@
 #include <liburing.h>
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "vmm/block/engine.h"
@@ -34,19 +33,27 @@ class UringEngine final : public Engine {
   void pin(std::span<const IoVec> memory);
   void prepare(io_uring_sqe& entry, const Operation& operation);
   void prepare_transfer(io_uring_sqe& entry, const Operation& operation);
-  [[nodiscard]] std::optional<int> pinned_index(const IoVec& buffer);
-  void use_file(io_uring_sqe& entry, int fd) const;
+  // What is rare is not inlined, so that the usual submission needs few registers.
+  /// Where the buffer is registered, or -1. Precondition: some are.
+  [[gnu::noinline, nodiscard]] int pinned_index(const IoVec& buffer);
+  void use_file(io_uring_sqe& entry, int fd) const {
+    if (fd != first_file_) return use_other_file(entry, fd);
+    entry.fd = 0;
+    entry.flags |= IOSQE_FIXED_FILE;
+  }
+  [[gnu::noinline]] void use_other_file(io_uring_sqe& entry, int fd) const;
+  [[gnu::noinline]] void refuse(const Operation& operation);
   void enter(unsigned wait_for);
   void break_down(int error);
 
   io_uring ring_;
-  std::vector<int> files_;             // registered, by their index
-  std::vector<IoVec> pinned_;          // registered, by their index
-  std::size_t last_pinned_ = 0;        // the one that was used last
-  std::vector<std::uint32_t> staged_;  // tags since the last kick; never grows
-  std::vector<Completion> failed_;     // that the kernel did not want; never grows
-  std::uint32_t in_flight_ = 0;        // entered and not reaped
-  int broken_ = 0;                     // errno of io_uring_enter(2), for good
+  std::vector<int> files_;          // registered, by their index
+  int first_file_ = -1;             // of these
+  std::vector<IoVec> pinned_;       // registered, by their index
+  std::size_t last_pinned_ = 0;     // the one that was used last
+  std::vector<Completion> failed_;  // that the kernel did not want; never grows
+  std::uint32_t in_flight_ = 0;     // entered and not reaped, cancellations too
+  int broken_ = 0;                  // errno of io_uring_enter(2), for good
 };
 
 }  // namespace vmm::block

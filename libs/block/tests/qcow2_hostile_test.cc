@@ -234,6 +234,85 @@ TEST_CASE("tables that overlap are not written", "[qcow2][hostile]") {
   CHECK(victim.open(kReadonly));
 }
 
+TEST_CASE("an L1 entry that cannot be is not written to", "[qcow2][hostile]") {
+  NEEDS_QEMU_IMG();
+  const Victim victim;
+  const std::uint64_t table = victim.word(victim.l1());
+  for (const std::uint64_t entry :
+       {qcow2::kEntryCopied, table | 2, table + 512, table | std::uint64_t{1} << 60}) {
+    CAPTURE(entry);
+    victim.put(victim.l1(), entry);
+    const auto image = victim.open(kWritable);
+    REQUIRE_FALSE(image);
+    CHECK(image.error().is_os(EROFS));
+    CHECK(victim.open(kReadonly));
+  }
+}
+
+struct Stolen {
+  const char* what;
+  std::uint64_t entry;  // of the L2 table: data of one user, who gives it up
+};
+
+TEST_CASE("giving up data that is metadata gives nothing up", "[qcow2][hostile]") {
+  NEEDS_QEMU_IMG();
+  const Victim model;
+  const Stolen kStolen[] = {
+      {"the L1 table", model.l1()},
+      {"an L2 table", model.l2()},
+      {"the refcount table", model.refcount_table()},
+      {"a refcount block", model.refcount_block()},
+      {"the header, compressed", qcow2::kEntryPacked | 1},
+  };
+  const Kind how = GENERATE(Kind::kDiscard, Kind::kWriteZeroes, Kind::kWrite);
+  for (const Stolen& stolen : kStolen) {
+    const Victim victim;
+    CAPTURE(stolen.what, how);
+    victim.put(victim.l2() + 5 * 8, stolen.entry);
+    const auto metadata = [&] {
+      return std::vector{victim.word(0), victim.word(victim.l1()), victim.word(victim.l2()),
+                         victim.word(victim.refcount_table()),
+                         victim.word(victim.refcount_block())};
+    };
+    const auto before = metadata();
+    {
+      const auto queue =
+          *DiskQueue::create(*victim.open(kWritable), {.engine = EngineKind::kSync, .depth = 2});
+      std::vector<std::byte> data(kCluster);
+      const IoVec list{data.data(), data.size()};
+      const DiskRequest request{.kind = how, .may_unmap = true, .range = {5 * kCluster, kCluster}};
+      DiskRequest with_data = request;
+      with_data.buffers = {&list, 1};
+      (void)run(*queue, how == Kind::kWrite ? with_data : request);
+      CHECK(run(*queue, {.kind = Kind::kFlush}).error == EIO);
+    }
+    CHECK(metadata() == before);
+  }
+}
+
+TEST_CASE("a disk that had no L1 table grows, and its header stays", "[qcow2][hostile]") {
+  NEEDS_QEMU_IMG();
+  const Victim victim;
+  for (std::uint64_t at = 0; at < kCluster; at += 8) victim.put(victim.refcount_block() + at, 0ull);
+  victim.put(24, std::uint64_t{0});  // bytes of the disk
+  victim.put(36, std::uint32_t{0});  // entries of the L1 table
+  const std::uint64_t place = GENERATE(0ull, 1ull);
+  victim.put(40, place * victim.refcount_table());
+  const std::uint64_t table = victim.word(victim.refcount_table());
+  {
+    const std::shared_ptr<Image> image = *victim.open(kWritable);
+    REQUIRE(image->resize(4 << 20));
+    const auto queue = *DiskQueue::create(image, {.engine = EngineKind::kSync, .depth = 2});
+    std::vector<std::byte> data = pattern(2 << 20, 1);
+    const IoVec list{data.data(), data.size()};
+    CHECK(run(*queue, {.kind = Kind::kWrite, .range = {0, 2 << 20}, .buffers = {&list, 1}}).error ==
+          0);
+    CHECK(run(*queue, {.kind = Kind::kFlush}).error == 0);
+  }
+  CHECK(victim.word(0) >> 32 == 0x514649fb);
+  CHECK(victim.word(victim.refcount_table()) == table);
+}
+
 TEST_CASE("free clusters that are not free are not taken", "[qcow2][hostile]") {
   NEEDS_QEMU_IMG();
   const Victim victim;

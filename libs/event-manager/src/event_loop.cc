@@ -53,6 +53,8 @@ Result<std::size_t> EventLoop::run_once(std::chrono::milliseconds timeout) {
   return state_->run_once(timeout);
 }
 
+int EventLoop::fd() const { return state_->fd(); }
+
 void EventLoop::stop() { state_->set_stopped(true); }
 
 }  // namespace vmm::event_manager

@@ -31,6 +31,7 @@ class LoopState {
   /// Gives up all handlers and posted functions.
   void close();
 
+  [[nodiscard]] int fd() const { return epoll_.fd(); }
   [[nodiscard]] bool stopped() const { return stopped_; }
   void set_stopped(bool stopped) { stopped_ = stopped; }
 

@@ -324,3 +324,28 @@ TEST_CASE("a round may take as many events as the kernel allows, and not one mor
     REQUIRE(EventLoop::create({.events_per_round = bad}).error().is_os(EINVAL));
   }
 }
+
+TEST_CASE("a loop within another runs when its descriptor says so") {
+  EventLoop outer = *EventLoop::create();
+  EventLoop inner = *EventLoop::create();
+  const Registration nested = *outer.add(
+      inner.fd(), kReadable, [&](EventSet) { REQUIRE(inner.run_once(kNoWait).has_value()); });
+  REQUIRE(*outer.run_once(kNoWait) == 0);
+
+  int handled = 0;
+  EventFd fd = *EventFd::create(1);
+  Registration registration = *inner.add(fd.fd(), kReadable, [&](EventSet) {
+    ++handled;
+    (void)fd.take().has_value();
+  });
+  REQUIRE(*outer.run_once(kNoWait) == 1);
+  REQUIRE(handled == 1);
+  REQUIRE(*outer.run_once(kNoWait) == 0);
+
+  int posted = 0;
+  std::thread([poster = inner.poster(), &posted] {
+    (void)poster.post([&posted] { ++posted; }).has_value();
+  }).join();
+  REQUIRE(*outer.run_once(kNoWait) == 1);
+  REQUIRE(posted == 1);
+}

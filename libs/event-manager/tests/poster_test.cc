@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "loop_thread.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/sys_util/event_fd.h"
 
@@ -20,23 +21,6 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kNoWait{0};
-
-/// A loop that runs on a thread of its own until the object goes.
-class LoopThread {
- public:
-  explicit LoopThread(EventLoop& loop)
-      : loop_(loop), thread_([&loop] { static_cast<void>(loop.run()); }) {}
-  ~LoopThread() {
-    loop_.post([this] { loop_.stop(); });
-    thread_.join();
-  }
-  LoopThread(const LoopThread&) = delete;
-  LoopThread& operator=(const LoopThread&) = delete;
-
- private:
-  EventLoop& loop_;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -67,20 +51,17 @@ TEST_CASE("what the loop's thread posts runs in the next round, not at once") {
 TEST_CASE("functions from many threads all run, each once, on the loop's thread") {
   constexpr int kThreads = 4;
   constexpr int kEach = 500;
-  EventLoop loop = *EventLoop::create();
   std::vector<int> counts(kThreads);  // no lock: only the loop's thread writes
   std::atomic<bool> elsewhere{false};
   {
-    const LoopThread running(loop);
-    std::thread::id loop_thread;
-    REQUIRE(loop.poster().call([&] { loop_thread = std::this_thread::get_id(); }).has_value());
+    LoopThread running;
     std::vector<std::thread> threads;
     for (std::size_t t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t, poster = loop.poster()] {
+      threads.emplace_back([&, t, poster = running.loop().poster()] {
         for (int i = 0; i < kEach; ++i) {
           static_cast<void>(poster.post([&, t] {
             ++counts[t];
-            if (std::this_thread::get_id() != loop_thread) elsewhere = true;
+            if (std::this_thread::get_id() != running.id()) elsewhere = true;
           }));
         }
       });
@@ -92,9 +73,8 @@ TEST_CASE("functions from many threads all run, each once, on the loop's thread"
 }
 
 TEST_CASE("a call returns after its function did, and what it wrote can be read") {
-  EventLoop loop = *EventLoop::create();
-  const LoopThread running(loop);
-  const Poster poster = loop.poster();
+  LoopThread running;
+  const Poster poster = running.loop().poster();
   for (int i = 0; i < 200; ++i) {
     int answer = 0;
     REQUIRE(poster.call([&] { answer = i; }).has_value());

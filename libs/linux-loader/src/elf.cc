@@ -118,7 +118,9 @@ void find_entry(Elf& elf, const ProgramHeader& header, std::uint64_t start) {
 Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header) {
   if (header.filesz > header.memsz) return fail(LoadError::kElfSegment);
   if (header.memsz == 0) return {};
-  if (!fits(header.offset, header.filesz, in.source.size())) return fail(LoadError::kTruncated);
+  // What is not in the file has no place there, whatever its header says.
+  const std::uint64_t offset = header.filesz == 0 ? 0 : header.offset;
+  if (!fits(offset, header.filesz, in.source.size())) return fail(LoadError::kTruncated);
   const auto start = checked_add(header.paddr, elf.base);
   const auto end = start ? checked_add(*start, header.memsz) : std::nullopt;
   if (!end || !checked_add(header.vaddr, header.memsz - 1)) return fail(LoadError::kOverflow);
@@ -129,7 +131,7 @@ Result<void> add_segment(const Input& in, Elf& elf, const ProgramHeader& header)
   if (!in.memory.check_range(GuestAddress(*start), header.memsz)) {
     return fail(LoadError::kOutsideRam);
   }
-  elf.segment[elf.segments++] = {header.offset, header.filesz, *start, *end};
+  elf.segment[elf.segments++] = {offset, header.filesz, *start, *end};
   find_entry(elf, header, *start);
   return {};
 }

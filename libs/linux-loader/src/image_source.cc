@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/linux_loader/image_source.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace vmm::linux_loader {
 
@@ -50,6 +52,13 @@ Result<void> ImageSource::load_file(std::uint64_t offset, std::uint64_t bytes,
   if (!memory.check_range(at, bytes)) return fail(LoadError::kOutsideRam);
   if (read.error().is_os(ENODATA)) return fail(LoadError::kTruncated);
   return fail(read.error());
+}
+
+Result<OpenedImage> open_image(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!fd) return fail(Error::from_errno("open"));
+  VMM_TRY(const ImageSource source, ImageSource::from_fd(fd.get()));
+  return OpenedImage{std::move(fd), source};
 }
 
 }  // namespace vmm::linux_loader

@@ -56,10 +56,12 @@ TEST_CASE("a segment without file contents is only zeroed", "[elf]") {
   const Ram ram(2 * kMiB);
   const Elf elf{.segments = {{},
                              {.paddr = 0x110000, .content = {}},
+                             {.paddr = 0x120000, .content = {}, .offset = 0x1000'0000},
                              {.paddr = 9, .memsz = 0, .content = {}}}};
   const auto kernel = load(ram, build(elf), {});
   REQUIRE(kernel);
-  CHECK(kernel->end.raw() == 0x111000);
+  CHECK(kernel->end.raw() == 0x121000);
+  CHECK(ram.at(0x120fff) == std::byte{0});
   CHECK(kernel->load.raw() == 0x100000);
   CHECK(ram.at(0x110000) == std::byte{0});
   CHECK(ram.untouched(0, 0x100000));

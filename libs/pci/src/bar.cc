@@ -55,6 +55,23 @@ Result<std::shared_ptr<BarSpace>, PciError> BarSpace::create(Buses buses, const 
   return space;
 }
 
+std::shared_ptr<BarSpace> BarSpace::behind(std::shared_ptr<BarSpace> parent) {
+  return std::shared_ptr<BarSpace>(new BarSpace(std::move(parent)));
+}
+
+bool BarSpace::forward(const Forwarded& ranges) {
+  const MutexLock lock(mutex_);
+  return std::exchange(forwarded_, ranges) != ranges;
+}
+
+// A bridge sends I/O nowhere, and does not look at what kind of BAR is in which of its windows.
+bool BarSpace::is_forwarded(const Bar& bar, std::uint64_t address) const {
+  if (bar.kind == BarKind::kIo) return false;
+  const MutexLock lock(mutex_);
+  return holds(forwarded_.memory, address, bar.size) ||
+         holds(forwarded_.prefetchable, address, bar.size);
+}
+
 Result<void, PciError> BarSpace::make_allocators() {
   std::optional<AddressRange> ports;
   if (windows_.ports) {
@@ -73,6 +90,7 @@ BarSpace::Allocator& BarSpace::allocator_for(const Bar& bar) {
 }
 
 Result<std::uint64_t, PciError> BarSpace::allocate(const Bar& bar) {
+  if (parent_ != nullptr) return std::uint64_t{0};
   const MutexLock lock(mutex_);
   Allocator& allocator = allocator_for(bar);
   if (!allocator) return fail(PciError::kNoAddress);
@@ -83,6 +101,7 @@ Result<std::uint64_t, PciError> BarSpace::allocate(const Bar& bar) {
 }
 
 void BarSpace::free(const Bar& bar, std::uint64_t address) {
+  if (parent_ != nullptr) return;
   const MutexLock lock(mutex_);
   Allocator& allocator = allocator_for(bar);
   const auto range = vm_allocator::AddressRange::from_size(address, bar.size);
@@ -90,11 +109,13 @@ void BarSpace::free(const Bar& bar, std::uint64_t address) {
 }
 
 bool BarSpace::may_be_at(const Bar& bar, std::uint64_t address) const {
+  if (parent_ != nullptr) return is_forwarded(bar, address) && parent_->may_be_at(bar, address);
   switch (bar.kind) {
     case BarKind::kIo:
       return buses_.ports != nullptr && windows_.ports && address >= windows_.ports->base &&
              fits(address - windows_.ports->base, bar.size, windows_.ports->size);
     case BarKind::kMemory32:
+    case BarKind::kRom:
       return holds(windows_.memory32, address, bar.size);
     case BarKind::kMemory64:
       return holds(windows_.memory32, address, bar.size) ||
@@ -105,6 +126,7 @@ bool BarSpace::may_be_at(const Bar& bar, std::uint64_t address) const {
 
 bool BarSpace::add(const Bar& bar, std::uint64_t address,
                    std::shared_ptr<vm_device::BusDevice> device) {
+  if (parent_ != nullptr) return parent_->add(bar, address, std::move(device));
   if (bar.kind == BarKind::kIo) {
     return note(buses_.ports->add(port(address), bar.size, std::move(device)).has_value());
   }
@@ -112,6 +134,7 @@ bool BarSpace::add(const Bar& bar, std::uint64_t address,
 }
 
 bool BarSpace::move(const Bar& bar, std::uint64_t from, std::uint64_t to) {
+  if (parent_ != nullptr) return parent_->move(bar, from, to);
   const bool moved = bar.kind == BarKind::kIo
                          ? buses_.ports->move(port(from), port(to)).has_value()
                          : buses_.mmio.move(GuestAddress(from), GuestAddress(to)).has_value();
@@ -120,6 +143,7 @@ bool BarSpace::move(const Bar& bar, std::uint64_t from, std::uint64_t to) {
 }
 
 void BarSpace::remove(const Bar& bar, std::uint64_t address) {
+  if (parent_ != nullptr) return parent_->remove(bar, address);
   if (bar.kind == BarKind::kIo) {
     (void)buses_.ports->remove(port(address));
   } else {
@@ -138,6 +162,7 @@ void BarSpace::note_free() {
 }
 
 bool BarSpace::take_freed() {
+  if (parent_ != nullptr) return parent_->take_freed();
   if (!freed_.load() || !freed_.exchange(false)) return false;
   refused_.store(false);
   return true;

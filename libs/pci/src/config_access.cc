@@ -13,18 +13,16 @@ namespace {
 
 constexpr std::uint32_t kEnable = 0x8000'0000;
 constexpr std::uint32_t kWritable = 0x80ff'fffc;
-constexpr std::uint32_t kBus = 0x00ff'0000;
 constexpr std::uint64_t kData = 4;          // the port 0xcfc
 constexpr std::uint64_t kResetControl = 1;  // the port 0xcf9
 constexpr std::byte kResetNow{0x04};
 constexpr std::byte kResetKind{0x0a};  // what the guest may read back
 
-std::uint8_t devfn_of(std::uint64_t ecam_offset) {
-  return static_cast<std::uint8_t>(ecam_offset / kConfigBytes);
-}
+constexpr std::uint64_t kEcamEnd = 256 * Segment::kEcamBytes;  // of all buses
 
-bool selects_bus_0(std::uint32_t address) {
-  return (address & kEnable) != 0 && (address & kBus) == 0;
+ConfigAddress function_of(std::uint64_t ecam_offset) {
+  return {.bus = static_cast<std::uint8_t>(ecam_offset / Segment::kEcamBytes),
+          .devfn = static_cast<std::uint8_t>(ecam_offset / kConfigBytes)};
 }
 
 /// The register that an access at `port` ports from 0xcfc reaches.
@@ -32,23 +30,28 @@ std::uint16_t register_of(std::uint32_t address, std::uint64_t port) {
   return static_cast<std::uint16_t>((address & 0xfc) + port);
 }
 
-std::uint8_t devfn_of(std::uint32_t address) { return static_cast<std::uint8_t>(address >> 8); }
+ConfigAddress function_of(std::uint32_t address) {
+  return {.bus = static_cast<std::uint8_t>(address >> 16),
+          .devfn = static_cast<std::uint8_t>(address >> 8)};
+}
 
 }  // namespace
 
 void Ecam::read(std::uint64_t offset, std::span<std::byte> data) {
   const std::shared_ptr<Segment> segment = segment_.lock();
-  if (segment == nullptr || offset >= Segment::kEcamBytes) {
+  if (segment == nullptr || offset >= kEcamEnd) {
     std::ranges::fill(data, std::byte{0xff});
     return;
   }
-  segment->read_config(devfn_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes), data);
+  segment->read_config(function_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes),
+                       data);
 }
 
 void Ecam::write(std::uint64_t offset, std::span<const std::byte> data) {
   const std::shared_ptr<Segment> segment = segment_.lock();
-  if (segment == nullptr || offset >= Segment::kEcamBytes) return;
-  segment->write_config(devfn_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes), data);
+  if (segment == nullptr || offset >= kEcamEnd) return;
+  segment->write_config(function_of(offset), static_cast<std::uint16_t>(offset % kConfigBytes),
+                        data);
 }
 
 std::uint32_t ConfigPorts::address() {
@@ -72,8 +75,8 @@ void ConfigPorts::read(std::uint64_t offset, std::span<std::byte> data) {
   }
   const std::shared_ptr<Segment> segment = segment_.lock();
   if (offset < kData || !fits(offset, data.size(), kSize) || segment == nullptr) return;
-  if (!selects_bus_0(address)) return;
-  segment->read_config(devfn_of(address), register_of(address, offset - kData), data);
+  if ((address & kEnable) == 0) return;
+  segment->read_config(function_of(address), register_of(address, offset - kData), data);
 }
 
 void ConfigPorts::write_reset_control(std::byte value) {
@@ -96,8 +99,8 @@ void ConfigPorts::write(std::uint64_t offset, std::span<const std::byte> data) {
   const std::shared_ptr<Segment> segment = segment_.lock();
   if (offset < kData || !fits(offset, data.size(), kSize) || segment == nullptr) return;
   const std::uint32_t address = this->address();
-  if (!selects_bus_0(address)) return;
-  segment->write_config(devfn_of(address), register_of(address, offset - kData), data);
+  if ((address & kEnable) == 0) return;
+  segment->write_config(function_of(address), register_of(address, offset - kData), data);
 }
 
 }  // namespace vmm::pci

@@ -16,13 +16,21 @@ constexpr std::uint64_t kIoAddress = ~std::uint64_t{0x3};
 constexpr std::uint64_t kMemoryAddress = ~std::uint64_t{0xf};
 constexpr std::uint64_t kMaxSize32 = std::uint64_t{1} << 31;
 constexpr std::uint64_t kMaxIoSize = 1 << 15;
+constexpr std::uint32_t kRomEnable = 0x1;
+constexpr std::uint64_t kRomAddress = ~std::uint64_t{0x7ff};
+constexpr std::uint64_t kMinRomSize = 2048;
 
 std::uint16_t register_of(std::uint8_t bar) {
+  if (bar == kRomIndex) return kRomBar;
   return static_cast<std::uint16_t>(kBar0 + bar * sizeof(std::uint32_t));
 }
 
 bool is_possible(const Bar& bar) {
   const bool wide = bar.kind == BarKind::kMemory64;
+  if (bar.kind == BarKind::kRom) {
+    return bar.index == kRomIndex && is_power_of_two(bar.size) && bar.size >= kMinRomSize &&
+           bar.size <= kMaxSize32 && (bar.alignment == 0 || is_power_of_two(bar.alignment));
+  }
   if (bar.index >= kBarCount || (wide && bar.index + std::size_t{1} >= kBarCount)) return false;
   if (!is_power_of_two(bar.size)) return false;
   if (bar.alignment != 0 && !is_power_of_two(bar.alignment)) return false;
@@ -85,6 +93,10 @@ void Endpoint::add_registers(const Bar& bar) {
     config_.set_writable(low, static_cast<std::uint32_t>(mask & kIoAddress));
     return;
   }
+  if (bar.kind == BarKind::kRom) {
+    config_.set_writable(low, static_cast<std::uint32_t>(mask & kRomAddress) | kRomEnable);
+    return;
+  }
   const bool wide = bar.kind == BarKind::kMemory64;
   config_.set(low, (wide ? kMemory64Bits : 0) | (bar.prefetchable ? kPrefetchable : 0));
   config_.set_writable(low, static_cast<std::uint32_t>(mask & kMemoryAddress));
@@ -121,6 +133,7 @@ void Endpoint::set_address(const Bar& bar, std::uint64_t address) {
 std::uint64_t Endpoint::address(const Bar& bar) const {
   const std::uint16_t low = register_of(bar.index);
   if (bar.kind == BarKind::kIo) return config_.get<std::uint32_t>(low) & kIoAddress;
+  if (bar.kind == BarKind::kRom) return config_.get<std::uint32_t>(low) & kRomAddress;
   if (bar.kind == BarKind::kMemory32) return config_.get<std::uint32_t>(low) & kMemoryAddress;
   return config_.get<std::uint64_t>(low) & kMemoryAddress;
 }
@@ -181,16 +194,21 @@ void Endpoint::read_config(std::uint16_t offset, std::span<std::byte> data) {
 void Endpoint::write_config(std::uint16_t offset, std::span<const std::byte> data) {
   const MutexLock lock(mutex_);
   config_.write(offset, data);
-  const bool command = touches(offset, data.size(), kCommand, sizeof(std::uint16_t));
-  if (command) {
-    update_intx((config_.get<std::uint16_t>(kCommand) & kCommandIntxDisable) != 0);
-  }
-  if (command || touches(offset, data.size(), kBar0, kBarCount * sizeof(std::uint32_t))) {
+  if (touches(offset, data.size(), kCommand, sizeof(std::uint16_t))) {
+    apply_command();
+  } else if (touches(offset, data.size(), kBar0, kBarCount * sizeof(std::uint32_t)) ||
+             touches(offset, data.size(), kRomBar, sizeof(std::uint32_t))) {
     update_decoding();
   }
-  if (fits(std::size_t{offset}, data.size(), config_.size())) {
-    device_.after_config_write(config_, offset, data.size());
-  }
+  if (!fits(std::size_t{offset}, data.size(), config_.size())) return;
+  const auto before = config_.get<std::uint16_t>(kCommand);
+  device_.after_config_write(config_, offset, data.size());
+  if (config_.get<std::uint16_t>(kCommand) != before) apply_command();
+}
+
+void Endpoint::apply_command() {
+  update_intx((config_.get<std::uint16_t>(kCommand) & kCommandIntxDisable) != 0);
+  update_decoding();
 }
 
 void Endpoint::retry_bars() {
@@ -203,6 +221,8 @@ std::optional<std::uint64_t> Endpoint::wanted(const Bar& bar) const {
   if (space_ == nullptr || (config_.get<std::uint16_t>(kCommand) & enable) == 0) {
     return std::nullopt;
   }
+  const bool is_rom = bar.kind == BarKind::kRom;
+  if (is_rom && (config_.get<std::uint32_t>(kRomBar) & kRomEnable) == 0) return std::nullopt;
   const std::uint64_t at = address(bar);
   return space_->may_be_at(bar, at) ? std::optional(at) : std::nullopt;
 }

@@ -43,9 +43,9 @@ std::array<std::byte, 2> Msix::capability_mask() {
   return mask;
 }
 
-void Msix::set_device_id(std::optional<std::uint32_t> device_id) {
+void Msix::set_device_id(MsiDeviceId device_id) {
   const MutexLock lock(mutex_);
-  device_id_ = device_id;
+  device_id_ = std::move(device_id);
 }
 
 void Msix::set_control(std::uint16_t control) {
@@ -65,7 +65,7 @@ void Msix::route(std::uint16_t vector) {
   Entry& entry = entries_[vector];
   std::optional<vm_device::MsiMessage> message;
   if ((control_ & (kEnable | kFunctionMask)) == kEnable && (entry.control & kMasked) == 0) {
-    message = {.address = entry.address, .data = entry.data, .device_id = device_id_};
+    message = {.address = entry.address, .data = entry.data, .device_id = device_id_.now()};
   }
   if (message == entry.routed) return;
   const Result<void> done = vectors_->route(vector, message);

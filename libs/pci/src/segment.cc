@@ -60,7 +60,8 @@ Result<FunctionAddress, PciError> Segment::choose(Place place) {
 }
 
 Attachment Segment::attachment_for(const FunctionAddress& address) const {
-  Attachment attachment{.address = address, .bars = bars_, .intx = {}, .msi_device_id = {}};
+  Attachment attachment{
+      .address = address, .bars = bars_, .intx = {}, .lines = intx_, .msi_device_id = {}};
   for (std::uint8_t pin = 0; intx_ != nullptr && pin < std::size(attachment.intx); ++pin) {
     attachment.intx[pin] = intx_->input({.slot = address.slot, .pin = pin});
   }
@@ -106,7 +107,8 @@ Result<void, PciError> Segment::remove(std::uint8_t slot) {
 void Segment::retry_bars() {
   if (!bars_->take_freed()) return;
   for (std::uint32_t devfn = 0; devfn < kSlots * kFunctions; ++devfn) {
-    const std::shared_ptr<Function> function = find(static_cast<std::uint8_t>(devfn));
+    const std::shared_ptr<Function> function =
+        find({.bus = 0, .devfn = static_cast<std::uint8_t>(devfn)});
     if (function != nullptr) function->retry_bars();
   }
 }
@@ -120,13 +122,19 @@ std::uint32_t Segment::occupied() {
   return slots;
 }
 
-std::shared_ptr<Function> Segment::find(std::uint8_t devfn) {
+// Bridges are functions 0.
+std::shared_ptr<Function> Segment::find(ConfigAddress address) {
   const MutexLock lock(mutex_);
-  return slots_[devfn / kFunctions][devfn % kFunctions];
+  if (address.bus == 0) return slots_[address.devfn / kFunctions][address.devfn % kFunctions];
+  for (const Slot& slot : slots_) {
+    if (slot[0] == nullptr) continue;
+    if (auto function = slot[0]->find_behind(address)) return function;
+  }
+  return nullptr;
 }
 
-void Segment::read_config(std::uint8_t devfn, std::uint16_t offset, std::span<std::byte> data) {
-  const std::shared_ptr<Function> function = find(devfn);
+void Segment::read_config(ConfigAddress address, std::uint16_t offset, std::span<std::byte> data) {
+  const std::shared_ptr<Function> function = find(address);
   if (function == nullptr || !fits(std::size_t{offset}, data.size(), kConfigBytes)) {
     std::ranges::fill(data, std::byte{0xff});
     return;
@@ -134,9 +142,9 @@ void Segment::read_config(std::uint8_t devfn, std::uint16_t offset, std::span<st
   function->read_config(offset, data);
 }
 
-void Segment::write_config(std::uint8_t devfn, std::uint16_t offset,
+void Segment::write_config(ConfigAddress address, std::uint16_t offset,
                            std::span<const std::byte> data) {
-  const std::shared_ptr<Function> function = find(devfn);
+  const std::shared_ptr<Function> function = find(address);
   if (function == nullptr || !fits(std::size_t{offset}, data.size(), kConfigBytes)) return;
   function->write_config(offset, data);
   retry_bars();

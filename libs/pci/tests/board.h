@@ -31,7 +31,7 @@ class TestFunction final : public Function, public EndpointDevice {
 
   Result<void> attach(const Attachment& attachment) override {
     attached = attachment.address;
-    device_id = attachment.msi_device_id;
+    device_id = attachment.msi_device_id.now();
     VMM_TRY_DO(endpoint.attach(attachment));
     return {};
   }
@@ -56,8 +56,9 @@ class TestFunction final : public Function, public EndpointDevice {
   void before_config_read(ConfigSpace&, std::uint16_t, std::size_t bytes) override {
     config_bytes_read += bytes;
   }
-  void after_config_write(ConfigSpace&, std::uint16_t offset, std::size_t) override {
+  void after_config_write(ConfigSpace& config, std::uint16_t offset, std::size_t) override {
     last_config_write = offset;
+    if (clears_command) config.set(kCommand, std::uint16_t{0});
   }
 
   struct Written {
@@ -68,6 +69,7 @@ class TestFunction final : public Function, public EndpointDevice {
   using Move = std::pair<std::uint8_t, std::optional<std::uint64_t>>;
 
   bool good = true;
+  bool clears_command = false;  // as a reset does
   FunctionAddress attached;
   std::optional<std::uint32_t> device_id;
   Written written;

@@ -336,4 +336,44 @@ TEST_CASE("the device hears of accesses that lie in configuration space", "[conf
 }
 
 }  // namespace
+
+TEST_CASE("endpoint: the expansion ROM", "[endpoint]") {
+  constexpr Bar kRom{.index = kRomIndex, .kind = BarKind::kRom, .size = 0x1'0000};
+  Board board;
+  const auto function = board.add({kBar32, kRom});
+  REQUIRE(function->good);
+  const auto first = board.config<std::uint32_t>(*function, kRomBar);
+  board.set_config(*function, kRomBar, 0xffff'fffeu);
+  CHECK(board.config<std::uint32_t>(*function, kRomBar) == 0xffff'0000);  // the size, and off
+  board.set_config(*function, kRomBar, first);
+  board.command(*function, kMemoryOn);
+  CHECK_FALSE(board.memory_at(first));  // not enabled
+  board.set_config(*function, kRomBar, first | 1);
+  CHECK(board.memory_at(first) == 0xb6);
+  board.set_config(*function, kRomBar, (first + 0x1'0000) | 1);
+  CHECK_FALSE(board.memory_at(first));
+  CHECK(board.memory_at(first + 0x1'0000) == 0xb6);
+  board.command(*function, 0);
+  CHECK_FALSE(board.memory_at(first + 0x1'0000));
+
+  for (const Bar& bad : {Bar{.index = 5, .kind = BarKind::kRom, .size = 0x1000},
+                         Bar{.index = 6, .kind = BarKind::kRom, .size = 0x400},
+                         Bar{.index = 6, .kind = BarKind::kRom, .size = 0x1800},
+                         Bar{.index = 6, .kind = BarKind::kMemory32, .size = 0x1000}}) {
+    CHECK_FALSE(TestFunction({bad}).good);
+  }
+}
+
+TEST_CASE("endpoint: a device may clear the command register after a write", "[endpoint]") {
+  Board board;
+  const auto function = board.add({kBar32});
+  const auto first = board.config<std::uint32_t>(*function, kBar0);
+  board.command(*function, kMemoryOn);
+  CHECK(board.memory_at(first) == 0xb0);
+  function->clears_command = true;
+  board.set_config(*function, kInterruptLine, std::uint8_t{1});
+  CHECK(board.config<std::uint16_t>(*function, kCommand) == 0);
+  CHECK_FALSE(board.memory_at(first));
+}
+
 }  // namespace vmm::pci

@@ -10,10 +10,10 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <string_view>
 #include <vector>
 
+#include "open_fds.h"
 #include "vmm/sys_util/event_fd.h"
 
 using namespace vmm;
@@ -30,14 +30,6 @@ Sockets connected(int type) {
   int ends[2];
   REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) == 0);
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
-std::size_t open_fds() {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    ++count;
-  }
-  return count;
 }
 
 std::span<const std::byte> as_bytes(std::string_view text) {

@@ -132,11 +132,9 @@ void BalloonWorker::report(const IoVec& piece) {
 void BalloonWorker::take_statistics() {
   if (statistics_buffer_) return;
   if (!statistics_->queue().refresh()) return (void)statistics_->pop(chain_);
-  while (!statistics_->pop(chain_)) {
-    if (statistics_->broken() || !statistics_->queue().enable_notifications()) {
-      if (!statistics_->broken()) statistics_->flush();  // of malformed ones
-      return;
-    }
+  if (!statistics_->pop_or_listen(chain_)) {
+    if (!statistics_->broken()) statistics_->flush();  // of malformed ones
+    return;
   }
   shared_->set_statistics(Statistics::parse(chain_.reader(), std::chrono::steady_clock::now()));
   statistics_buffer_ = chain_.head();

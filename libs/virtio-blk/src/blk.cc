@@ -80,23 +80,20 @@ void Blk::read_config(std::span<std::byte> config) {
 void Blk::write_config(std::uint64_t offset, std::span<const std::byte> data) {
   constexpr std::uint64_t kField = offsetof(BlkConfig, writeback);
   if (offset > kField || kField - offset >= data.size()) return;
-  if (active_ && (negotiated_ & bit(BlkFeature::kConfigWce)) == 0) return;
+  if ((negotiated_ & bit(BlkFeature::kConfigWce)) == 0) return;
   writeback_.store(data[static_cast<std::size_t>(kField - offset)] != std::byte{0},
                    std::memory_order_relaxed);
-  cache_chosen_ = true;
 }
 
-// 5.2.5.2 and 5.2.6.2.
-void Blk::choose_cache_mode(std::uint64_t features) {
-  const bool flushes = (features & bit(BlkFeature::kFlush)) != 0;
-  if ((features & bit(BlkFeature::kConfigWce)) != 0 && (flushes || cache_chosen_)) return;
+// 5.2.5.2 and 5.2.6.2: a driver that cannot flush, and has not chosen otherwise, is told of writes
+// when they are durable.
+void Blk::set_features(std::uint64_t features) {
+  negotiated_ = features;
+  const bool flushes = features == 0 || (features & bit(BlkFeature::kFlush)) != 0;
   writeback_.store(flushes, std::memory_order_relaxed);
 }
 
 Result<virtio_device::WorkerList> Blk::activate(virtio_device::Activation activation) {
-  negotiated_ = activation.features;
-  active_ = true;
-  choose_cache_mode(negotiated_);
   {
     const MutexLock lock(mutex_);
     interrupt_ = activation.interrupt;
@@ -114,10 +111,6 @@ Result<virtio_device::WorkerList> Blk::activate(virtio_device::Activation activa
 }
 
 void Blk::reset() {
-  negotiated_ = 0;
-  active_ = false;
-  cache_chosen_ = false;
-  writeback_.store(true, std::memory_order_relaxed);
   const MutexLock lock(mutex_);
   interrupt_.reset();
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "blk_worker.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "vmm/base/log.h"
 
 namespace vmm::virtio_blk {
 namespace {
@@ -23,6 +26,15 @@ std::uint32_t max_pieces(const BlkOptions& options) {
 
 std::uint32_t depth(const BlkOptions& options) {
   return std::min(std::uint32_t{options.queue_size}, block::DiskQueue::kMaxDepth);
+}
+
+bool has_ranges(const Request& request) {
+  return request.type == RequestType::kDiscard || request.type == RequestType::kWriteZeroes;
+}
+
+/// Precondition: has_ranges().
+std::uint32_t segment_count(const Request& request) {
+  return request.data_bytes / sizeof(RangeSegment);
 }
 
 }  // namespace
@@ -82,7 +94,22 @@ Result<void> BlkWorker::make_disk() {
                                                      .depth = depth(device_.options()),
                                                      .max_buffers = max_pieces(device_.options()),
                                                      .pinned_memory = pinned}));
+  if (!pinned.empty() && !disk_->has_pinned_memory()) {
+    VMM_LOG(kWarn, "block device, queue %u: guest memory could not be registered with io_uring",
+            static_cast<unsigned>(index_));
+  }
   return {};
+}
+
+void BlkWorker::drain() {
+  if (runner_ == nullptr || disk_ == nullptr) return;
+  runner_->stop();
+  stalled_ = false;
+  for (answer_ended(); free_.size() != slots_.size(); answer_ended()) {
+    pollfd disk{.fd = disk_->poll_fd(), .events = POLLIN, .revents = 0};
+    (void)::poll(&disk, 1, -1);
+  }
+  runner_->flush();
 }
 
 bool BlkWorker::stop_queue(std::uint16_t index) {
@@ -154,13 +181,30 @@ bool BlkWorker::begin(std::uint32_t index) {
     return true;
   }
   slot.request = *request;
-  if (!gate_->pass(1, request->data_bytes)) {
+  if (has_ranges(*request)) {
+    if (const auto read = read_segments(slot, *request, rules_, slot.segments); !read) {
+      answer(slot, read.error(), 0);
+      return true;
+    }
+  }
+  if (!gate_->pass(1, tokens_for(slot))) {
     QueueCounters::increase(counters_.throttled, 1);
     (void)runner_->queue().undo_pop(slot);
     return false;
   }
   if (execute(index)) free_.pop_back();
   return true;
+}
+
+// Zeroes are a write of so many bytes, as nobody knows beforehand whether the host has to write
+// them. A discard writes none.
+std::uint64_t BlkWorker::tokens_for(const Slot& slot) {
+  std::uint64_t tokens = slot.request.data_bytes;
+  if (slot.request.type != RequestType::kWriteZeroes) return tokens;
+  for (std::uint32_t i = 0; i < segment_count(slot.request); ++i) {
+    tokens += std::uint64_t{slot.segments[i].sectors.get()} * kSectorBytes;
+  }
+  return tokens;
 }
 
 bool BlkWorker::execute(std::uint32_t index) {
@@ -180,10 +224,6 @@ bool BlkWorker::execute(std::uint32_t index) {
       return false;
     case RequestType::kDiscard:
     case RequestType::kWriteZeroes:
-      if (const auto read = read_segments(slot, slot.request, rules_, slot.segments); !read) {
-        answer(slot, read.error(), 0);
-        return false;
-      }
       slot.segment = 0;
       if (submit_segment(index)) return true;
       break;
@@ -205,7 +245,7 @@ void BlkWorker::submit_transfer(std::uint32_t index) {
 
 bool BlkWorker::submit_segment(std::uint32_t index) {
   Slot& slot = *slots_[index];
-  const std::size_t count = slot.request.data_bytes / sizeof(RangeSegment);
+  const std::uint32_t count = segment_count(slot.request);
   while (slot.segment < count && slot.segments[slot.segment].sectors.get() == 0) ++slot.segment;
   if (slot.segment == count) return false;
   const RangeSegment& segment = slot.segments[slot.segment++];
@@ -242,8 +282,7 @@ void BlkWorker::answer_ended() {
 
 void BlkWorker::end(const block::EndedRequest& ended) {
   Slot& slot = *slots_[ended.tag];
-  const bool ranges =
-      slot.request.type == RequestType::kDiscard || slot.request.type == RequestType::kWriteZeroes;
+  const bool ranges = has_ranges(slot.request);
   if (ranges && ended.error == 0 && !stopping_ && submit_segment(ended.tag)) return;
   const bool done = ended.error == 0 && !(ranges && stopping_);
   const bool in = slot.request.type == RequestType::kIn;

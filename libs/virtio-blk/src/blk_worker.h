@@ -44,6 +44,7 @@ class BlkWorker final : public virtio_device::Worker {
     runner_ = std::make_unique<virtio_device::QueueRunner>(std::move(queue), interrupt_);
   }
   Result<void> start(event_manager::EventLoop& loop) override;
+  void drain() override;
   bool stop_queue(std::uint16_t index) override;
   Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
 
@@ -67,6 +68,8 @@ class BlkWorker final : public virtio_device::Worker {
   void serve();
   /// Begins a request or answers it. False: it was put back, and the queue has to wait.
   [[nodiscard]] bool begin(std::uint32_t slot);
+  /// Bytes that the rate limiter is asked for. Precondition: its ranges were read, if it has any.
+  [[nodiscard]] static std::uint64_t tokens_for(const Slot& slot);
   /// Answers a request or submits it to the disk: true.
   [[nodiscard]] bool execute(std::uint32_t slot);
   void submit_transfer(std::uint32_t slot);

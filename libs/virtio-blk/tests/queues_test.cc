@@ -194,6 +194,38 @@ TEST_CASE("a rate limiter holds requests back, and lets them go on", "[blk]") {
   CHECK(rig.read(0, 64).size() == 64 * 512);
 }
 
+TEST_CASE("the limiter is asked for the bytes of zeroes, and not for those of discards", "[blk]") {
+  constexpr std::uint32_t kBytes = 1 << 20;
+  const auto limiter = std::make_shared<RateLimiter>(rate_limiter::RateLimits{
+      .bandwidth = {.size = kBytes, .one_time_burst = 0, .refill_ms = 1u << 30}, .operations = {}});
+  BlkRig rig({.blk = {.limiter = limiter}});
+  const auto left = [&](std::uint64_t bytes) { return limiter->consume(0, bytes).count() == 0; };
+  const std::uint32_t flags = GENERATE(0u, kSegmentUnmap);
+  CHECK(rig.status_of(RequestType::kDiscard, 0, BlkRig::segment(0, 1000)) == Status::kOk);
+  // A request that is refused costs nothing.
+  CHECK(rig.status_of(RequestType::kWriteZeroes, 0, BlkRig::segment(0, 1000, 2)) ==
+        Status::kUnsupported);
+  Bytes ranges = BlkRig::segment(0, 512, flags);
+  const Bytes more = BlkRig::segment(1024, 256, flags);
+  ranges.insert(ranges.end(), more.begin(), more.end());
+  CHECK(rig.status_of(RequestType::kWriteZeroes, 0, ranges) == Status::kOk);
+  const std::uint32_t rest = kBytes - 16 - (32 + 768 * 512);
+  CHECK_FALSE(left(rest + 1));
+  CHECK(left(rest));
+}
+
+TEST_CASE("zeroes of more bytes than the bucket holds wait for a full one only", "[blk]") {
+  const auto limiter = std::make_shared<RateLimiter>(rate_limiter::RateLimits{
+      .bandwidth = {.size = 64 << 10, .one_time_burst = 0, .refill_ms = 40}, .operations = {}});
+  BlkRig rig({.blk = {.limiter = limiter}});
+  const auto begun = std::chrono::steady_clock::now();
+  const auto zeroes = BlkRig::segment(0, 256);  // two buckets
+  CHECK(rig.status_of(RequestType::kWriteZeroes, 0, zeroes) == Status::kOk);
+  CHECK(rig.status_of(RequestType::kWriteZeroes, 0, zeroes) == Status::kOk);
+  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(75));
+  CHECK(rig.blk->counters().throttled >= 1);
+}
+
 TEST_CASE("disks share a limiter", "[blk]") {
   const auto limiter = std::make_shared<RateLimiter>(rate_limiter::RateLimits{
       .bandwidth = {}, .operations = {.size = 1, .one_time_burst = 0, .refill_ms = 30}});

@@ -16,6 +16,7 @@ BlkSetUp any_ring() {
   set_up.rig.packed = GENERATE(false, true);
   set_up.rig.event_idx = GENERATE(false, true);
   set_up.blk.engine = GENERATE(block::EngineKind::kSync, block::EngineKind::kAuto);
+  set_up.blk.pin_memory = set_up.rig.event_idx;
   set_up.blk.serial = "disk of a test";
   return set_up;
 }

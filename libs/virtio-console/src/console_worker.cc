@@ -33,16 +33,21 @@ Result<void> ConsoleWorker::start(event_manager::EventLoop& loop) {
   return {};
 }
 
+void ConsoleWorker::drain() {
+  if (!rest_) return;
+  room_watch_.reset();
+  rest_.reset();
+  transmit_->complete(chain_.head(), 0);
+  transmit_->flush();
+}
+
 // As many buffers as there are bytes for. A buffer of another kind than 5.3.6.1 asks for comes back
 // empty.
 void ConsoleWorker::receive() {
   if (!receive_->queue().refresh()) return (void)receive_->pop(receive_chain_);
   for (std::uint32_t left = virtio_device::QueueRunner::kBudget; left != 0; --left) {
     if (input_->empty()) break;
-    if (!receive_->pop(receive_chain_)) {
-      if (receive_->broken() || !receive_->queue().enable_notifications()) break;
-      continue;
-    }
+    if (!receive_->pop_or_listen(receive_chain_)) break;
     std::uint32_t written = 0;
     if (receive_chain_.readable_bytes() == 0) {
       input_->drain([&](std::span<const std::byte> bytes) {
@@ -62,10 +67,7 @@ void ConsoleWorker::transmit() {
   transmit_->queue().disable_notifications();
   std::uint32_t left = virtio_device::QueueRunner::kBudget;
   for (; left != 0; --left) {
-    if (!transmit_->pop(chain_)) {
-      if (transmit_->broken() || !transmit_->queue().enable_notifications()) break;
-      continue;
-    }
+    if (!transmit_->pop_or_listen(chain_)) break;
     if (chain_.writable_bytes() == 0) rest_ = chain_.reader();
     if (!write_chain()) {
       stop_for_room();

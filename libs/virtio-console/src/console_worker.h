@@ -18,6 +18,8 @@ class ConsoleWorker final : public virtio_device::Worker {
                 virtio_device::Activation activation);
 
   Result<void> start(event_manager::EventLoop& loop) override;
+  /// What the host's side had no room for is lost.
+  void drain() override;
 
  private:
   using Chain = virtio_queue::InlineChain<16>;

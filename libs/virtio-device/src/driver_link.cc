@@ -52,8 +52,11 @@ bool DriverLink::refresh() {
   return true;
 }
 
+// Changes of a device that is not active reach nobody by config_changed(): they are looked for by
+// those who read, of whom not all ask for the generation first.
 void DriverLink::read_config(std::uint64_t offset, std::span<std::byte> data) {
   const MutexLock lock(mutex_);
+  if (!open_ && refresh()) ++generation_;
   const std::size_t bytes = inside(offset, data.size());
   std::copy_n(config_.begin() + static_cast<std::ptrdiff_t>(bytes == 0 ? 0 : offset), bytes,
               data.begin());
@@ -67,7 +70,6 @@ void DriverLink::write_config(std::uint64_t offset, std::span<const std::byte> d
   refresh();  // what the driver itself changed is no new generation
 }
 
-// Changes of a device that is not active reach nobody by config_changed(): looked for here.
 std::uint32_t DriverLink::generation() {
   const MutexLock lock(mutex_);
   if (refresh()) ++generation_;

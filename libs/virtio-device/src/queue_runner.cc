@@ -42,6 +42,11 @@ bool QueueRunner::pop(Chain& chain) {
   return false;
 }
 
+bool QueueRunner::pop_or_listen(Chain& chain) {
+  if (pop(chain)) return true;
+  return !broken_ && queue_.enable_notifications() && pop(chain);
+}
+
 void QueueRunner::break_down() {
   broken_ = true;
   kick_.reset();

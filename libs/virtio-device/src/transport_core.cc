@@ -17,7 +17,10 @@ constexpr std::uint8_t kSteps[] = {0, kAcknowledge, kAcknowledge | kDriver,
                                    kAcknowledge | kDriver | kFeaturesOk,
                                    kAcknowledge | kDriver | kFeaturesOk | kDriverOk};
 
+// The first two change nothing but the status, and some drivers (SeaBIOS, the Rust virtio-drivers)
+// take them by one write.
 bool is_next_step(std::uint8_t from, std::uint8_t to) {
+  if (from == 0 && to == (kAcknowledge | kDriver)) return true;
   for (std::size_t i = 0; i + 1 < std::size(kSteps); ++i) {
     if (kSteps[i] == from && kSteps[i + 1] == to) return true;
   }
@@ -28,7 +31,9 @@ bool is_next_step(std::uint8_t from, std::uint8_t to) {
 
 TransportCore::TransportCore(Parts parts)
     : parts_(std::move(parts)),
-      offered_(parts_.device->features() | parts_.queue_features | kFeatureVersion1),
+      offered_(parts_.device->features() |
+               (parts_.queue_features & parts_.device->queue_features()) | kFeatureVersion1 |
+               (parts_.behind_iommu ? kFeatureAccessPlatform : 0)),
       link_(std::make_shared<detail::DriverLink>(*parts_.device, parts_.sink)) {}
 
 Result<std::unique_ptr<TransportCore>> TransportCore::create(Parts parts) {
@@ -77,6 +82,7 @@ void TransportCore::set_status(std::uint8_t value) {
     driver_status_ |= kFailed;
     return;
   }
+  if (parts_.lone_driver && (value & kDriver) != 0) value |= kAcknowledge;
   if (value == driver_status_) return;
   if (!is_next_step(driver_status_, value)) {
     VMM_LOG_GUEST(kWarn, "virtio device %u: status %#x after %#x",
@@ -94,7 +100,8 @@ void TransportCore::step(std::uint8_t value) {
 }
 
 bool TransportCore::accept_features() {
-  if ((driver_features_ & ~offered_) != 0 || !negotiated(kFeatureVersion1)) {
+  const bool ignores_iommu = parts_.behind_iommu && !negotiated(kFeatureAccessPlatform);
+  if ((driver_features_ & ~offered_) != 0 || !negotiated(kFeatureVersion1) || ignores_iommu) {
     VMM_LOG_GUEST(kWarn, "virtio device %u: features %#llx, offered are %#llx",
                   static_cast<unsigned>(parts_.device->type()),
                   static_cast<unsigned long long>(driver_features_),
@@ -102,6 +109,8 @@ bool TransportCore::accept_features() {
     return false;
   }
   for (QueueSlot& slot : queues_) slot.config.set_features(driver_features_);
+  parts_.device->set_features(driver_features_);
+  (void)link_->generation();  // what the device says of itself may depend on them
   return true;
 }
 
@@ -140,7 +149,7 @@ bool TransportCore::activate() {
     return false;
   }
   active_ = true;
-  (void)link_->generation();  // the features may have changed what the device says of itself
+  (void)link_->generation();  // the start may have changed what the device says of itself
   return true;
 }
 
@@ -149,8 +158,11 @@ void TransportCore::reset() {
     parts_.workers.stop();
     link_->close();
     parts_.device->reset();
-    (void)link_->generation();  // the next driver sees what is true now
     active_ = false;
+  }
+  if ((driver_status_ & kFeaturesOk) != 0) {
+    parts_.device->set_features(0);
+    (void)link_->generation();  // the next driver sees what is true now
   }
   for (QueueSlot& slot : queues_) {
     slot.config.reset();

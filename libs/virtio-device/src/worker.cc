@@ -51,6 +51,12 @@ void LoopWorkers::stop() {
   workers_.clear();
 }
 
+void LoopWorkers::drain() {
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    run_on(loop(i), [&] { workers_[i]->drain(); });
+  }
+}
+
 void LoopWorkers::stop_queue(std::uint16_t index) {
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     bool stopped = false;
@@ -78,6 +84,10 @@ Result<void> InlineWorkers::start(WorkerList workers) {
     }
   }
   return {};
+}
+
+void InlineWorkers::drain() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->drain();
 }
 
 void InlineWorkers::stop_queue(std::uint16_t index) {

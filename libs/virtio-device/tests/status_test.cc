@@ -86,7 +86,7 @@ TEST_CASE("each status write at each status, FAILED and NEEDS_RESET as well", "[
         expected = 0;
       } else if ((told & kFailed) != 0) {
         expected |= kFailed;
-      } else if ((state.is(0) && told == kA) || (state.is(kA) && told == kAD) ||
+      } else if ((state.is(0) && (told == kA || told == kAD)) || (state.is(kA) && told == kAD) ||
                  (state.is(kADF) && told == kRun)) {
         expected = told;
       }
@@ -95,6 +95,7 @@ TEST_CASE("each status write at each status, FAILED and NEEDS_RESET as well", "[
       const bool ran = state.steps == kRun || (expected & kDriverOk) != 0;
       CHECK(fixture.device->activations() == (ran ? 1 : 0));
       CHECK(fixture.device->resets() == (state.steps == kRun && value == 0 ? 1 : 0));
+      CHECK((fixture.device->chosen() != 0) == ((expected & kFeaturesOk) != 0));
     }
   }
 }

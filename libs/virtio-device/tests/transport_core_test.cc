@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <array>
 #include <catch2/catch.hpp>
-#include <filesystem>
 #include <thread>
 
 #include "core_fixture.h"
+#include "open_fds.h"
 
 using namespace vmm;
 using namespace vmm::virtio_device;
@@ -31,10 +31,6 @@ void bring_to(CoreFixture& fixture, std::uint8_t status) {
   }
 }
 
-std::ptrdiff_t open_files() {
-  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-}
-
 }  // namespace
 
 TEST_CASE("the status takes one step of 3.1.1 at a time, for all values at each status",
@@ -52,7 +48,7 @@ TEST_CASE("the status takes one step of 3.1.1 at a time, for all values at each 
         expected = 0;
       } else if ((told & kFailed) != 0) {
         expected = from | kFailed;
-      } else if ((from == 0 && told == kA) || (from == kA && told == kAD) ||
+      } else if ((from == 0 && (told == kA || told == kAD)) || (from == kA && told == kAD) ||
                  (from == kADF && told == kRun)) {
         expected = told;
       }  // FEATURES_OK without VERSION_1 is refused
@@ -60,6 +56,22 @@ TEST_CASE("the status takes one step of 3.1.1 at a time, for all values at each 
       CHECK(unsigned{fixture.core->status()} == expected);
       CHECK(fixture.core->active() == ((expected & kDriverOk) != 0));
     }
+  }
+}
+
+TEST_CASE("DRIVER without ACKNOWLEDGE counts as both where that is allowed", "[status]") {
+  for (const bool allowed : {false, true}) {
+    CAPTURE(allowed);
+    CoreFixture fixture;
+    fixture.core = *TransportCore::create({.device = fixture.device,
+                                           .memory = fixture.memory,
+                                           .workers = fixture.workers,
+                                           .sink = fixture.sink,
+                                           .lone_driver = allowed});
+    fixture.core->set_status(kDriver);
+    CHECK(fixture.core->status() == (allowed ? kAD : 0));
+    fixture.core->set_status(kDriver | kFeaturesOk | kDriverOk);
+    CHECK(fixture.core->status() == (allowed ? kAD : 0));
   }
 }
 
@@ -90,6 +102,36 @@ TEST_CASE("FEATURES_OK needs VERSION_1 and nothing that was not offered", "[feat
     CAPTURE(c.features);
     CHECK(fixture.core->status() == (c.accepted ? kADF : kAD));
   }
+}
+
+TEST_CASE("behind an IOMMU, FEATURES_OK needs ACCESS_PLATFORM", "[features][hostile]") {
+  CoreFixture parts;
+  const auto core = *TransportCore::create({.device = std::make_shared<EchoDevice>(),
+                                            .memory = parts.memory,
+                                            .workers = parts.workers,
+                                            .sink = parts.sink,
+                                            .behind_iommu = true});
+  CHECK((core->device_features(1) & 3) == 3);
+  for (const std::uint32_t features : {1u, 2u, 3u}) {
+    core->reset();
+    core->set_status(kA);
+    core->set_status(kAD);
+    core->set_driver_features(1, features);
+    core->set_status(kADF);
+    CAPTURE(features);
+    CHECK(core->status() == (features == 3 ? kADF : kAD));
+  }
+}
+
+TEST_CASE("features of queues that a device does not bear are not offered", "[features]") {
+  CoreFixture fixture(std::make_shared<EchoDevice>(2, virtio_queue::kFeatureIndirect));
+  constexpr auto kAll = TransportCore::kQueueFeatures;
+  const std::uint64_t offered =
+      std::uint64_t{fixture.core->device_features(1)} << 32 | fixture.core->device_features(0);
+  CHECK((offered & kAll) == virtio_queue::kFeatureIndirect);
+  CHECK((offered & kFeatureVersion1) != 0);
+  fixture.negotiate(kFeatureVersion1 | virtio_queue::kFeaturePacked);
+  CHECK(fixture.core->status() == kAD);
 }
 
 TEST_CASE("feature words are read and written where they may be", "[features][hostile]") {
@@ -215,7 +257,7 @@ TEST_CASE("reset and activation in a loop leak nothing", "[status]") {
   CoreFixture fixture;
   fixture.go();
   fixture.core->set_status(0);
-  const std::ptrdiff_t before = open_files();
+  const std::size_t before = open_fds();
   for (int i = 0; i < 200; ++i) {
     auto driver = fixture.driver(0);
     fixture.go();
@@ -225,7 +267,7 @@ TEST_CASE("reset and activation in a loop leak nothing", "[status]") {
     fixture.core->set_status(0);
     REQUIRE(fixture.device->workers() == 0);
   }
-  CHECK(open_files() == before);
+  CHECK(open_fds() == before);
   CHECK(fixture.device->resets() == fixture.device->activations());
 }
 
@@ -322,6 +364,23 @@ TEST_CASE("a change before activation is a new generation, too", "[config]") {
   fixture.device->fill_config(std::byte{7});
   CHECK(fixture.core->config_generation() == before + 1);
   CHECK(fixture.sink.config == 0);
+}
+
+TEST_CASE("a change before activation is read by drivers that know no generations", "[config]") {
+  CoreFixture fixture;
+  const auto read = [&fixture] {
+    std::array<std::byte, 1> data{};
+    fixture.core->read_config(0, data);
+    return data[0];
+  };
+  const std::uint32_t before = fixture.core->config_generation();
+  fixture.device->fill_config(std::byte{7});
+  CHECK(read() == std::byte{7});
+  CHECK(fixture.core->config_generation() == before + 1);
+  fixture.go();
+  fixture.core->set_status(0);
+  fixture.device->fill_config(std::byte{8});
+  CHECK(read() == std::byte{8});
 }
 
 TEST_CASE("interrupts after the reset do nothing, even when the device kept them", "[config]") {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <deque>
 #include <thread>
 
 #include "core_fixture.h"
+#include "loop_thread.h"
 
 using namespace vmm;
 using namespace vmm::virtio_device;
@@ -13,29 +15,18 @@ namespace {
 // Threads that run loops until the end of the test.
 class LoopThreads {
  public:
-  explicit LoopThreads(std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
-      loops_.push_back(
-          std::make_unique<event_manager::EventLoop>(*event_manager::EventLoop::create()));
-      threads_.emplace_back([loop = loops_.back().get()] { (void)loop->run(); });
-    }
-  }
-  ~LoopThreads() {
-    for (const auto& loop : loops_) loop->post([l = loop.get()] { l->stop(); });
-    for (std::thread& thread : threads_) thread.join();
-  }
-  [[nodiscard]] std::vector<event_manager::EventLoop*> loops() const {
+  explicit LoopThreads(std::size_t count) : threads_(count) {}
+  [[nodiscard]] std::vector<event_manager::EventLoop*> loops() {
     std::vector<event_manager::EventLoop*> all;
-    for (const auto& loop : loops_) all.push_back(loop.get());
+    for (LoopThread& thread : threads_) all.push_back(&thread.loop());
     return all;
   }
   [[nodiscard]] bool owns(std::thread::id id) const {
-    return std::ranges::any_of(threads_, [&](const auto& t) { return t.get_id() == id; });
+    return std::ranges::any_of(threads_, [&](const LoopThread& t) { return t.id() == id; });
   }
 
  private:
-  std::vector<std::unique_ptr<event_manager::EventLoop>> loops_;
-  std::vector<std::thread> threads_;
+  std::deque<LoopThread> threads_;
 };
 
 struct Log {
@@ -61,7 +52,7 @@ class LoggingWorker final : public Worker {
 }  // namespace
 
 TEST_CASE("workers start and end on the loops' threads, round and round", "[worker]") {
-  const LoopThreads threads(2);
+  LoopThreads threads(2);
   LoopWorkers workers(threads.loops());
   std::array<Log, 3> logs;
   WorkerList list;
@@ -77,7 +68,7 @@ TEST_CASE("workers start and end on the loops' threads, round and round", "[work
 }
 
 TEST_CASE("when one worker does not start, none are left", "[worker]") {
-  const LoopThreads threads(1);
+  LoopThreads threads(1);
   LoopWorkers workers(threads.loops());
   std::array<Log, 3> logs;
   WorkerList list;
@@ -93,7 +84,7 @@ TEST_CASE("when one worker does not start, none are left", "[worker]") {
 
 TEST_CASE("a device serves on its own thread while the driver resets it again and again",
           "[worker]") {
-  const LoopThreads threads(1);
+  LoopThreads threads(1);
   auto memory = small_memory();
   CountingSink sink;
   const auto device = std::make_shared<testing::EchoDevice>();

@@ -2,11 +2,13 @@
 
 // Scripts of register accesses against the echo device, over guest memory that begins as the rest
 // of the input says. Whatever a driver does: memory outside the RAM stays as it is (the
-// sanitizers watch), each run ends, and after a reset the device can be set up.
+// sanitizers watch), each run ends, and after a reset the device can be set up. Some runs are in
+// double-fetch mode (second_agent.h).
 
 #include <array>
 
 #include "fuzz_input.h"
+#include "second_agent.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/virtio_device/testing/echo_device.h"
 #include "vmm/virtio_mmio/mmio_transport.h"
@@ -66,11 +68,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (int step = 0; step < 64 && !input.empty(); ++step) {
     const auto kind = input.take<std::uint8_t>();
     if (kind < 0x20) {
-      const auto at = input.take<std::uint16_t>() % 0x1000;
+      const std::uint64_t at = input.take<std::uint16_t>() % 0x1000u;
       const auto bytes = input.bytes(input.take<std::uint16_t>() % 0x400);
       (void)memory.view().write_bytes(GuestAddress(at), bytes);
     } else if (kind < 0x28) {
       steps_to(*transport, 0xf);
+    } else if (kind == 0x28) {
+      SecondAgent agent(memory.view().regions()[0].host, input.take<std::uint32_t>());
+      const SecondAgent::Turn turn(agent);
+      (void)loop.run_once(std::chrono::milliseconds(0));
     } else if (kind < 0x30) {
       (void)loop.run_once(std::chrono::milliseconds(0));
     } else if (kind < 0x80) {

@@ -36,7 +36,8 @@ Result<void> MmioTransport::set_up(const Wiring& wiring) {
                                         .memory = wiring.memory,
                                         .workers = wiring.workers,
                                         .sink = *this,
-                                        .queue_features = wiring.queue_features}));
+                                        .queue_features = wiring.queue_features,
+                                        .lone_driver = wiring.lone_driver}));
   SharedMemoryOwner* const owner = wiring.device->shared_memory_owner();
   if (owner != nullptr && wiring.shared_memory) {
     VMM_TRY_DO(owner->place_shared_memory(&*wiring.shared_memory));
@@ -193,10 +194,13 @@ void MmioTransport::assert_bits(std::uint32_t bits) {
   irq_.set(true);
 }
 
+// What came after the driver's look at the status is still to be told. Where the line is an edge,
+// as on x86, that takes another one.
 void MmioTransport::clear_bits(std::uint32_t bits) {
   const MutexLock lock(irq_mutex_);
   interrupt_status_ &= ~bits;
-  irq_.set(interrupt_status_ != 0);
+  irq_.set(false);
+  if (interrupt_status_ != 0) irq_.set(true);
 }
 
 std::uint32_t MmioTransport::interrupt_status() {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "control.h"
+#include "vmm/virtio_net/control.h"
 
 #include <optional>
 
 #include "vmm/base/endian.h"
+#include "vmm/virtio_net/net.h"
 
 namespace vmm::virtio_net {
 namespace {
@@ -51,21 +52,21 @@ bool Control::obey(virtio_queue::Reader& command) {
   if (!header) return false;
   switch (header->command_class) {
     case kRx:  // every packet is passed on, which the driver's filters allow
-      return net_.negotiated(NetFeature::kCtrlRx) && header->command <= kLastRxCommand &&
+      return handler_.negotiated(NetFeature::kCtrlRx) && header->command <= kLastRxCommand &&
              command.remaining() == 1;
     case kMac:
       return set_addresses(header->command, command);
     case kAnnouncement:
-      return header->command == kOnly && command.remaining() == 0 && net_.end_announcement();
+      return header->command == kOnly && command.remaining() == 0 && handler_.end_announcement();
     case kMultiQueue: {
       const auto pairs = command.read_obj<Le16>();
       return header->command == kOnly && pairs && command.remaining() == 0 &&
-             net_.set_queue_pairs(pairs->get());
+             handler_.set_queue_pairs(pairs->get());
     }
     case kGuestOffloads: {
       const auto offloads = command.read_obj<Le64>();
       return header->command == kOnly && offloads && command.remaining() == 0 &&
-             net_.set_guest_offloads(offloads->get());
+             handler_.set_guest_offloads(offloads->get());
     }
     default:
       return false;
@@ -74,10 +75,10 @@ bool Control::obey(virtio_queue::Reader& command) {
 
 bool Control::set_addresses(std::uint8_t command_code, virtio_queue::Reader& command) {
   if (command_code == kMacTableSet) {
-    return net_.negotiated(NetFeature::kCtrlRx) && set_mac_tables(command);
+    return handler_.negotiated(NetFeature::kCtrlRx) && set_mac_tables(command);
   }
   const auto mac = command.read_obj<MacAddress>();
-  return command_code == kMacAddrSet && mac && command.remaining() == 0 && net_.set_mac(*mac);
+  return command_code == kMacAddrSet && mac && command.remaining() == 0 && handler_.set_mac(*mac);
 }
 
 // Two tables, of unicast and of multicast addresses, each with a count before it. They filter

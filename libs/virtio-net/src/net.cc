@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "net_worker.h"
+#include "pair_counters.h"
 #include "vmm/base/endian.h"
 #include "vmm/virtio_queue/layout.h"
 
@@ -80,20 +82,45 @@ bool ports_fit(const std::vector<NetPort>& ports) {
          });
 }
 
-}  // namespace
-
-Net::Net(const NetOptions& options, std::vector<NetPort> ports)
-    : options_(options),
-      ports_(std::move(ports)),
-      queue_sizes_(2 * ports_.size(), options.queue_size),
-      features_(offered(options, ports_)),
-      enabled_pairs_(queue_pairs()),
-      mac_(options.mac) {
-  queue_sizes_.push_back(kControlQueueSize);
+std::uint64_t common_features(const std::vector<std::unique_ptr<PacketEngine>>& engines) {
+  std::uint64_t features = ~std::uint64_t{0};
+  for (const auto& engine : engines) features &= engine->features();
+  return features;
 }
 
-Result<std::shared_ptr<Net>> Net::create(const NetOptions& options, std::vector<NetPort> ports) {
+// An engine for each port, which knows no limits.
+bool engines_fit(const std::vector<std::unique_ptr<PacketEngine>>& engines,
+                 const std::vector<NetPort>& ports, const NetOptions& options) {
+  if (engines.empty()) return true;
+  return engines.size() == ports.size() && options.receive_limit == nullptr &&
+         options.transmit_limit == nullptr;
+}
+
+}  // namespace
+
+Net::Net(const NetOptions& options, std::vector<NetPort> ports,
+         std::vector<std::unique_ptr<PacketEngine>> engines)
+    : options_(options),
+      ports_(std::move(ports)),
+      engines_(std::move(engines)),
+      engine_features_(common_features(engines_)),
+      queue_sizes_(2 * ports_.size(), options.queue_size),
+      features_(offered(options, ports_) & engine_features_),
+      enabled_pairs_(queue_pairs()),
+      mtu_(options.mtu.value_or(0)),
+      mac_(options.mac) {
+  queue_sizes_.push_back(kControlQueueSize);
+  while (counters_.size() < ports_.size()) counters_.push_back(std::make_unique<PairCounters>());
+}
+
+Net::~Net() = default;
+
+Result<std::shared_ptr<Net>> Net::create(const NetOptions& options, std::vector<NetPort> ports,
+                                         std::vector<std::unique_ptr<PacketEngine>> engines) {
   if (!ports_fit(ports)) return fail(Error::os(EINVAL, "network device: ports"));
+  if (!engines_fit(engines, ports, options)) {
+    return fail(Error::os(EINVAL, "network device: engines"));
+  }
   if (options.queue_size < 2 || (options.queue_size & (options.queue_size - 1)) != 0 ||
       options.queue_size > virtio_queue::kMaxQueueSize) {
     return fail(Error::os(EINVAL, "network device: queue size"));
@@ -101,9 +128,31 @@ Result<std::shared_ptr<Net>> Net::create(const NetOptions& options, std::vector<
   if (options.mtu.value_or(kLeastMtu) < kLeastMtu) {
     return fail(Error::os(EINVAL, "network device: MTU"));
   }
-  std::shared_ptr<Net> net(new Net(options, std::move(ports)));
+  std::shared_ptr<Net> net(new Net(options, std::move(ports), std::move(engines)));
   if (!net->enable_pairs(1)) return fail(Error::os(EIO, "network device: queues of the tap"));
   return net;
+}
+
+Result<void> Net::set_mtu(std::uint16_t mtu) {
+  if (mtu < kLeastMtu) return fail(Error::os(EINVAL, "network device: MTU"));
+  mtu_.store(mtu, std::memory_order_relaxed);
+  return {};
+}
+
+bool Net::send_rarp(const MacAddress& mac) const {
+  // RFC 903: a request of the address itself, to all; as long as a frame is at least.
+  std::array<std::uint8_t, kNetHeaderBytes + 60> packet{};
+  const std::span frame = std::span(packet).subspan(kNetHeaderBytes);
+  constexpr std::array<std::uint8_t, 10> kTypes{0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3};
+  std::ranges::fill(frame.first(6), std::uint8_t{0xff});
+  std::ranges::copy(mac, frame.begin() + 6);
+  std::ranges::copy(kTypes, frame.begin() + 12);
+  std::ranges::copy(mac, frame.begin() + 22);
+  std::ranges::copy(mac, frame.begin() + 32);
+  const NetPort& port = ports_.front();
+  const std::span sent = port.has_header() ? std::span(packet) : frame;
+  const virtio_queue::IoVec piece{sent.data(), sent.size()};
+  return port.send({&piece, 1}) == NetPort::Sent::kDone;
 }
 
 std::size_t Net::config_bytes() const { return sizeof(Config); }
@@ -116,37 +165,85 @@ void Net::read_config(std::span<std::byte> config) {
     fields.status = Le16(status_);
   }
   fields.max_virtqueue_pairs = Le16(queue_pairs());
-  fields.mtu = Le16(options_.mtu.value_or(0));
+  fields.mtu = Le16(mtu());
   std::memcpy(config.data(), &fields, std::min(sizeof(fields), config.size()));
 }
 
+std::uint16_t Net::pairs_in_use() const { return negotiated(kMq) ? queue_pairs() : 1; }
+
 Result<virtio_device::WorkerList> Net::activate(virtio_device::Activation activation) {
   negotiated_ = activation.features;
-  const std::size_t pairs = negotiated(kMq) ? ports_.size() : 1;
   for (const NetPort& port : ports_) {
     VMM_TRY_DO(port.set_offloads(offloads_of(negotiated_)));
   }
-  std::vector<std::vector<virtio_device::ActiveQueue>> queues(pairs);
-  for (virtio_device::ActiveQueue& queue : activation.queues) {
-    const std::size_t pair = queue.index / 2u;
-    const bool control = pair == pairs && queue.index % 2 == 0;
-    // Behind the control queue there is none when the driver does not use all pairs.
-    if (pair < pairs || control) queues[control ? 0 : pair].push_back(std::move(queue));
+  std::vector<Pair> pairs = sort_queues(std::move(activation.queues));
+  if (negotiated(kMq) && !negotiated(kCtrlVq) && !enable_pairs(pairs_with_queues(pairs))) {
+    return fail(Error::os(EIO, "network device: queues of the tap"));
   }
   virtio_device::WorkerList workers;
-  for (std::size_t pair = 0; pair < pairs; ++pair) {
-    workers.push_back(
-        std::make_unique<NetWorker>(NetWorker::Parts{.net = *this,
-                                                     .port = ports_[pair],
-                                                     .pair = static_cast<std::uint16_t>(pair),
-                                                     .pairs = static_cast<std::uint16_t>(pairs),
-                                                     .features = negotiated_,
-                                                     .interrupt = activation.interrupt},
-                                    std::move(queues[pair])));
+  for (std::uint16_t pair = 0; pair < pairs.size(); ++pair) {
+    VMM_TRY(auto worker, make_worker(pair, std::move(pairs[pair]), activation));
+    workers.push_back(std::move(worker));
   }
   const MutexLock lock(mutex_);
   interrupt_ = std::move(activation.interrupt);
   return workers;
+}
+
+// Behind the control queue there is none when the driver does not use all pairs.
+std::vector<Net::Pair> Net::sort_queues(std::vector<virtio_device::ActiveQueue> queues) const {
+  std::vector<Pair> pairs(pairs_in_use());
+  for (virtio_device::ActiveQueue& queue : queues) {
+    const std::size_t pair = queue.index / 2u;
+    if (pair < pairs.size()) {
+      pairs[pair].packets.push_back(std::move(queue));
+    } else if (queue.index == 2 * pairs.size()) {
+      pairs[0].others.push_back(std::move(queue));
+    }
+  }
+  return pairs;
+}
+
+NetCounters Net::counters() const {
+  NetCounters sum;
+  for (const auto& pair : counters_) {
+    pair->received.add_to(sum.received);
+    pair->transmitted.add_to(sum.transmitted);
+  }
+  return sum;
+}
+
+// Where somebody else has the control queue, as a front end of vhost-user, he says by the queues
+// that there are how many pairs are in use.
+std::uint16_t Net::pairs_with_queues(const std::vector<Pair>& pairs) {
+  std::uint16_t last = 1;
+  for (std::uint16_t i = 0; i < pairs.size(); ++i) {
+    if (!pairs[i].packets.empty()) last = static_cast<std::uint16_t>(i + 1);
+  }
+  return last;
+}
+
+Result<std::unique_ptr<virtio_device::Worker>> Net::make_worker(
+    std::uint16_t pair, Pair queues, const virtio_device::Activation& activation) {
+  NetWorker::Parts parts{.net = *this,
+                         .port = ports_[pair],
+                         .pair = pair,
+                         .pairs = pairs_in_use(),
+                         .features = negotiated_,
+                         .interrupt = activation.interrupt};
+  std::vector<virtio_device::ActiveQueue> own = std::move(queues.others);
+  if (engines_.empty()) {
+    std::ranges::move(queues.packets, std::back_inserter(own));
+  } else {
+    const PacketEngine::Pair packets{.port = ports_[pair],
+                                     .first_queue = static_cast<std::uint16_t>(2 * pair)};
+    VMM_TRY(parts.engine, engines_[pair]->activate(packets, {.memory = activation.memory,
+                                                             .features = negotiated_,
+                                                             .queues = std::move(queues.packets),
+                                                             .interrupt = activation.interrupt}));
+  }
+  return std::unique_ptr<virtio_device::Worker>(
+      std::make_unique<NetWorker>(std::move(parts), std::move(own)));
 }
 
 void Net::reset() {

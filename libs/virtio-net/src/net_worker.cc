@@ -8,33 +8,38 @@ namespace vmm::virtio_net {
 NetWorker::NetWorker(Parts parts, std::vector<virtio_device::ActiveQueue> queues)
     : parts_(std::move(parts)), waiting_(std::move(queues)) {}
 
-// Edge-triggered: both directions remember whether the port has or takes more.
+// Edge-triggered: both directions remember whether the port has or takes more. Packets of an engine
+// are no matter of ours, but its port may go.
 Result<void> NetWorker::start(event_manager::EventLoop& loop) {
   loop_ = &loop;
-  VMM_TRY(port_watch_,
-          loop.add(parts_.port.fd(),
-                   event_manager::kReadable | event_manager::kWritable | sys_util::kOnChange,
-                   [this](event_manager::EventSet ready) { port_is_ready(ready); }));
+  const event_manager::EventSet packets = parts_.engine != nullptr
+                                              ? event_manager::kNoEvents
+                                              : event_manager::kReadable | event_manager::kWritable;
+  VMM_TRY(port_watch_, loop.add(parts_.port.fd(), packets | sys_util::kOnChange,
+                                [this](event_manager::EventSet ready) { port_is_ready(ready); }));
+  if (parts_.engine != nullptr) VMM_TRY_DO(parts_.engine->start(loop));
   for (virtio_device::ActiveQueue& queue : waiting_) VMM_TRY_DO(start_queue(queue));
   waiting_.clear();
   return {};
 }
 
 Result<void> NetWorker::start_queue(virtio_device::ActiveQueue& queue) {
+  if (is_for_engine(queue.index)) return parts_.engine->start_queue(queue);
   if (queue.index == receive_index()) {
     VMM_TRY(auto gate, rate_limiter::RateGate::create(parts_.net.options().receive_limit));
-    receiver_.emplace(parts_.port, std::move(queue), parts_.interrupt,
-                      Receiver::Rules{.features = parts_.features,
-                                      .mtu = parts_.net.negotiated(NetFeature::kMtu)
-                                                 ? parts_.net.options().mtu.value_or(0)
-                                                 : std::uint16_t{0}},
-                      std::move(gate));
+    receiver_.emplace(
+        parts_.port, std::move(queue), parts_.interrupt,
+        Receiver::Rules{
+            .features = parts_.features,
+            .mtu = parts_.net.negotiated(NetFeature::kMtu) ? parts_.net.mtu() : std::uint16_t{0},
+            .traffic = parts_.net.pair_counters(parts_.pair).received},
+        std::move(gate));
     return receiver_->start(*loop_);
   }
   if (queue.index == transmit_index()) {
     VMM_TRY(auto gate, rate_limiter::RateGate::create(parts_.net.options().transmit_limit));
     transmitter_.emplace(parts_.port, std::move(queue), parts_.interrupt, parts_.features,
-                         std::move(gate));
+                         std::move(gate), parts_.net.pair_counters(parts_.pair).transmitted);
     return transmitter_->start(*loop_);
   }
   if (!is_control(queue.index)) return Worker::start_queue(queue);
@@ -42,7 +47,15 @@ Result<void> NetWorker::start_queue(virtio_device::ActiveQueue& queue) {
   return control_->start(*loop_);
 }
 
+// The transmitter has nothing in flight between two calls.
+void NetWorker::drain() {
+  port_watch_.reset();
+  if (parts_.engine != nullptr) parts_.engine->drain();
+  if (receiver_) receiver_->put_back();
+}
+
 bool NetWorker::stop_queue(std::uint16_t index) {
+  if (is_for_engine(index)) return parts_.engine->stop_queue(index);
   if (index == receive_index()) {
     receiver_.reset();
   } else if (index == transmit_index()) {

@@ -6,10 +6,10 @@
 #include <optional>
 #include <vector>
 
-#include "control.h"
 #include "receiver.h"
 #include "transmitter.h"
 #include "vmm/virtio_device/worker.h"
+#include "vmm/virtio_net/control.h"
 #include "vmm/virtio_net/net.h"
 
 namespace vmm::virtio_net {
@@ -24,11 +24,14 @@ class NetWorker final : public virtio_device::Worker {
     std::uint16_t pairs;  ///< that there are; the control queue comes after them
     std::uint64_t features;
     std::shared_ptr<virtio_device::Interrupt> interrupt;
+    /// Serves the pair's queues, of which this worker then has none; nullptr: this worker does.
+    std::unique_ptr<virtio_device::Worker> engine = nullptr;
   };
 
   NetWorker(Parts parts, std::vector<virtio_device::ActiveQueue> queues);
 
   Result<void> start(event_manager::EventLoop& loop) override;
+  void drain() override;
   bool stop_queue(std::uint16_t index) override;
   Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
 
@@ -38,6 +41,9 @@ class NetWorker final : public virtio_device::Worker {
   }
   [[nodiscard]] std::uint16_t transmit_index() const {
     return static_cast<std::uint16_t>(2 * parts_.pair + 1);
+  }
+  [[nodiscard]] bool is_for_engine(std::uint16_t index) const {
+    return parts_.engine != nullptr && index / 2u == parts_.pair;
   }
   [[nodiscard]] bool is_control(std::uint16_t index) const {
     return parts_.pair == 0 && index == 2 * parts_.pairs;

@@ -45,6 +45,15 @@ Result<void> Receiver::start(event_manager::EventLoop& loop) {
   return runner_.start(loop, [this] { serve(); });
 }
 
+void Receiver::put_back() {
+  runner_.stop();
+  gate_watch_.reset();
+  port_empty_ = true;
+  for (; count_ != 0; --count_) (void)runner_.queue().undo_pop(held(count_ - 1));
+  room_ = 0;
+  bytes_ = 0;
+}
+
 void Receiver::serve() {
   if (runner_.broken() || gate_.is_shut()) return;
   if (!runner_.queue().refresh()) return (void)runner_.pop(held(count_));  // tells the driver
@@ -155,6 +164,7 @@ void Receiver::give() {
   for (std::uint32_t left = bytes_; left != 0; ++buffers) {
     left -= std::min(left, room_of(held(buffers)));
   }
+  rules_.traffic.count(bytes_ - kNetHeaderBytes);
   header_.buffers = Le16(buffers);
   (void)held(0).writer().write_obj(header_);
   while (bytes_ != 0) {

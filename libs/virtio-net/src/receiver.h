@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "pair_counters.h"
 #include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_net/net.h"
@@ -25,6 +26,7 @@ class Receiver {
   struct Rules {
     std::uint64_t features;
     std::uint16_t mtu;  ///< 0: none was told
+    Traffic& traffic;   ///< outlives the receiver
   };
 
   Receiver(const NetPort& port, virtio_device::ActiveQueue queue,
@@ -36,6 +38,8 @@ class Receiver {
     port_empty_ = false;
     serve();
   }
+  /// Gives back what was popped for packets to come, the last one first; nothing is received then.
+  void put_back();
 
  private:
   enum class Step { kDone, kNothingToDo, kNoBuffers };

@@ -27,10 +27,7 @@ void Transmitter::serve() {
   queue.disable_notifications();
   std::uint32_t left = virtio_device::QueueRunner::kBudget;
   for (; left != 0; --left) {
-    if (!runner_.pop(chain_)) {
-      if (runner_.broken() || !queue.enable_notifications()) break;
-      continue;
-    }
+    if (!runner_.pop_or_listen(chain_)) break;
     if (!send(chain_)) {
       (void)queue.undo_pop(chain_);
       break;
@@ -54,8 +51,10 @@ bool Transmitter::send(const virtio_queue::Chain& chain) {
   pieces_[0] = {&header, sizeof(header)};
   const std::size_t count = 1 + packet.unsafe_iovec(std::span(pieces_).subspan(1));
   const std::span listed = std::span<const virtio_queue::IoVec>(pieces_).first(count);
-  full_ = port_.send(port_.has_header() ? listed : listed.subspan(1)) == NetPort::Sent::kFull;
+  const NetPort::Sent sent = port_.send(port_.has_header() ? listed : listed.subspan(1));
+  full_ = sent == NetPort::Sent::kFull;
   if (full_) gate_.refund(1, bytes);
+  if (sent == NetPort::Sent::kDone) traffic_.count(bytes);
   return !full_;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "pair_counters.h"
 #include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_net/net_port.h"
@@ -17,11 +18,12 @@ class Transmitter {
  public:
   Transmitter(const NetPort& port, virtio_device::ActiveQueue queue,
               std::shared_ptr<virtio_device::Interrupt> interrupt, std::uint64_t features,
-              rate_limiter::RateGate gate)
+              rate_limiter::RateGate gate, Traffic& traffic)
       : port_(port),
         runner_(std::move(queue), std::move(interrupt)),
         features_(features),
-        gate_(std::move(gate)) {}
+        gate_(std::move(gate)),
+        traffic_(traffic) {}
 
   Result<void> start(event_manager::EventLoop& loop);
   void port_has_room() {
@@ -43,6 +45,7 @@ class Transmitter {
   const std::uint64_t features_;
   rate_limiter::RateGate gate_;
   event_manager::Registration gate_watch_;
+  Traffic& traffic_;
   virtio_queue::InlineChain<kMaxPieces> chain_;
   std::array<virtio_queue::IoVec, kMaxPieces + 1> pieces_;  // for system calls
   bool full_ = false;

@@ -123,6 +123,29 @@ TEST_CASE("the link and announcements are in the status", "[net]") {
   CHECK(rig.config<Le16>(6).get() == kLinkUp);
 }
 
+TEST_CASE("the network is told of an address by RARP, with a driver or without", "[net]") {
+  NetRig rig({});
+  Bytes expected(60);
+  const auto put = [&](std::size_t at, std::initializer_list<int> bytes) {
+    for (const int byte : bytes) expected[at++] = static_cast<std::uint8_t>(byte);
+  };
+  put(0, {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 7, 0x80, 0x35});
+  put(14, {0, 1, 8, 0, 6, 4, 0, 3, 2, 0, 0, 0, 0, 7, 0, 0, 0, 0, 2, 0, 0, 0, 0, 7});
+  CHECK(rig.net->send_rarp({2, 0, 0, 0, 0, 7}));
+  CHECK(rig.host_receive(0) == expected);
+}
+
+TEST_CASE("the MTU may change for the next driver", "[net]") {
+  NetRig rig({.options = {.mtu = 1400}});
+  const auto refused = rig.net->set_mtu(67);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().is_os(EINVAL));
+  CHECK(rig.net->mtu() == 1400);
+  REQUIRE(rig.net->set_mtu(9000));
+  rig.start(bit(NetFeature::kMtu));
+  CHECK(rig.config<Le16>(10).get() == 9000);
+}
+
 TEST_CASE("a queue that was reset starts anew, and the others go on", "[net]") {
   const std::uint64_t rings = GENERATE(from_range(kRings));
   NetRig rig({});

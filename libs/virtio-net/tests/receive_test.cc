@@ -33,8 +33,10 @@ TEST_CASE("a packet arrives behind its header, over each kind of ring", "[receiv
   NetRig rig({.has_header = has_header});
   rig.start(rings | merge);
   REQUIRE(rig.started);
+  std::uint64_t bytes = 0;
   for (std::uint8_t i = 0; i < 100; ++i) {  // round the ring
     const Bytes packet = pattern(60 + i, i);
+    bytes += packet.size();
     const GuestAddress at = rig.give_room(1600);
     rig.host_send(has_header ? with_header({}, packet) : packet);
     REQUIRE(rig.reap(0) ==
@@ -45,6 +47,9 @@ TEST_CASE("a packet arrives behind its header, over each kind of ring", "[receiv
     CHECK(header_at(rig, at).flags == 0);
   }
   CHECK(rig.rig().interrupts(0) > 0);
+  CHECK(rig.net->counters().received.packets == 100);
+  CHECK(rig.net->counters().received.bytes == bytes);
+  CHECK(rig.net->counters().transmitted.packets == 0);
 }
 
 TEST_CASE("packets wait at the port for buffers, in order", "[receive]") {
@@ -202,6 +207,7 @@ TEST_CASE("packets that the driver did not ask for are dropped", "[receive]") {
   rig.host_send(with_header({.flags = kDataValid}, pattern(1518)));
   REQUIRE(rig.reap(0));
   CHECK(header_at(rig, at).flags == 0);
+  CHECK(rig.net->counters().received.packets == 1);
 }
 
 TEST_CASE("a driver that gives bad buffers only gets all of them back", "[receive][hostile]") {

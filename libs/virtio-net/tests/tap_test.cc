@@ -5,8 +5,6 @@
 #include "vmm/virtio_net/tap.h"
 
 #include <fcntl.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -19,6 +17,7 @@
 #include <thread>
 
 #include "net_fixture.h"
+#include "wire.h"
 
 using namespace vmm;
 using namespace vmm::virtio_net;
@@ -53,38 +52,6 @@ void set_up(const std::string& name, bool up) {
       static_cast<short>(up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP);
   REQUIRE(::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0);
 }
-
-/// A socket for all packets of the interface.
-class Wire {
- public:
-  explicit Wire(const std::string& name)
-      : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL))) {
-    sockaddr_ll address{};
-    address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(ETH_P_ALL);
-    address.sll_ifindex = static_cast<int>(::if_nametoindex(name.c_str()));
-    REQUIRE(::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-  }
-  void send(const Bytes& frame) const {
-    REQUIRE(::send(fd_.get(), frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size()));
-  }
-  /// Whether this packet comes by within a second; those of the kernel itself are passed over.
-  [[nodiscard]] bool gets(const Bytes& frame) const {
-    Bytes got(70000);
-    for (int i = 0; i < 100; ++i) {
-      const ssize_t bytes = ::recv(fd_.get(), got.data(), got.size(), 0);
-      if (bytes == static_cast<ssize_t>(frame.size()) &&
-          std::equal(frame.begin(), frame.end(), got.begin())) {
-        return true;
-      }
-      if (bytes < 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
-  }
-
- private:
-  UniqueFd fd_;
-};
 
 // An Ethernet frame of a protocol that nobody knows.
 Bytes frame(std::size_t bytes, std::uint8_t seed = 1) {

@@ -67,9 +67,12 @@ TEST_CASE("malformed packets come back, and nothing leaves", "[transmit][hostile
     CHECK(rig.reap(1) == Used{.token = rig.last_token, .written = 0});
     CHECK(rig.host_receive().empty());
   }
+  CHECK(rig.net->counters().transmitted.packets == 0);
   rig.transmit({}, pattern(60));
   CHECK(rig.reap(1));
   CHECK_FALSE(rig.host_receive().empty());
+  CHECK(rig.net->counters().transmitted.packets == 1);
+  CHECK(rig.net->counters().transmitted.bytes == 60);
 }
 
 TEST_CASE("the largest packet leaves, in as many pieces as a driver uses", "[transmit]") {
@@ -135,6 +138,8 @@ TEST_CASE("a port that is full holds packets up, and loses none", "[transmit]") 
   }
   reap_all();
   CHECK(returned == NetRig::kQueueSize);
+  CHECK(rig.net->counters().transmitted.packets == sent);
+  CHECK(rig.net->counters().transmitted.bytes == sent * 60000u);
 }
 
 TEST_CASE("when nobody is there any more, packets are dropped and the link is down", "[transmit]") {
@@ -148,4 +153,5 @@ TEST_CASE("when nobody is there any more, packets are dropped and the link is do
   rig.transmit({}, pattern(60));
   CHECK(rig.reap(1));
   CHECK(rig.rig().running());
+  CHECK(rig.net->counters().transmitted.packets == 0);
 }

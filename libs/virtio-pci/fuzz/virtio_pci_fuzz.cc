@@ -8,6 +8,7 @@
 #include <array>
 
 #include "fuzz_input.h"
+#include "second_agent.h"
 #include "tests/pci_rig.h"
 
 namespace {
@@ -38,6 +39,7 @@ class Script {
     const auto access = std::span(data).first(width);
     if (kind < 0x20) return write_memory();
     if (kind < 0x28) return start((kind & 1) != 0, (kind & 2) != 0);
+    if (kind == 0x28) return run_with_agent();
     if (kind < 0x38) return rig_.run();
     const auto raw = input_.take<std::uint32_t>();
     if (kind >= 0x90) std::ranges::copy(input_.bytes(width), data.begin());
@@ -57,6 +59,12 @@ class Script {
     const std::uint64_t at = input_.take<std::uint16_t>();
     const auto bytes = input_.bytes(input_.take<std::uint16_t>() % 0x400);
     (void)rig_.memory.view().write_bytes(GuestAddress(at), bytes);
+  }
+  // Double-fetch mode (second_agent.h).
+  void run_with_agent() {
+    SecondAgent agent(rig_.memory.view().regions()[0].host, input_.take<std::uint32_t>());
+    const SecondAgent::Turn turn(agent);
+    rig_.run();
   }
   void start(bool packed, bool msix) {
     rig_.enable();

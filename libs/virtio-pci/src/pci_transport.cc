@@ -61,7 +61,9 @@ Result<void> PciTransport::add_core(const Wiring& wiring) {
                                         .memory = wiring.memory,
                                         .workers = wiring.workers,
                                         .sink = *this,
-                                        .queue_features = wiring.queue_features}));
+                                        .queue_features = wiring.queue_features,
+                                        .behind_iommu = wiring.behind_iommu,
+                                        .lone_driver = wiring.lone_driver}));
   const std::uint16_t vectors = msix_ == nullptr ? std::uint16_t{0} : msix_->count();
   common_ = std::make_unique<detail::CommonConfig>(*core_, vectors);
   for (std::uint16_t queue = 0; queue < core_->queue_count(); ++queue) {

@@ -3,8 +3,8 @@
 // Discovery, the common configuration and the status machine as a driver sees them.
 
 #include <catch2/catch.hpp>
-#include <filesystem>
 
+#include "open_fds.h"
 #include "pci_rig.h"
 
 namespace vmm::virtio_pci {
@@ -17,10 +17,6 @@ using virtio_queue::kFeatureRingReset;
 
 std::shared_ptr<EchoDevice> echo(std::size_t queues = 2) {
   return std::make_shared<EchoDevice>(queues);
-}
-
-std::ptrdiff_t open_files() {
-  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
 TEST_CASE("a driver finds the device and each part of it", "[discovery]") {
@@ -337,7 +333,7 @@ TEST_CASE("reset and activation in a loop leak nothing", "[status]") {
   const auto device = echo();
   PciRig rig(device);
   REQUIRE(rig.start());
-  const std::ptrdiff_t files = open_files();
+  const std::size_t files = open_fds();
   const std::size_t routes = rig.msi.routes();
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(rig.start(kFeatureVersion1 | (i % 2 == 0 ? kFeaturePacked : 0), i % 3 != 0));
@@ -346,7 +342,7 @@ TEST_CASE("reset and activation in a loop leak nothing", "[status]") {
     rig.set_status(0);
     REQUIRE(device->workers() == 0);
   }
-  CHECK(open_files() == files);
+  CHECK(open_fds() == files);
   CHECK(rig.mmio.size() == 1);
   CHECK(rig.doorbells.all().size() == 2);
   CHECK(rig.msi.routes() == routes);

@@ -50,10 +50,7 @@ std::size_t PmemWorker::collect() {
   std::size_t count = 0;
   for (std::uint32_t left = Pmem::kQueueSize; left != 0 && count < flushes_.size(); --left) {
     virtio_queue::Chain& chain = flushes_[count];
-    if (!runner_->pop(chain)) {
-      if (runner_->broken() || !runner_->queue().enable_notifications()) break;
-      continue;
-    }
+    if (!runner_->pop_or_listen(chain)) break;
     if (is_flush(chain)) {
       ++count;
     } else {

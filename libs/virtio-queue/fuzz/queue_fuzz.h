@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
 // Input: what kind of queue, guest memory, then calls. Guest memory is whatever the input says,
-// also between calls and, in double-fetch mode, by a thread during them. Invariants: each call
-// ends; nothing outside of guest RAM changes; device-readable bytes change only where rings or
+// also between calls and, in double-fetch mode, by a second agent during them. Invariants: each
+// call ends; nothing outside of guest RAM changes; device-readable bytes change only where rings or
 // writable buffers are; work is bounded by the ring; a completion works exactly once.
 
 #pragma once
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
-#include <thread>
+#include <span>
 #include <vector>
 
 #include "fuzz_input.h"
 #include "queue_under_fuzz.h"
+#include "second_agent.h"
 #include "vmm/virtio_queue/queue_config.h"
 
 namespace vmm::virtio_queue {
@@ -47,35 +48,65 @@ class Arena {
   std::byte* ram_;
 };
 
-/// The second agent: flips bytes of RAM while the device reads them.
-class Flipper {
+/// Passes over faults, but wants them to be what they are said to be.
+class Faults final : public vm_memory::FaultHandler {
  public:
-  Flipper(std::byte* ram, std::uint32_t seed)
-      : thread_([this, ram, seed] {
-          std::uint32_t state = seed | 1;
-          while (!stop_) {
-            state = state * 1664525 + 1013904223;
-            __atomic_fetch_xor(reinterpret_cast<std::uint8_t*>(ram) + state % kRamBytes,
-                               static_cast<std::uint8_t>(1u << (state >> 29)), __ATOMIC_RELAXED);
-          }
-        }) {}
-  ~Flipper() {
-    stop_ = true;
-    thread_.join();
+  void missing(Iova, std::uint64_t bytes, vm_memory::Access) override { require(bytes != 0); }
+  void denied(Iova, std::uint64_t bytes, vm_memory::Access) override { require(bytes != 0); }
+};
+
+/// RAM page by page at I/O addresses: the first one, where rings are, where it always is.
+class IoPages {
+ public:
+  explicit IoPages(const vm_memory::GuestMemory& ram) : ram_(ram) { publish(); }
+
+  [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
+  /// Unmaps or maps a page, somewhere, with some permission.
+  void change(std::uint8_t how) {
+    Page& page = pages_[1 + how % 3];
+    page = {.mapped = (how & 0x80) != 0,
+            .target = static_cast<std::uint8_t>(how >> 2 & 3),
+            .access = static_cast<vm_memory::Access>(how >> 4 & 3)};
+    publish();
   }
-  Flipper(const Flipper&) = delete;
-  Flipper& operator=(const Flipper&) = delete;
 
  private:
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
+  struct Page {
+    bool mapped = true;
+    std::uint8_t target = 0;
+    vm_memory::Access access = vm_memory::Access::kReadWrite;
+  };
+
+  void publish() {
+    vm_memory::Translation translation{
+        .physical = ram_.snapshot(), .faults = faults_, .access = {}};
+    const auto host = translation.physical->view().regions()[0].host;
+    std::vector<vm_memory::RegionSpan> spans;
+    for (std::size_t i = 0; i < pages_.size(); ++i) {
+      if (!pages_[i].mapped) continue;
+      spans.push_back({GuestAddress(kBase + i * kPage),
+                       host.subspan(pages_[i].target * kPage, kPage), nullptr});
+      translation.access.push_back(pages_[i].access);
+    }
+    memory_.replace(vm_memory::RegionMap::translated(std::move(spans), std::move(translation)));
+  }
+
+  const vm_memory::GuestMemory& ram_;
+  std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
+  std::array<Page, kRamBytes / kPage> pages_{Page{.target = 0}, Page{.target = 1},
+                                             Page{.target = 2}, Page{.target = 3}};
+  vm_memory::GuestMemory memory_ = vm_memory::GuestMemory::adopt(vm_memory::RegionMap::empty());
 };
 
 class Run {
  public:
   Run(Input& input, bool packed)
-      : input_(input), packed_(packed), settings_(input.byte()), memory_(make_memory(arena_)) {
-    const std::vector<std::byte> image = input.bytes(input.take<std::uint16_t>() % kRamBytes);
+      : input_(input),
+        packed_(packed),
+        settings_(input.byte()),
+        image_bytes_(input.take<std::uint16_t>()),
+        memory_(make_memory(arena_, (image_bytes_ & 0x8000) != 0)) {
+    const std::vector<std::byte> image = input.bytes(image_bytes_ % kRamBytes);
     std::copy(image.begin(), image.end(), arena_.ram());
   }
 
@@ -90,32 +121,39 @@ class Run {
     config.set_ready(true);
     QueuePosition position = Queue::start_position(packed_);
     if (settings_ & 4) position = {input_.take<std::uint16_t>(), input_.take<std::uint16_t>()};
-    auto queue = config.activate(memory_, position);
+    IoPages pages(memory_);
+    const bool translated = (image_bytes_ & 0x4000) != 0;
+    auto queue = config.activate(translated ? pages.memory() : memory_, position);
     if (!queue) return;
-    // Double fetches are looked for by a thread, and only where no exact bytes are expected.
-    const bool concurrent = (settings_ & 8) != 0;
-    std::optional<Flipper> flipper;
-    if (concurrent) flipper.emplace(arena_.ram(), input_.take<std::uint32_t>());
-    Calls calls(input_, *queue, {arena_.ram(), kRamBytes});
+    std::optional<SecondAgent> agent;
+    std::optional<SecondAgent::Turn> turn;
+    if ((settings_ & 8) != 0) {
+      agent.emplace(std::span(arena_.ram(), kRamBytes), input_.take<std::uint32_t>());
+      turn.emplace(*agent);
+    }
+    std::function<void()> remap;
+    if (translated) remap = [&] { pages.change(input_.byte()); };
+    Calls calls(input_, *queue, {arena_.ram(), kRamBytes}, std::move(remap));
     for (int i = 0; i < 300 && !input_.empty(); ++i) calls.one();
     calls.drain();
-    flipper.reset();
+    turn.reset();
     arena_.check();
   }
 
  private:
-  static vm_memory::GuestMemory make_memory(const Arena& arena) {
+  static vm_memory::GuestMemory make_memory(const Arena& arena, bool dirty_tracking) {
     const vm_memory::RegionConfig ram{.base = GuestAddress(kBase),
                                       .bytes = kRamBytes,
                                       .backing = vm_memory::Backing::kExternal,
                                       .external = arena.ram(),
-                                      .dirty_tracking = true};
+                                      .dirty_tracking = dirty_tracking};
     return *vm_memory::GuestMemory::create({&ram, 1});
   }
 
   Input& input_;
   bool packed_;
   std::uint8_t settings_;
+  std::uint16_t image_bytes_;
   Arena arena_;
   vm_memory::GuestMemory memory_;
 };

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "fuzz_input.h"
@@ -15,11 +17,12 @@ namespace vmm::virtio_queue {
 /// Calls on a queue, as the input says, with what must hold after each.
 class Calls {
  public:
-  Calls(Input& input, Queue& queue, std::span<std::byte> ram)
-      : input_(input), queue_(queue), ram_(ram) {}
+  /// `remap` changes what I/O addresses lead to, but for rings; it may be empty.
+  Calls(Input& input, Queue& queue, std::span<std::byte> ram, std::function<void()> remap)
+      : input_(input), queue_(queue), ram_(ram), remap_(std::move(remap)) {}
 
   void one() {
-    switch (input_.byte() % 10) {
+    switch (input_.byte() % 11) {
       case 0:
       case 1:
       case 2:
@@ -39,6 +42,9 @@ class Calls {
         return;
       case 8:
         return poke();
+      case 10:
+        if (remap_) remap_();
+        return;
       default:
         return process();
     }
@@ -104,7 +110,10 @@ class Calls {
     const std::size_t at = input_.byte() % held_.size();
     const std::uint16_t head = held_[at];
     held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
-    require(queue_.add_used(head, input_.take<std::uint32_t>()).has_value());
+    const auto written = input_.take<std::uint32_t>();
+    const auto done =
+        (wrong & 0x8000) != 0 ? queue_.complete(head, written) : queue_.add_used(head, written);
+    require(done.has_value());
     require(!queue_.add_used(head, 0));
   }
   /// The driver writes anything anywhere.
@@ -126,6 +135,7 @@ class Calls {
   Input& input_;
   Queue& queue_;
   std::span<std::byte> ram_;
+  std::function<void()> remap_;
   InlineChain<80> chain_;
   std::vector<std::uint16_t> held_;
 };

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <limits>
 
-#include "chain_filler.h"
 #include "vmm/virtio_queue/chain.h"
+#include "vmm/virtio_queue/detail/chain_filler.h"
 #include "vmm/virtio_queue/detail/ram.h"
 #include "vmm/virtio_queue/queue_error.h"
 
@@ -15,9 +15,9 @@ namespace vmm::virtio_queue::detail {
 class CarefulFiller {
  public:
   CarefulFiller(Chain& chain, const Ram& ram, Window& window)
-      : chain_(chain), memory_(ram.view()), window_(window) {}
+      : chain_(chain), ram_(ram), memory_(ram.view()), window_(window) {}
 
-  /// Errors: kBadOrder, kTooLong, kBadMemory, kTooManyPieces.
+  /// Errors: kBadOrder, kTooLong, kBadMemory, kMissing, kTooManyPieces.
   Result<void, QueueError> add(std::uint64_t address, std::uint32_t length, bool writable) {
     if (writable_ && !writable) return fail(QueueError::kBadOrder);
     if (writable && !writable_) turn();
@@ -41,10 +41,22 @@ class CarefulFiller {
   }
   /// A buffer that is not in one region.
   Result<void, QueueError> add_across(std::uint64_t address, std::uint32_t length) {
+    if (ram_.translated()) return add_translated(address, length);
     for (auto walk = memory_.slices(GuestAddress(address), length); !walk.done();) {
       const auto slice = walk.next();
       if (!slice) return fail(QueueError::kBadMemory);
       VMM_TRY_DO(put(static_cast<std::byte*>(slice->unsafe_iovec().base), slice->size()));
+    }
+    return {};
+  }
+  Result<void, QueueError> add_translated(std::uint64_t address, std::uint64_t length) {
+    using vm_memory::Access;
+    while (length != 0) {
+      VMM_TRY(const auto slice,
+              ram_.translate(address, length, writable_ ? Access::kWrite : Access::kRead));
+      VMM_TRY_DO(put(static_cast<std::byte*>(slice.unsafe_iovec().base), slice.size()));
+      address += slice.size();
+      length -= slice.size();
     }
     return {};
   }
@@ -58,6 +70,7 @@ class CarefulFiller {
   }
 
   Chain& chain_;
+  const Ram& ram_;
   vm_memory::MemoryView memory_;
   Window& window_;
   std::uint64_t total_ = 0;

@@ -47,33 +47,33 @@ void Flights::set_aside(std::uint16_t token) {
   weights_[token] = static_cast<std::uint32_t>(std::exchange(tags_[token], kAside));
 }
 
-Flights::Tag Flights::unused_tag() const {
-  for (Tag tag = kFirstOld; tag >= kLastOld; --tag) {
+// There is one: what is retired has a token each, or was pinned when the ring broke down.
+Flights::Tag Flights::unused_tag() {
+  for (;;) {
+    last_tag_ = last_tag_ == kLastOld ? kFirstOld : last_tag_ - 1;
     const bool used = std::any_of(retired_.begin(), retired_.end(),
-                                  [tag](const Retired& old) { return old.tag == tag; });
-    if (!used) return tag;
+                                  [this](const Retired& old) { return old.tag == last_tag_; });
+    if (!used) return last_tag_;
   }
-  return kOutOfRange;
 }
 
-bool Flights::renew() {
+void Flights::renew() {
   Tag* const end = tags_.get() + tokens_;
   const auto in_flight = static_cast<std::uint32_t>(std::count_if(tags_.get(), end, is_current));
-  const Tag tag = unused_tag();
-  if (in_flight != 0 && tag == kOutOfRange) return false;
-  std::unique_ptr<const Ram> old = std::exchange(ram_, std::make_unique<Ram>(reader_.share()));
+  std::unique_ptr<Ram> old = std::exchange(ram_, std::make_unique<Ram>(reader_.share()));
   previous_.reset();
   if (in_flight == 0) {
     previous_ = std::move(old);
-    return true;
+    return;
   }
+  const Tag tag = unused_tag();
   for (std::uint32_t token = 0; token < tokens_; ++token) {
     if (!is_current(tags_[token])) continue;
     set_aside(static_cast<std::uint16_t>(token));
     tags_[token] = tag;
   }
+  old->forget_translation();
   retired_.push_back({std::move(old), tag, in_flight});
-  return true;
 }
 
 void Flights::pin_previous() {

@@ -3,37 +3,30 @@
 
 #include <algorithm>
 
-#include "vmm/virtio_queue/layout.h"
+#include "inflight_region.h"
 
 namespace vmm::virtio_queue {
 namespace {
 
-// The header: features (8 bytes), version, desc_num, last_batch_head, used_idx (2 bytes each).
-constexpr std::size_t kVersion = 8;
-constexpr std::size_t kDescNum = 10;
+using namespace inflight_region;
+
+// The header goes on: last_batch_head, used_idx (2 bytes each).
 constexpr std::size_t kLastBatchHead = 12;
 constexpr std::size_t kUsedIdx = 14;
 // An entry: inflight (1 byte), 5 bytes of padding, next (2 bytes), counter (8 bytes).
 constexpr std::size_t kInflight = 0;
 constexpr std::size_t kNext = 6;
 constexpr std::size_t kCounter = 8;
-constexpr std::uint16_t kThisVersion = 1;
-
-// The region is in the byte order of the host: both sides are on it.
-constexpr auto kRelease = std::memory_order_release;
 
 }  // namespace
 
-Result<void, QueueError> SplitInflight::check(const vm_memory::GuestSlice& region,
-                                              std::uint16_t size) {
-  if (size == 0 || size > kMaxQueueSize) return fail(QueueError::kBadSize);
-  if (region.size() < bytes(size) || !region.is_aligned(8)) return fail(QueueError::kBadState);
-  return {};
+bool is_fresh_inflight(const vm_memory::GuestSlice& region) {
+  return region.size() >= kVersion + 2 && region.load<std::uint16_t>(kVersion) == 0;
 }
 
 Result<SplitInflight, QueueError> SplitInflight::format(const vm_memory::GuestSlice& region,
                                                         std::uint16_t queue_size) {
-  VMM_TRY_DO(check(region, queue_size));
+  VMM_TRY_DO(check(region, bytes(queue_size), queue_size));
   region.fill(std::byte{0});
   region.store<std::uint16_t>(queue_size, kDescNum);
   region.store<std::uint16_t, kRelease>(kThisVersion, kVersion);
@@ -42,11 +35,7 @@ Result<SplitInflight, QueueError> SplitInflight::format(const vm_memory::GuestSl
 
 Result<SplitInflight, QueueError> SplitInflight::open(const vm_memory::GuestSlice& region,
                                                       std::uint16_t queue_size) {
-  VMM_TRY_DO(check(region, queue_size));
-  if (region.load<std::uint16_t>(kVersion) != kThisVersion ||
-      region.load<std::uint16_t>(kDescNum) != queue_size) {
-    return fail(QueueError::kBadState);
-  }
+  VMM_TRY_DO(check_formatted(region, bytes(queue_size), queue_size));
   return SplitInflight(region, queue_size);
 }
 
@@ -71,6 +60,10 @@ void SplitInflight::commit(std::uint16_t used_index) {
   region_.store<std::uint16_t, kRelease>(used_index, kUsedIdx);
 }
 
+void SplitInflight::cancel(std::uint16_t head) {
+  if (head < size_) region_.store<std::uint8_t, kRelease>(0, entry(head) + kInflight);
+}
+
 std::vector<Resubmit> SplitInflight::recover(std::uint16_t used_index) {
   // The batch that was being published: its buffers hang on last_batch_head.
   auto unfinished = static_cast<std::uint16_t>(used_index - region_.load<std::uint16_t>(kUsedIdx));
@@ -86,9 +79,7 @@ std::vector<Resubmit> SplitInflight::recover(std::uint16_t used_index) {
     if (region_.load<std::uint8_t>(entry(i) + kInflight) == 0) continue;
     list.push_back({.head = i, .order = region_.load<std::uint64_t>(entry(i) + kCounter)});
   }
-  std::sort(list.begin(), list.end(), [](const Resubmit& a, const Resubmit& b) {
-    return a.order != b.order ? a.order < b.order : a.head < b.head;
-  });
+  sort_oldest_first(list);
   for (const Resubmit& one : list) counter_ = std::max(counter_, one.order + 1);
   return list;
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <algorithm>
 
-#include "vmm/virtio_queue/inflight.h"
-#include "vmm/virtio_queue/layout.h"
+#include "inflight_region.h"
 #include "vmm/virtio_queue/notification.h"
 
 namespace vmm::virtio_queue {
 namespace {
 
-// The header: features (8 bytes), then of 2 bytes each the following, then two wrap counters.
-constexpr std::size_t kVersion = 8;
-constexpr std::size_t kDescNum = 10;
+using namespace inflight_region;
+
+// The header goes on: of 2 bytes each the following, then two wrap counters.
 constexpr std::size_t kFreeHead = 12;
 constexpr std::size_t kOldFreeHead = 14;
 constexpr std::size_t kUsedIdx = 16;
@@ -28,29 +27,20 @@ constexpr std::size_t kId = 16;
 constexpr std::size_t kFlags = 18;
 constexpr std::size_t kLength = 20;
 constexpr std::size_t kAddress = 24;
-constexpr std::uint16_t kThisVersion = 1;
-
-// The region is in the byte order of the host: both sides are on it.
-constexpr auto kRelease = std::memory_order_release;
-
-Result<void, QueueError> check(const vm_memory::GuestSlice& region, std::uint16_t size) {
-  if (size == 0 || size > kMaxQueueSize) return fail(QueueError::kBadSize);
-  if (region.size() < PackedInflight::bytes(size) || !region.is_aligned(8)) {
-    return fail(QueueError::kBadState);
-  }
-  return {};
-}
 
 }  // namespace
 
 Result<PackedInflight, QueueError> PackedInflight::format(const vm_memory::GuestSlice& region,
-                                                          std::uint16_t queue_size) {
-  VMM_TRY_DO(check(region, queue_size));
+                                                          std::uint16_t queue_size,
+                                                          const QueuePosition& position) {
+  VMM_TRY_DO(check(region, bytes(queue_size), queue_size));
   PackedInflight inflight(region, queue_size);
   region.fill(std::byte{0});
   region.store<std::uint16_t>(queue_size, kDescNum);
-  region.store<std::uint8_t>(1, kUsedWrap);
-  region.store<std::uint8_t>(1, kOldUsedWrap);
+  const RingPosition used = RingPosition::from_bits(position.next_used);
+  region.store<std::uint16_t>(used.offset, kUsedIdx);
+  region.store<std::uint8_t>(used.wrap ? 1 : 0, kUsedWrap);
+  inflight.copy_state(true);
   for (std::uint16_t i = 0; i < queue_size; ++i) {
     region.store<std::uint16_t>(static_cast<std::uint16_t>(i + 1), inflight.entry(i) + kNext);
   }
@@ -60,11 +50,7 @@ Result<PackedInflight, QueueError> PackedInflight::format(const vm_memory::Guest
 
 Result<PackedInflight, QueueError> PackedInflight::open(const vm_memory::GuestSlice& region,
                                                         std::uint16_t queue_size) {
-  VMM_TRY_DO(check(region, queue_size));
-  if (region.load<std::uint16_t>(kVersion) != kThisVersion ||
-      region.load<std::uint16_t>(kDescNum) != queue_size) {
-    return fail(QueueError::kBadState);
-  }
+  VMM_TRY_DO(check_formatted(region, bytes(queue_size), queue_size));
   return PackedInflight(region, queue_size);
 }
 
@@ -87,6 +73,17 @@ void PackedInflight::begin(std::span<const PackedDescriptor> list) {
   }
   region_.store<std::uint16_t, kRelease>(at, kOldFreeHead);
   entries_[list.back().id.get()] = head;
+}
+
+void PackedInflight::cancel(std::uint16_t id) {
+  if (id >= size_ || entries_[id] >= size_) return;
+  const std::uint16_t at = entries_[id];
+  const std::uint16_t last = get(entry(at) + kLast);
+  region_.store<std::uint8_t, kRelease>(0, entry(at) + kInflight);
+  if (last < size_) region_.store<std::uint16_t>(get(kFreeHead), entry(last) + kNext);
+  region_.store<std::uint16_t, kRelease>(at, kFreeHead);
+  region_.store<std::uint16_t, kRelease>(at, kOldFreeHead);
+  entries_[id] = kNone;
 }
 
 void PackedInflight::stage(std::uint16_t id) {
@@ -138,9 +135,8 @@ void PackedInflight::free_all_listed() const {
   }
 }
 
-std::vector<PackedDescriptor> PackedInflight::list_of(std::uint16_t at) const {
+std::vector<PackedDescriptor> PackedInflight::list_of(std::uint16_t at, std::uint16_t count) const {
   std::vector<PackedDescriptor> list;
-  const std::uint16_t count = std::min(get(entry(at) + kNum), size_);
   for (std::uint16_t i = 0; i < count && at < size_; ++i) {
     list.push_back({Le64(region_.load<std::uint64_t>(entry(at) + kAddress)),
                     Le32(region_.load<std::uint32_t>(entry(at) + kLength)),
@@ -160,8 +156,11 @@ std::vector<Resubmit> PackedInflight::recover(const vm_memory::GuestSlice& ring)
   in_flight_ = 0;
   for (std::uint16_t i = 0; i < size_; ++i) {
     if (region_.load<std::uint8_t>(entry(i) + kInflight) == 0) continue;
-    std::vector<PackedDescriptor> list = list_of(i);
-    if (list.empty() || in_flight_ + list.size() > size_) continue;
+    // All lists together have at most as many descriptors as the ring.
+    const std::uint16_t count = get(entry(i) + kNum);
+    if (count > size_ - in_flight_) continue;
+    std::vector<PackedDescriptor> list = list_of(i, count);
+    if (list.empty()) continue;
     const std::uint16_t id = list.back().id.get();
     if (id >= size_) continue;
     in_flight_ += static_cast<std::uint32_t>(list.size());
@@ -170,9 +169,7 @@ std::vector<Resubmit> PackedInflight::recover(const vm_memory::GuestSlice& ring)
     counter_ = std::max(counter_, order + 1);
     requests.push_back({.head = id, .order = order, .list = std::move(list)});
   }
-  std::sort(requests.begin(), requests.end(), [](const Resubmit& a, const Resubmit& b) {
-    return a.order != b.order ? a.order < b.order : a.head < b.head;
-  });
+  sort_oldest_first(requests);
   return requests;
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "packed_walk.h"
+#include "vmm/virtio_queue/detail/packed_walk.h"
 
 namespace vmm::virtio_queue {
 
@@ -14,7 +14,7 @@ Result<PackedQueue, QueueError> PackedQueue::create(const QueueShape& shape,
                                                     const vm_memory::GuestMemory& memory,
                                                     const QueuePosition& position) {
   PackedQueue queue(shape, memory);
-  VMM_TRY(queue.rings_, detail::resolve(shape, queue.flights_.ram()->view()));
+  VMM_TRY(queue.rings_, detail::resolve(shape, *queue.flights_.ram()));
   queue.end_ = queue.rings_.descriptors + std::size_t{shape.size} * kDescriptorBytes;
   VMM_TRY_DO(queue.rewind(position));
   return queue;
@@ -29,127 +29,214 @@ Result<void, QueueError> PackedQueue::rewind(const QueuePosition& position) {
     return fail(QueueError::kBadState);
   }
   forget();
-  staged_ = nullptr;
-  available_ = kLook;
+  const auto bytes = static_cast<std::int64_t>(ring_bytes());
+  end_batch();
   avail_ = rings_.descriptors + std::size_t{avail.offset} * kDescriptorBytes;
-  used_ = rings_.descriptors + std::size_t{used.offset} * kDescriptorBytes;
-  avail_bits_ = avail.wrap ? kAvail : kUsed;
-  used_bits_ = used.wrap ? kAvailMask : 0;
-  used_bytes_ = marked_ = 0;
-  limit_ = ring_bytes();
-  room_ = static_cast<std::uint64_t>(used_ - avail_) + (same_turn ? ring_bytes() : 0);
+  used_ = std::int64_t{used.offset} * kDescriptorBytes - bytes;
+  set_avail_bits(avail.wrap ? kAvail : kUsed);
+  used_bits_ = (used.wrap ? kAvailMask : 0) | kWrite;
+  used_turns_ = 0;
+  take_stock();
+  marked_ = used_bytes();
   // Nobody knows whether the last completions before a save were notified: the first decision
   // is a yes.
   const std::uint16_t start = RingPosition{}.bits();
-  signalled_ = position == QueuePosition{start, start} ? 0 : 0 - 2 * ring_bytes();
+  signalled_ = used_ - (position == QueuePosition{start, start} ? 0 : 2 * kTurn);
+  event_base_ = kTurn + bytes - 1;
+  watch_events(signalled_);
   return {};
 }
 
 Pop PackedQueue::break_down(Chain& chain, QueueError error) {
   break_by(error);
-  available_ = kLook;
+  end_batch();
   return broken(chain);
 }
 
-[[gnu::always_inline]] inline Pop PackedQueue::walk(Chain& chain) {
-  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
-                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
-  detail::PackedList list;
-  if (!detail::packed_walk(chain, place, window_, list) || !flights_.is_free(list.id) ||
-      !has_room(list.bytes)) [[unlikely]]
-    return walk_carefully(chain);
-  chain.label_ = list.id;
-  accept(list.id, list.bytes);
-  return Pop::kChain;
-}
-
-Pop PackedQueue::look(Chain& chain) {
-  available_ = kLook;
-  if ((flights_.is_stale() || broken_) && !refresh()) [[unlikely]]
-    return break_down(chain, QueueError::kRingNotMapped);
-  if (!is_next_available()) return Pop::kEmpty;
+inline Pop PackedQueue::look(Chain& chain) {
+  const std::uint64_t rest = next_rest();
+  if ((rest & kAvailMask) != avail_bits_) return Pop::kEmpty;
   take_stock();
+  if (left_ == 0) return break_down(chain, QueueError::kBadAvailIndex);
   if (is_thorough()) [[unlikely]]
-    return pop_thoroughly(chain);
-  available_ = avail_bits_;
-  return walk(chain);
+    return pop_thoroughly(chain, rest);
+  begin_batch();
+  return pop_available(chain, rest);
 }
 
-Pop PackedQueue::pop_thoroughly(Chain& chain) {
-  const Pop popped = walk(chain);
-  if (popped == Pop::kChain) note(chain);
-  return popped;
+Pop PackedQueue::pop_after_look(Chain& chain) {
+  end_batch();
+  if (flights_.is_stale() || look_closely_) [[unlikely]]
+    return pop_after_change(chain);
+  return look(chain);
 }
 
-void PackedQueue::take_stock() {
-  const std::uint64_t limit = used_bytes_ + ring_bytes();
-  room_ += limit - limit_;
-  limit_ = limit;
+Pop PackedQueue::pop_after_change(Chain& chain) {
+  if (!refresh()) return break_down(chain, QueueError::kRingNotMapped);
+  return has_again() ? pop_again(chain) : look(chain);
 }
 
 Pop PackedQueue::pop_other(Chain& chain) {
-  const auto rest = detail::load<std::uint32_t, __ATOMIC_ACQUIRE>(avail_ + 12);
-  if ((rest & kAvailMask) != available_) [[unlikely]]
-    return look(chain);
-  return walk(chain);
+  const std::uint64_t rest = next_rest();
+  return (rest & kAvailMask) == avail_bits_ ? walk(chain, rest) : pop_after_look(chain);
+}
+
+Pop PackedQueue::pop_available(Chain& chain, std::uint64_t rest) {
+  return (rest & (kNext | kIndirect)) == 0 ? pop_single(chain, avail_, rest) : walk(chain, rest);
+}
+
+Pop PackedQueue::walk(Chain& chain, std::uint64_t rest) {
+  if ((rest & kIndirect) != 0) return walk_indirect(chain);
+  return pop_list(chain, avail_, static_cast<std::uint16_t>(rest >> 16));
+}
+
+// As for split rings: memory may have changed since the last look at it.
+Pop PackedQueue::pop_thoroughly(Chain& chain, std::uint64_t rest) {
+  if (!refresh()) return break_down(chain, QueueError::kRingNotMapped);
+  waiting_ = false;
+  const Pop popped = pop_available(chain, rest);
+  if (popped == Pop::kChain) {
+    if (tracker_ != nullptr) note_begin(chain.head(), flights_.weight(chain.head()));
+    note(chain);
+  }
+  return popped;
+}
+
+Pop PackedQueue::pop_again(Chain& chain) {
+  waiting_ = false;
+  const Pop popped = resubmit(chain, tracker_->again.back());
+  if (popped != Pop::kEmpty) tracker_->again.pop_back();
+  look_closely_ = broken_ || has_again();
+  return popped;
+}
+
+Result<void, QueueError> PackedQueue::track_inflight(const vm_memory::GuestSlice& region) {
+  std::vector<PackedDescriptor> list(size());
+  if (is_fresh_inflight(region)) {
+    VMM_TRY(auto inflight, PackedInflight::format(region, size(), position()));
+    tracker_.reset(new detail::Tracker<PackedInflight>{std::move(inflight), {}, std::move(list)});
+  } else {
+    VMM_TRY(auto inflight, PackedInflight::open(region, size()));
+    std::vector<Resubmit> again =
+        inflight.recover(vm_memory::GuestSlice({rings_.descriptors, end_}));
+    VMM_TRY_DO(rewind(inflight.position()));
+    std::ranges::reverse(again);
+    look_closely_ |= !again.empty();
+    tracker_.reset(new detail::Tracker<PackedInflight>{std::move(inflight), std::move(again),
+                                                       std::move(list)});
+  }
+  keep_inflight();
+  return {};
+}
+
+void PackedQueue::note_begin(std::uint16_t id, std::uint32_t bytes) {
+  if (tracker_ == nullptr) return;
+  const auto list = std::span(tracker_->list).first(bytes / kDescriptorBytes);
+  read_back(id, list.size(), list);
+  tracker_->inflight.begin(list);
+}
+
+// With an inflight region a batch is one buffer, as in the region no new one can begin while there
+// are others that were not published.
+void PackedQueue::put_used_thoroughly(std::uint16_t id, std::uint32_t written,
+                                      std::uint32_t bytes) {
+  if (tracker_ == nullptr) return put_used(id, written, bytes);
+  tracker_->inflight.stage(id);
+  put_used(id, written, bytes);
+  publish_plain();
+  tracker_->inflight.commit();
+}
+
+Pop PackedQueue::walk_indirect(Chain& chain) {
+  detail::PackedList list;
+  if (detail::packed_walk_indirect(chain, window_, avail_, list) && flights_.is_free(list.id)) {
+    note_taken(chain, list.id, list.bytes);
+    go_on(list.bytes);
+    return Pop::kChain;
+  }
+  return walk_carefully(chain);
+}
+
+void PackedQueue::go_on_anywhere(std::uint32_t bytes) {
+  avail_ += bytes;
+  restock();
+}
+
+void PackedQueue::restock() {
+  if (avail_ >= end_) {
+    avail_ -= ring_bytes();
+    set_avail_bits(static_cast<std::uint32_t>(avail_bits_) ^ kAvailMask);
+    end_batch();  // a new batch begins
+  }
+  take_stock();
+}
+
+void PackedQueue::take_stock() {
+  left_ = std::min(end_ - avail_, room());
+  if (left_ == 0) end_batch();
 }
 
 Pop PackedQueue::walk_carefully(Chain& chain) {
-  const detail::PackedPlace place{rings_.descriptors, end_, avail_,
-                                  static_cast<std::uint16_t>(avail_bits_ >> 16)};
+  const detail::PackedPlace place{rings_.descriptors, end_, avail_};
   detail::PackedList list;
   const auto done = detail::packed_walk_carefully(chain, place, *flights_.ram(), window_, list);
-  chain.label_ = list.id;
-  if (!has_room(list.bytes)) return break_down(chain, QueueError::kBadAvailIndex);
+  chain.label_.word = static_cast<std::uint32_t>(list.id);
+  if (list.bytes > room()) return break_down(chain, QueueError::kBadAvailIndex);
+  if (!done && done.error() == QueueError::kMissing) {
+    end_batch();
+    return wait_for_memory(chain);
+  }
   if (!done) return refuse(chain, done.error(), list.bytes);
   if (!flights_.is_free(list.id)) {
     return refuse(chain, list.id < size() ? QueueError::kInFlight : QueueError::kBadHead,
                   list.bytes);
   }
-  accept(list.id, list.bytes);
+  flights_.take(list.id, list.bytes);
+  go_on_anywhere(list.bytes);
   return Pop::kChain;
 }
 
 Pop PackedQueue::refuse(Chain& chain, QueueError error, std::uint32_t bytes) {
   chain.set_empty(error);
-  go_on(bytes);
+  go_on_anywhere(bytes);
   if (in_order_) {
     reorder_.push(chain.head(), bytes, true);
     drain_in_order();
   } else {
-    put_used(chain.head(), 0, bytes);
+    if (error != QueueError::kInFlight) note_begin(chain.head(), bytes);
+    put_used_thoroughly(chain.head(), 0, bytes);
   }
   return Pop::kMalformed;
 }
 
-Result<void, QueueError> PackedQueue::add_used_slowly(std::uint16_t id, std::uint32_t written) {
+Result<void, QueueError> PackedQueue::add_used(std::uint16_t id, std::uint32_t written) {
   VMM_TRY(const std::uint32_t bytes, give_back(id));
   if (in_order_) {
     reorder_.finish(id, written);
     drain_in_order();
   } else {
-    put_used(id, written, bytes);
+    put_used_thoroughly(id, written, bytes);
   }
   return {};
 }
 
 void PackedQueue::drain_in_order() {
   detail::Reorder::Entry entry;
-  while (reorder_.take(&entry)) put_used(entry.token, entry.written, entry.weight);
+  while (reorder_.take(&entry)) put_used_thoroughly(entry.token, entry.written, entry.weight);
 }
 
 Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
   if (!flights_.is_taken(chain.head())) return fail(QueueError::kNotInFlight);
   const std::uint32_t bytes = flights_.give_back(chain.head());
   if (in_order_) reorder_.pop_last();
-  available_ = kLook;
-  room_ += bytes;
+  if (tracker_ != nullptr) tracker_->inflight.cancel(chain.head());
+  end_batch();
   const auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors);
   if (offset >= bytes) {
     avail_ -= bytes;
   } else {
     avail_ += ring_bytes() - bytes;
-    avail_bits_ ^= kAvailMask;
+    set_avail_bits(static_cast<std::uint32_t>(avail_bits_) ^ kAvailMask);
   }
   return {};
 }
@@ -160,7 +247,7 @@ Result<void, QueueError> PackedQueue::adopt(std::uint16_t id, std::uint16_t desc
 }
 
 Pop PackedQueue::resubmit(Chain& chain, const Resubmit& request) {
-  chain.label_ = request.head;
+  chain.label_.word = request.head;
   const auto bytes = static_cast<std::uint32_t>(request.list.size() * kDescriptorBytes);
   const auto taken = request.list.empty() || request.list.size() > size()
                          ? Result<void, QueueError>(fail(QueueError::kBadHead))
@@ -170,12 +257,17 @@ Pop PackedQueue::resubmit(Chain& chain, const Resubmit& request) {
     return Pop::kMalformed;
   }
   const auto* const begin = reinterpret_cast<const std::byte*>(request.list.data());
-  const detail::PackedPlace place{begin, begin + bytes, begin, 0};
+  const detail::PackedPlace place{begin, begin + bytes, begin};
   detail::PackedList list;
   const auto done = detail::packed_walk_carefully(chain, place, *flights_.ram(), window_, list);
   if (done && list.bytes == bytes && list.id == request.head) {
     if (flights_.ram()->tracked()) chain.track(flights_.ram());
     return Pop::kChain;
+  }
+  if (!done && done.error() == QueueError::kMissing) {
+    (void)flights_.give_back(request.head);
+    if (in_order_) reorder_.pop_last();
+    return wait_for_memory(chain);
   }
   chain.set_empty(done ? QueueError::kBadState : done.error());
   (void)add_used(request.head, 0);
@@ -184,23 +276,55 @@ Pop PackedQueue::resubmit(Chain& chain, const Resubmit& request) {
 
 std::size_t PackedQueue::read_list(const Chain& chain, std::span<PackedDescriptor> out) const {
   if (!flights_.is_taken(chain.head())) return 0;
-  const std::uint64_t bytes = flights_.weight(chain.head());
-  const std::size_t count = std::min<std::size_t>(out.size(), bytes / kDescriptorBytes);
-  auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors) + ring_bytes() - bytes;
-  for (std::size_t i = 0; i < count; ++i, offset += kDescriptorBytes) {
+  const std::size_t count = flights_.weight(chain.head()) / kDescriptorBytes;
+  read_back(chain.head(), count, out);
+  return std::min(count, out.size());
+}
+
+void PackedQueue::read_back(std::uint16_t id, std::size_t count,
+                            std::span<PackedDescriptor> out) const {
+  auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors) + ring_bytes() -
+                count * kDescriptorBytes;
+  for (std::size_t i = 0; i < std::min(count, out.size()); ++i, offset += kDescriptorBytes) {
     const detail::RawPacked raw(rings_.descriptors + offset % ring_bytes());
     // The id is the one that was popped, whatever stands there now.
-    out[i] = {Le64(raw.address), Le32(raw.length), Le16(chain.head()), Le16(raw.flags)};
+    out[i] = {Le64(raw.address), Le32(raw.length), Le16(id), Le16(raw.flags)};
   }
-  return count;
+}
+
+void PackedQueue::turn() {
+  staged_end_ -= static_cast<std::int64_t>(ring_bytes());
+  used_turns_ += ring_bytes();
+  used_bits_ ^= kAvailMask;
+  staged_signalled_ -= kTurn;
+  watch_events(staged_signalled_);
+}
+
+void PackedQueue::watch_events(std::int64_t signalled) {
+  const bool far = signalled < -(kTurn + static_cast<std::int64_t>(ring_bytes()));
+  const std::uint64_t wrap = next_used() & 0x8000u;
+  event_key_ =
+      !event_idx_ || far ? kNoEvent : std::uint64_t{kEventsDescriptor} << 16 | (wrap ^ 0x8000);
+}
+
+bool PackedQueue::event_passed(std::uint64_t events, std::int64_t steps) {
+  const std::int64_t turns = (-1 - (used_ - steps)) / kTurn;
+  const std::int64_t left_out = kTurn - static_cast<std::int64_t>(ring_bytes());  // of each turn
+  watch_events(signalled_);
+  const std::uint64_t flags = events >> 16 & 3;
+  if (flags != kEventsDescriptor || !event_idx_) return flags != kEventsDisable;
+  return packed_event_passed(
+      RingPosition::from_bits(static_cast<std::uint16_t>(events)),
+      RingPosition::from_bits(next_used()),
+      static_cast<std::uint64_t>(steps - turns * left_out) / kDescriptorBytes, size());
 }
 
 void PackedQueue::publish() {
   publish_plain();
-  if (used_bytes_ == marked_) return;
-  const std::uint64_t bytes = std::min(used_bytes_ - marked_, ring_bytes());
-  marked_ = used_bytes_;
-  const auto at = static_cast<std::uint64_t>(used_ - rings_.descriptors);
+  if (used_bytes() == marked_) return;
+  const std::uint64_t bytes = std::min(used_bytes() - marked_, ring_bytes());
+  marked_ = used_bytes();
+  const auto at = ring_bytes() + static_cast<std::uint64_t>(used_);
   const std::uint64_t here = std::min(at, bytes);  // the others are before the end of the ring
   if (here != 0) rings_.descriptors_dirty.mark(at - here, here);
   if (bytes != here) rings_.descriptors_dirty.mark(ring_bytes() + here - bytes, bytes - here);
@@ -211,13 +335,11 @@ bool PackedQueue::remount() {
   if (const auto rings = renew()) {
     const auto moved = [&](const std::byte* at) { return rings->descriptors + (at - before); };
     avail_ = moved(avail_);
-    used_ = moved(used_);
     end_ = moved(end_);
-    if (staged_ != nullptr) staged_ = moved(staged_);
     rings_ = *rings;
-    available_ = kLook;
+    end_batch();
   }
-  if (broken_) available_ = kLook;
+  if (broken_) end_batch();
   return !broken_;
 }
 

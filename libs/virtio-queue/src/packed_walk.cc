@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "packed_walk.h"
+#include "vmm/virtio_queue/detail/packed_walk.h"
 
 #include "careful_filler.h"
 
 namespace vmm::virtio_queue::detail {
 namespace {
 
-/// Errors: kBadIndirect, kBadMemory; those of CarefulFiller::add().
+/// Errors: kBadIndirect, kBadMemory, kMissing; those of CarefulFiller::add().
 Result<void, QueueError> add_table(CarefulFiller& filler, const RawPacked& raw, const Ram& ram) {
   if ((raw.flags & kDescNext) != 0 || !is_good_table(raw.length)) {
     return fail(QueueError::kBadIndirect);
   }
-  const auto table = ram.view().slice(GuestAddress(raw.address), raw.length);
-  if (!table) return fail(QueueError::kBadMemory);
+  VMM_TRY(const auto table, ram.slice(raw.address, raw.length, vm_memory::Access::kRead));
   for (std::uint32_t at = 0; at < raw.length; at += kDescriptorBytes) {
-    const auto read = table->read<PackedDescriptor>(at);
+    const auto read = table.read<PackedDescriptor>(at);
     if (!read) return fail(QueueError::kBadMemory);
     const std::uint16_t flags = read->flags.get();
     if ((flags & kDescIndirect) != 0) return fail(QueueError::kBadIndirect);

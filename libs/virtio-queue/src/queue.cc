@@ -24,12 +24,8 @@ Queue::Queue(PackedQueue ring) : ring_(std::move(ring)) {
   VMM_ASSERT_ALWAYS(&base() == std::get_if<PackedQueue>(&ring_));
 }
 
-Result<void, QueueError> Queue::add_used_other(std::uint16_t head, std::uint32_t written) {
-  if (!is_packed()) return split().add_used(head, written);
-  return packed().add_used(head, written);
-}
-
-Result<void, QueueError> Queue::complete_other(std::uint16_t head, std::uint32_t written) {
+Result<void, QueueError> Queue::complete_slowly(std::uint64_t token, std::uint32_t written) {
+  const auto head = static_cast<std::uint16_t>(token);
   auto added = is_packed() ? packed().add_used(head, written) : split().add_used(head, written);
   publish();
   return added;

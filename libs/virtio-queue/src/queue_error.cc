@@ -40,6 +40,8 @@ std::string_view message(std::int32_t code) {
       return "a device-readable descriptor follows a device-writable one";
     case QueueError::kInFlight:
       return "the driver offers a buffer that is in use";
+    case QueueError::kMissing:
+      return "I/O address not mapped yet";
     case QueueError::kNotInFlight:
       return "a completion for a buffer that is not in use";
     case QueueError::kEndOfChain:

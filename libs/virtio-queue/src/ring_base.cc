@@ -4,8 +4,9 @@
 namespace vmm::virtio_queue::detail {
 namespace {
 
-Way way_of(const QueueShape& shape, bool tracked) {
-  const bool thorough = tracked || shape.in_order;
+/// `special`: what the plain ways do not know.
+Way way_of(const QueueShape& shape, bool special) {
+  const bool thorough = special || shape.in_order;
   if (shape.packed) return thorough ? Way::kPackedThorough : Way::kPacked;
   return thorough ? Way::kSplitThorough : Way::kSplit;
 }
@@ -18,12 +19,18 @@ RingBase::RingBase(const QueueShape& shape, const vm_memory::GuestMemory& memory
       flights_(memory, shape.size),
       reorder_(shape.in_order ? shape.size : 0u),
       shape_(shape) {
-  way_ = way_of(shape_, flights_.ram()->tracked());
+  way_ = way_of(shape_, special_memory());
+}
+
+void RingBase::keep_inflight() {
+  inflight_kept_ = true;
+  way_ = way_of(shape_, true);
 }
 
 void RingBase::forget() {
   flights_.give_back_all();
   reorder_.clear();
+  waiting_ = false;
 }
 
 void RingBase::note(Chain& chain) {
@@ -52,20 +59,26 @@ Result<void, QueueError> RingBase::take_over(std::uint16_t token, std::uint32_t 
 }
 
 std::optional<Rings> RingBase::renew() {
-  if (!flights_.renew()) return std::nullopt;  // later, when older requests have come back
+  flights_.renew();
   window_ = {};
-  way_ = way_of(shape_, flights_.ram()->tracked());
-  const auto rings = resolve(shape_, flights_.ram()->view());
+  waiting_ = false;  // what was missing may be there now
+  way_ = way_of(shape_, inflight_kept_ || special_memory());
+  const auto rings = resolve(shape_, *flights_.ram());
   if (rings) return *rings;
   flights_.pin_previous();  // as rings_ still points there
-  broken_ = true;
-  broken_by_ = QueueError::kRingNotMapped;
+  break_by(QueueError::kRingNotMapped);
   return std::nullopt;
+}
+
+Pop RingBase::wait_for_memory(Chain& chain) {
+  waiting_ = true;
+  chain.set_empty(QueueError::kMissing);
+  return Pop::kEmpty;
 }
 
 void RingBase::break_by(QueueError error) {
   if (!broken_) broken_by_ = error;
-  broken_ = true;
+  broken_ = look_closely_ = true;
 }
 
 Pop RingBase::broken(Chain& chain) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "split_walk.h"
+#include "vmm/virtio_queue/detail/split_walk.h"
 
 #include <optional>
 
@@ -16,14 +16,14 @@ struct Table {
   bool indirect;
 };
 
-/// Errors: kBadIndirect, kBadMemory.
+/// Errors: kBadIndirect, kBadMemory, kMissing.
 Result<Table, QueueError> enter(const SplitDescriptor& raw, const Ram& ram, bool nested) {
   if (nested || (raw.flags.get() & kDescNext) != 0 || !is_good_table(raw.length.get())) {
     return fail(QueueError::kBadIndirect);
   }
-  const auto slice = ram.view().slice(GuestAddress(raw.address.get()), raw.length.get());
-  if (!slice) return fail(QueueError::kBadMemory);
-  return Table{*slice, raw.length.get() / kDescriptorBytes, true};
+  VMM_TRY(const auto slice,
+          ram.slice(raw.address.get(), raw.length.get(), vm_memory::Access::kRead));
+  return Table{slice, raw.length.get() / kDescriptorBytes, true};
 }
 
 /// Goes from one descriptor to the next.

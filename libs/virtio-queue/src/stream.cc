@@ -40,12 +40,12 @@ void Cursor::copy_pieces(const IoVec* next, std::span<std::byte> here, std::span
 }
 
 void Cursor::copy_pieces(const IoVec* next, std::span<std::byte> here,
-                         std::span<const std::byte> from, const Ram* ram) {
+                         std::span<const std::byte> from, const ChainLabel& label) {
   while (!from.empty()) {
     if (here.empty()) here = take_piece(&next);
     const std::size_t n = std::min(here.size(), from.size());
     vm_memory::detail::copy_in(here.data(), from.data(), n);
-    if (ram != nullptr) ram->mark(here.data(), n);
+    label.mark(here.data(), n);
     here = here.subspan(n);
     from = from.subspan(n);
   }
@@ -57,7 +57,7 @@ Result<void, QueueError> Writer::commit(std::uint32_t bytes) {
   if (bytes > remaining()) return fail(QueueError::kEndOfChain);
   while (bytes != 0) {
     const auto part = cursor_.take_some(bytes);
-    mark(part.data(), part.size());
+    label_->mark(part.data(), part.size());
     bytes -= static_cast<std::uint32_t>(part.size());
   }
   return {};

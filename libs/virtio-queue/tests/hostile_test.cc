@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "rig.h"
-#include "src/packed_walk.h"
-#include "src/split_walk.h"
+#include "vmm/virtio_queue/detail/packed_walk.h"
+#include "vmm/virtio_queue/detail/split_walk.h"
 
 namespace vmm::virtio_queue {
 namespace {
@@ -85,6 +85,10 @@ const std::vector<Case>& split_cases() {
        {},
        QueueError::kBadMemory},
       {"a huge length", {{kB, 0xffffffff, 0, 0}}, {}, QueueError::kBadMemory},
+      {"a huge length to write",
+       {{kB, 1, kN, 1}, {kB, 0xfffffffe, kW, 0}},
+       {},
+       QueueError::kBadMemory},
       {"no bytes, wherever they are", {{~0ull, 0, kN, 1}, {kB, 4, kW, 0}}, {}, {}, 0, 4},
       {"no bytes at all", {{kB, 0, 0, 0}}, {}, {}, 0, 0},
       {"the same buffer twice", {{kB, 8, kN, 1}, {kB, 8, kW, 0}}, {}, {}, 8, 8},
@@ -176,6 +180,10 @@ const std::vector<Case>& packed_cases() {
       {"no RAM at all", {{0, 1, kN, 0}, {kB, 1, 0, 5}}, {}, QueueError::kBadMemory},
       {"wraps around to RAM", {{~0ull - 0x100, 0xffffffff, 0, 5}}, {}, QueueError::kBadMemory},
       {"a huge length", {{kB, 0xffffffff, 0, 5}}, {}, QueueError::kBadMemory},
+      {"a huge length to write",
+       {{kB, 1, kN, 0}, {kB, 0xfffffffe, kW, 5}},
+       {},
+       QueueError::kBadMemory},
       {"no bytes, wherever they are", {{~0ull, 0, kN, 0}, {kB, 4, kW, 5}}, {}, {}, 0, 4},
       {"indirect", {{kIndirect, 32, kI, 5}}, {{kB, 4, 0, 0}, {kB, 8, kW, 0}}, {}, 4, 8},
       {"NEXT in an indirect table is ignored",
@@ -372,40 +380,86 @@ std::vector<vm_memory::IoVec> pieces_of(const Chain& chain) {
   return list;
 }
 
+/// Memory with the tables of a case, and what both walks need.
+struct Tables {
+  explicit Tables(const Case& c, bool packed) {
+    for (std::size_t i = 0; i < c.ring.size(); ++i)
+      put_one(kTable + 16 * i, c.ring[i], packed, true);
+    for (std::size_t i = 0; i < c.table.size(); ++i) {
+      put_one(kIndirect + 16 * i, c.table[i], packed, false);
+    }
+    (void)window.reaches(ram.view(), kRam, 1);
+  }
+  void put_one(std::uint64_t at, const Desc& desc, bool packed, bool in_ring) const {
+    packed ? put_packed(memory.view(), at, desc, in_ring) : put(memory.view(), at, desc);
+  }
+
+  GuestMemory memory = make_memory();
+  vm_memory::GuestSlice slice = *memory.view().slice(GuestAddress(kTable), kBytes);
+  const std::byte* table = static_cast<const std::byte*>(slice.unsafe_iovec().base);
+  detail::Ram ram{memory.snapshot()};
+  detail::Window window;
+  InlineChain<64> fast;
+  InlineChain<64> careful;
+
+  static constexpr std::uint32_t kBytes = 8 * 16;
+};
+
+void check_same(const Chain& fast, const Chain& careful) {
+  CHECK(fast.readable_bytes() == careful.readable_bytes());
+  CHECK(fast.writable_bytes() == careful.writable_bytes());
+  const auto a = pieces_of(fast);
+  const auto b = pieces_of(careful);
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    CHECK(a[i].base == b[i].base);
+    CHECK(a[i].bytes == b[i].bytes);
+  }
+}
+
 TEST_CASE("the fast walk and the careful one agree on every table", "[hostile][split]") {
-  const GuestMemory memory = make_memory();
-  const auto slice = *memory.view().slice(GuestAddress(kTable), 8 * 16);
-  const auto* const table = static_cast<const std::byte*>(slice.unsafe_iovec().base);
-  const detail::Ram ram(memory.snapshot());
+  int fast_ones = 0;
   for (const Case& c : split_cases()) {
     CAPTURE(c.name);
-    REQUIRE(memory.view().fill(GuestAddress(kIndirect), 0x1000, std::byte{0}));
-    for (std::size_t i = 0; i < c.ring.size(); ++i) put(memory.view(), kTable + 16 * i, c.ring[i]);
-    for (std::size_t i = 0; i < c.table.size(); ++i) {
-      put(memory.view(), kIndirect + 16 * i, c.table[i]);
-    }
-    InlineChain<64> fast;
-    InlineChain<64> careful;
-    detail::Window window;
-    const auto done = detail::split_walk_carefully(careful, table, 8, ram, window);
+    Tables t(c, false);
+    detail::Window other;
+    const auto done = detail::split_walk_carefully(t.careful, t.table, 8, t.ram, other);
     CHECK(done.has_value() == !c.error);
-    (void)window.reaches(ram.view(), kRam, 1);
     const std::uint32_t mask = detail::step_mask(8);
-    if (!detail::split_walk(fast, table, 0, 8 * 16, mask, window) &&
-        !detail::split_walk_indirect(fast, table, mask, window)) {
+    if (!detail::split_walk(t.fast, t.table, Tables::kBytes, mask, t.window, 0) &&
+        !detail::split_walk_indirect(t.fast, t.table, Tables::kBytes, mask, t.window)) {
       continue;
     }
+    ++fast_ones;
     REQUIRE(done);
-    CHECK(fast.readable_bytes() == careful.readable_bytes());
-    CHECK(fast.writable_bytes() == careful.writable_bytes());
-    const auto a = pieces_of(fast);
-    const auto b = pieces_of(careful);
-    REQUIRE(a.size() == b.size());
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      CHECK(a[i].base == b[i].base);
-      CHECK(a[i].bytes == b[i].bytes);
-    }
+    check_same(t.fast, t.careful);
   }
+  CHECK(fast_ones >= 5);
+}
+
+TEST_CASE("the fast walk and the careful one agree on every packed list", "[hostile][packed]") {
+  int fast_ones = 0;
+  for (const Case& c : packed_cases()) {
+    CAPTURE(c.name);
+    Tables t(c, true);
+    detail::Window other;
+    detail::PackedList list;
+    const detail::PackedPlace place{t.table, t.table + Tables::kBytes, t.table};
+    const auto done = detail::packed_walk_carefully(t.careful, place, t.ram, other, list);
+    detail::PackedList fast_list;
+    detail::PackedKinds kinds = detail::PackedKinds::of(kDescAvail);
+    if (!detail::packed_walk(t.fast, t.window, t.table, Tables::kBytes, kinds,
+                             detail::RawPacked(t.table).flags, fast_list) &&
+        !detail::packed_walk_indirect(t.fast, t.window, t.table, fast_list)) {
+      continue;
+    }
+    ++fast_ones;
+    REQUIRE(done);
+    CHECK(fast_list.id == list.id);
+    CHECK(fast_list.bytes == list.bytes);
+    check_same(t.fast, t.careful);
+  }
+  CHECK(fast_ones >= 4);
 }
 
 }  // namespace

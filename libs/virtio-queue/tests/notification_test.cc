@@ -3,6 +3,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <random>
 #include <vector>
 
 #include "rig.h"
@@ -119,6 +120,60 @@ TEST_CASE("with EVENT_IDX one of 65536 completions notifies: the one after used_
       CHECK(notified_at(event, start) == std::vector<std::uint32_t>{(event + 1u) & 0xffff});
     }
   }
+}
+
+/// Completes `count` single buffers, in one batch or one by one, and says whether one asks.
+bool completes(Queue& queue, std::uint32_t count, bool batch) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    REQUIRE(queue.adopt(0));
+    const auto done = batch ? queue.add_used(0, 16) : queue.complete(0, 16);
+    REQUIRE(done);
+  }
+  queue.publish();
+  return queue.needs_notification();
+}
+
+TEST_CASE("a packed queue decides by the definition, over any number of turns",
+          "[notification][packed]") {
+  const std::uint16_t size = GENERATE(as<std::uint16_t>(), 1, 2, 3, 8, 255);
+  const bool event_idx = GENERATE(true, false);
+  CAPTURE(size, event_idx);
+  const GuestMemory memory = make_memory();
+  Queue queue = *config_of({.size = size, .packed = true, .event_idx = event_idx}).activate(memory);
+  std::minstd_rand source(size);
+  const auto random = [&](std::uint32_t below) {
+    return static_cast<std::uint32_t>(source() % below);
+  };
+  RingPosition now;
+  for (int round = 0; round < 4000; ++round) {
+    const auto at = static_cast<std::uint16_t>(random(size) | (random(2) << 15));
+    const std::uint32_t flags = random(8) < 5 ? kEventsDescriptor : random(4);
+    const std::uint32_t reserved = random(8) == 0 ? 4 : 0;
+    REQUIRE(memory.view().write(GuestAddress(kDriverArea), Le32(at | (flags | reserved) << 16)));
+    const std::uint32_t count = random(16) == 0 ? random(5u * size) : random(4);
+    for (std::uint32_t i = 0; i < count; ++i) now.advance(1, size);
+    bool wanted = false;
+    if (count != 0) {
+      wanted = flags == kEventsDescriptor && event_idx
+                   ? packed_event_passed(RingPosition::from_bits(at), now, count, size)
+                   : flags != kEventsDisable;
+    }
+    CAPTURE(round, at, flags, count, now.offset, now.wrap);
+    REQUIRE(completes(queue, count, random(2) == 0) == wanted);
+    REQUIRE(queue.position().next_used == now.bits());
+    REQUIRE_FALSE(queue.needs_notification());
+  }
+}
+
+TEST_CASE("what is not published does not count, and is not forgotten", "[notification][packed]") {
+  Rig rig({.size = 4, .packed = true, .event_idx = true});
+  if (GENERATE(false, true)) (void)completes(rig.queue, 3, true);  // the ring ends in the batch
+  REQUIRE(rig.queue.adopt(1, 2));
+  REQUIRE(rig.queue.add_used(1, 16));
+  CHECK_FALSE(rig.queue.needs_notification());
+  rig.queue.publish();
+  CHECK(rig.queue.needs_notification());
+  CHECK_FALSE(rig.queue.needs_notification());
 }
 
 TEST_CASE("a batch is one decision", "[notification]") {

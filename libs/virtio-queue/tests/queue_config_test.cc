@@ -50,6 +50,26 @@ TEST_CASE("misaligned addresses are refused and the old ones kept", "[config][ho
   CHECK_FALSE(config.set_driver(GuestAddress(0x3002)));
 }
 
+TEST_CASE("a queue says what it was made from", "[config]") {
+  const bool packed = GENERATE(false, true);
+  const vm_memory::RegionConfig ram{.base = GuestAddress(0), .bytes = 0x10000};
+  const auto memory = *vm_memory::GuestMemory::create({&ram, 1});
+  QueueConfig config = *QueueConfig::create(16);
+  config.set_features(kFeatureEventIdx | (packed ? kFeaturePacked : 0));
+  REQUIRE(config.set_size(8));
+  REQUIRE(config.set_descriptors(GuestAddress(0x2000)));
+  REQUIRE(config.set_driver(GuestAddress(0x3000)));
+  REQUIRE(config.set_device(GuestAddress(0x4000)));
+  config.set_ready(true);
+  const auto queue = config.activate(memory);
+  REQUIRE(queue);
+  CHECK(queue->shape().rings == config.rings());
+  CHECK(queue->shape().size == 8);
+  CHECK(queue->shape().packed == packed);
+  CHECK(queue->shape().event_idx);
+  CHECK_FALSE(queue->shape().in_order);
+}
+
 TEST_CASE("addresses are set in halves", "[config]") {
   using Half = QueueConfig::Half;
   QueueConfig config = *QueueConfig::create(16);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "vmm/base/log.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_queue/chain.h"
 
@@ -31,35 +32,76 @@ class RngWorker final : public virtio_device::Worker {
   }
 
   Result<void> start(event_manager::EventLoop& loop) override {
+    loop_ = &loop;
     if (!runner_) return {};
-    return runner_->start(loop, [this] {
-      runner_->serve(chain_, [this](Chain& chain) { return std::optional(fill(chain)); });
-    });
+    return runner_->start(loop, [this] { serve(); });
   }
 
  private:
-  // The bytes written. A request of another shape than 5.4.6.1 asks for gets none.
-  std::uint32_t fill(const Chain& chain) const {
+  // While the source has nothing, nothing is popped: an answer has at least one byte (5.4.6.2).
+  void serve() {
+    if (runner_->broken() || dry_) return;
+    if (!runner_->queue().refresh()) return (void)runner_->pop(chain_);  // tells the driver
+    runner_->queue().disable_notifications();
+    std::uint32_t left = QueueRunner::kBudget;
+    for (; left != 0 && runner_->pop_or_listen(chain_); --left) {
+      const ssize_t got = fill();
+      if (got == 0) {
+        (void)runner_->queue().undo_pop(chain_);
+        wait_for_source();
+        break;
+      }
+      runner_->complete(chain_.head(), got > 0 ? static_cast<std::uint32_t>(got) : 0);
+    }
+    if (runner_->broken()) return;
+    runner_->flush();
+    if (left == 0) runner_->kick_again();
+  }
+
+  // The bytes written; 0: the source has none now; -1: the request is of another shape than
+  // 5.4.6.1 asks for, without a byte to write to.
+  ssize_t fill() {
     std::array<IoVec, kMaxPieces> pieces;
     const std::size_t count =
-        chain.writer().unsafe_iovec(pieces, std::uint32_t{Rng::kMaxRequestBytes});
-    if (count == 0) return 0;
+        chain_.writer().unsafe_iovec(pieces, std::uint32_t{Rng::kMaxRequestBytes});
+    if (chain_.writable_bytes() == 0) return -1;
     ssize_t got = 0;
     do {
-      got = ::readv(source_, reinterpret_cast<const iovec*>(pieces.data()),
-                    static_cast<int>(count));
+      got =
+          ::readv(source_, reinterpret_cast<const iovec*>(pieces.data()), static_cast<int>(count));
     } while (got < 0 && errno == EINTR);
+    ended_ = got == 0 || (got < 0 && errno != EAGAIN);
     if (got <= 0) return 0;
-    const auto bytes = static_cast<std::uint32_t>(got);
-    chain.mark_written(bytes);
-    return bytes;
+    chain_.mark_written(static_cast<std::uint32_t>(got));
+    return got;
+  }
+
+  // A source that has ended, or cannot be waited for, will never have more.
+  void wait_for_source() {
+    dry_ = true;
+    if (!ended_) {
+      auto watch = loop_->add(source_, event_manager::kReadable, [this](event_manager::EventSet) {
+        source_watch_.reset();
+        dry_ = false;
+        serve();
+      });
+      if (watch) {
+        source_watch_ = std::move(*watch);
+        return;
+      }
+    }
+    VMM_LOG_GUEST(kWarn, "entropy device: the source has ended; requests are not answered");
   }
 
   static constexpr std::size_t kMaxPieces = 32;
 
   int source_;
+  event_manager::EventLoop* loop_ = nullptr;
+  bool dry_ = false;    // nothing was there at the last read, and nobody has said otherwise
+  bool ended_ = false;  // the last read said that there will never be more
   std::optional<QueueRunner> runner_;
   virtio_queue::InlineChain<kMaxPieces> chain_;
+  event_manager::Registration source_watch_;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ using virtio_device::testing::Bytes;
 using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
 using virtio_device::testing::HostileChain;
+using virtio_device::testing::Request;
 
 /// Both ends of a pipe: what is written to `in` is the entropy.
 struct Source {
@@ -52,27 +53,77 @@ TEST_CASE("entropy goes from the source to the driver, byte by byte", "[rng]") {
   }
 }
 
-TEST_CASE("a dry source and an ended one give nothing and hold nobody up", "[rng]") {
+/// Whether a request waits, and the loop has nothing to do meanwhile.
+bool waits(DeviceRig& rig) {
+  rig.run();
+  const auto ready = rig.loop().run_once(DeviceRig::Milliseconds(0));
+  return rig.running() && !rig.receive(0) && ready && *ready == 0;
+}
+
+TEST_CASE("requests wait for a dry source and are served when it has more", "[rng]") {
+  for (const bool packed : {false, true}) {
+    for (const bool in_order : {false, true}) {
+      CAPTURE(packed, in_order);
+      Source source;
+      DeviceRig rig(*Rng::create(std::move(source.out)), {.packed = packed, .in_order = in_order});
+      REQUIRE(rig.start());
+      const Request request{.readable = {}, .writable = {16}};
+      REQUIRE(rig.send(0, request));
+      CHECK(waits(rig));
+      REQUIRE(rig.send(0, request));
+      CHECK(waits(rig));
+      source.write(3);
+      const auto first = rig.wait(0);
+      REQUIRE(first);
+      CHECK(first->written == 3);
+      CHECK(waits(rig));  // the second one
+      source.write(16);
+      const auto second = rig.wait(0);
+      REQUIRE(second);
+      CHECK(second->written == 16);
+      source.write(16);
+      const auto third = rig.exchange(0, request);
+      REQUIRE(third);
+      CHECK(third->written == 16);
+    }
+  }
+}
+
+TEST_CASE("a reset ends the waiting for a dry source", "[rng]") {
   Source source;
   DeviceRig rig(*Rng::create(std::move(source.out)));
   REQUIRE(rig.start());
-  const auto dry = rig.exchange(0, {.readable = {}, .writable = {16}});
-  REQUIRE(dry);
-  CHECK(dry->written == 0);
-  source.in.reset();
-  const auto ended = rig.exchange(0, {.readable = {}, .writable = {16}});
-  REQUIRE(ended);
-  CHECK(ended->written == 0);
-  CHECK(rig.running());
-}
-
-TEST_CASE("a source that cannot be read gives nothing", "[rng]") {
-  Source source;
-  DeviceRig rig(*Rng::create(std::move(source.in)));  // the end to write to
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
+  rig.reset();
+  source.write(16);
+  rig.run();
   REQUIRE(rig.start());
   const auto answer = rig.exchange(0, {.readable = {}, .writable = {16}});
   REQUIRE(answer);
-  CHECK(answer->written == 0);
+  CHECK(answer->written == 16);
+}
+
+TEST_CASE("a source that ends leaves requests unanswered and costs nothing", "[rng]") {
+  Source source;
+  DeviceRig rig(*Rng::create(std::move(source.out)));
+  REQUIRE(rig.start());
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
+  source.in.reset();
+  CHECK(waits(rig));
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
+}
+
+TEST_CASE("a source that cannot be read or waited for leaves requests unanswered", "[rng]") {
+  Source source;
+  const bool empty_file = GENERATE(false, true);
+  DeviceRig rig(empty_file ? *Rng::open("/dev/null")
+                           : *Rng::create(std::move(source.in)));  // the end to write to
+  REQUIRE(rig.start());
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
 }
 
 TEST_CASE("one request takes a bounded share of the source", "[rng]") {

@@ -2,7 +2,8 @@
 
 // Scripts of packets of a guest and of what programs of the host do. Whatever they say: each step
 // ends, what comes back to the guest is a packet as the specification has it and fits its buffer,
-// each packet of the guest comes back, and after a reset the device can be set up again.
+// each packet of the guest comes back, and after a reset the device can be set up again. In
+// double-fetch mode (bit 4 of the first byte, second_agent.h) what comes back is not looked at.
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,10 +11,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "fuzz_input.h"
+#include "second_agent.h"
 #include "vmm/sys_util/temp_directory.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_vsock/vsock.h"
@@ -108,16 +111,20 @@ class Run {
       : script_(script),
         host_(path_),
         device_(*Vsock::create({.cid = kCid, .socket = path_, .limits = limits()})),
-        rig_(device_, {.packed = (script.byte() & 1) != 0,
-                       .features = device_->features(),
-                       .queue_size = 32}) {}
+        bits_(script.byte()),
+        rig_(device_,
+             {.packed = (bits_ & 1) != 0, .features = device_->features(), .queue_size = 32}) {
+    if ((bits_ & 0x10) == 0) return;
+    agent_.emplace(rig_.memory().regions()[0].host, script.take<std::uint32_t>());
+  }
 
   void play() {
     require(rig_.start());
     for (int step = 0; step < 256 && !script_.empty(); ++step) act(script_.byte());
-    rig_.run();
+    run();
     take_back();
-    require(rig_.running());
+    require((rig_.core().status() & ~virtio_device::kNeedsReset) == DeviceRig::kRunning);
+    require(agent_ || rig_.running());
     require(rig_.start());
     rig_.run();
   }
@@ -152,8 +159,13 @@ class Run {
       case 6:
         return change(script_.byte());
       default:
-        return rig_.run();
+        return run();
     }
+  }
+  void run() {
+    std::optional<SecondAgent::Turn> turn;
+    if (agent_) turn.emplace(*agent_);
+    rig_.run();
   }
   void send_packet() {
     // The host's ports that it gives to clients are 1 << 30 and above.
@@ -180,8 +192,9 @@ class Run {
     if (what % 4 == 3) (void)rig_.loop().run_once(std::chrono::milliseconds(60));
   }
   void take_back() {
-    while (const auto sent = rig_.receive(kTx)) require(sent->written == 0);
+    while (const auto sent = rig_.receive(kTx)) require(agent_ || sent->written == 0);
     while (const auto answer = rig_.receive(kRx)) {
+      if (agent_) continue;
       require(answer->written <= answer->bytes.size());
       if (answer->written != 0) check(*answer);
     }
@@ -202,7 +215,9 @@ class Run {
   const std::string path_ = directory_.path() + "/vsock";
   Host host_;
   std::shared_ptr<Vsock> device_;
+  const std::uint8_t bits_;
   DeviceRig rig_;
+  std::optional<SecondAgent> agent_;
 };
 
 }  // namespace

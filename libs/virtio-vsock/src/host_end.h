@@ -8,6 +8,7 @@
 #include "vmm/base/io_vec.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/virtio_queue/stream.h"
+#include "vmm/virtio_vsock/limits.h"
 #include "vmm/virtio_vsock/packet.h"
 
 namespace vmm::virtio_vsock {
@@ -16,8 +17,7 @@ namespace vmm::virtio_vsock {
 /// the socket and the guest's buffers; only what the socket does not take at once is copied.
 class HostEnd {
  public:
-  /// Of a connection of messages, the largest that the host may send.
-  static constexpr std::uint32_t kMaxMessage = 256 << 10;
+  static constexpr std::uint32_t kMaxMessage = Limits::kMaxMessage;
 
   /// `capacity`: bytes that may wait for the host.
   HostEnd(UniqueFd socket, SocketType type, std::uint32_t capacity);

@@ -167,10 +167,11 @@ void VsockWorker::serve_rx() {
   rx_->queue().disable_notifications();
   std::uint32_t left = QueueRunner::kBudget;
   for (; left != 0 && !(replies_.empty() && turns_.empty()); --left) {
-    if (!rx_->pop(rx_chain_)) {
+    if (!rx_->pop_or_listen(rx_chain_)) {
       if (rx_->broken()) return;
-      if (!rx_->queue().enable_notifications()) break;
-    } else if (rx_chain_.readable_bytes() != 0 || rx_chain_.writable_bytes() <= kHeaderBytes) {
+      break;
+    }
+    if (rx_chain_.readable_bytes() != 0 || rx_chain_.writable_bytes() <= kHeaderBytes) {
       rx_->complete(rx_chain_.head(), 0);
     } else if (!fill_rx()) {
       (void)rx_->queue().undo_pop(rx_chain_);
@@ -241,6 +242,7 @@ void VsockWorker::reset_transport() {
   replies_.clear();
   connections_.clear();
   clients_.clear();
+  resume_tx();
   event_due_ = true;
   send_event();
 }

@@ -307,6 +307,16 @@ TEST_CASE("a thousand connections, from both sides", "[vsock]") {
   CHECK(rig.open(9'999));
 }
 
+// The number that docs/threat-model.md gives.
+TEST_CASE("all connections together hold a bounded number of bytes", "[vsock]") {
+  CHECK(Limits{}.most_held() == std::uint64_t{376} << 20);
+  constexpr Limits kFew{
+      .connections = 3, .buffer_bytes = 1000, .large_buffers = 2, .small_buffer_bytes = 10};
+  CHECK(kFew.most_held() == 2 * 2010 + 3 * Limits::kMaxMessage);
+  constexpr Limits kOne{.connections = 1, .buffer_bytes = 1000};
+  CHECK(kOne.most_held() == 2000 + Limits::kMaxMessage);
+}
+
 TEST_CASE("only the first connections have large buffers", "[vsock]") {
   Limits limits;
   limits.large_buffers = 2;

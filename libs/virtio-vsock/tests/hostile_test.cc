@@ -129,6 +129,28 @@ TEST_CASE("a driver that takes no answers is not served for ever", "[vsock][host
   }
 }
 
+TEST_CASE("packets that waited for room for answers go on after a transport reset",
+          "[vsock][hostile]") {
+  Rig rig({.rx_buffers = 0});
+  rig.refills = false;
+  const auto stray = [](std::uint32_t port) {
+    return virtio_device::testing::Request{
+        .readable = {bytes_of(Rig::packet(Op::kData, port).wire())}, .writable = {}};
+  };
+  std::uint32_t waiting = 0;
+  for (std::uint32_t port = 0; rig.driver.send(kTx, stray(port)); ++port) {
+    ++waiting;
+    rig.driver.run();
+    while (rig.driver.receive(kTx)) --waiting;
+    REQUIRE(port < 2000);
+  }
+  REQUIRE(waiting != 0);
+  rig.device->transport_reset();
+  rig.driver.run();
+  while (rig.driver.receive(kTx)) --waiting;
+  CHECK(waiting == 0);
+}
+
 TEST_CASE("clients that do not say what they want", "[vsock][hostile]") {
   Limits limits;
   limits.clients = 4;

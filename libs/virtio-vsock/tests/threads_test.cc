@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "host_program.h"
+#include "loop_thread.h"
 #include "vmm/sys_util/temp_directory.h"
 #include "vmm/virtio_device/testing/guest_heap.h"
 #include "vmm/virtio_device/transport_core.h"
@@ -24,20 +25,6 @@ class NoSink final : public virtio_device::InterruptSink {
   void queue_interrupt(std::uint16_t) override {}
   void config_interrupt() override {}
   int queue_interrupt_fd(std::uint16_t) override { return -1; }
-};
-
-/// A loop that another thread runs.
-class LoopThread {
- public:
-  LoopThread() : thread_([this] { (void)loop.run(); }) {}
-  ~LoopThread() {
-    loop.post([this] { loop.stop(); });
-    thread_.join();
-  }
-  event_manager::EventLoop loop = *event_manager::EventLoop::create();
-
- private:
-  std::thread thread_;
 };
 
 struct Machine {
@@ -94,7 +81,7 @@ TEST_CASE("machines come and go with open connections, and the device serves the
   const auto device = *Vsock::create({.cid = 3, .socket = path});
   LoopThread thread;
   for (std::uint32_t life = 0; life < 20; ++life) {
-    Machine machine(device, thread.loop);
+    Machine machine(device, thread.loop());
     const HostProgram client = HostProgram::connect(path);
     REQUIRE(client.send("CONNECT 7\n") == 10);
     const GuestAddress rx = machine.heap.take(4096);

@@ -31,7 +31,20 @@ Result<std::shared_ptr<const RegionMap>> RegionMap::create(Regions regions) {
   return std::shared_ptr<const RegionMap>(new RegionMap(std::move(regions)));
 }
 
+std::shared_ptr<const RegionMap> RegionMap::empty() {
+  return std::shared_ptr<const RegionMap>(new RegionMap({}));
+}
+
+std::shared_ptr<const RegionMap> RegionMap::translated(std::vector<RegionSpan> spans,
+                                                       Translation translation) {
+  std::shared_ptr<RegionMap> map(new RegionMap({}));
+  map->spans_ = std::move(spans);
+  map->translation_ = std::make_unique<const Translation>(std::move(translation));
+  return map;
+}
+
 const Region* RegionMap::find(GuestAddress address) const {
+  if (translation_ != nullptr) return nullptr;
   const RegionSpan* const span = view().find_region(address);
   return span == nullptr ? nullptr : regions_[static_cast<std::size_t>(span - spans_.data())].get();
 }

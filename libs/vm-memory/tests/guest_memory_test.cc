@@ -274,9 +274,12 @@ TEST_CASE("a reader sees the newest regions, and keeps its own until it looks", 
   SnapshotReader reader(*memory);
   const RegionMap* const first = &reader.current();
   CHECK(&reader.current() == first);
+  CHECK(reader.is_current());
   REQUIRE(memory->plug(at(0x1000, 0x1000)));
+  CHECK_FALSE(reader.is_current());
   CHECK(first->regions().size() == 1);  // still pinned
   CHECK(reader.current().regions().size() == 2);
+  CHECK(reader.is_current());
   std::weak_ptr<const RegionMap> watch = memory->snapshot();
   REQUIRE(memory->unplug(GuestAddress(0x1000), 0x1000));
   CHECK_FALSE(watch.expired());
@@ -323,6 +326,32 @@ TEST_CASE("huge pages that the host does not have are an error, not a later faul
     config.backing = backing;
     CHECK_FALSE(Region::create(config).has_value());
   }
+}
+
+TEST_CASE("a map of I/O addresses leads to the memory of another one", "[memory]") {
+  struct Ignore final : FaultHandler {
+    void missing(Iova, std::uint64_t, Access) override {}
+    void denied(Iova, std::uint64_t, Access) override {}
+  };
+  const RegionConfig ram{.base = GuestAddress(0x10000), .bytes = 0x2000};
+  std::shared_ptr<const RegionMap> io;
+  {
+    const GuestMemory memory = *GuestMemory::create({&ram, 1});
+    REQUIRE(memory.view().write(GuestAddress(0x11000), Le32(7)));
+    const auto physical = memory.snapshot();
+    CHECK(physical->translation() == nullptr);
+    const auto page = physical->view().regions()[0].host.subspan(0x1000);
+    io = RegionMap::translated(
+        {{GuestAddress(0x5000), page, nullptr}},
+        {.physical = physical, .faults = std::make_shared<Ignore>(), .access = {Access::kRead}});
+  }
+  // The memory stays as long as the map does.
+  CHECK(io->view().read<Le32>(GuestAddress(0x5000))->get() == 7);
+  CHECK_FALSE(io->view().read<Le32>(GuestAddress(0x11000)));
+  CHECK(io->regions().empty());
+  CHECK(io->find(GuestAddress(0x5000)) == nullptr);
+  REQUIRE(io->translation() != nullptr);
+  CHECK(io->translation()->access == std::vector{Access::kRead});
 }
 
 }  // namespace

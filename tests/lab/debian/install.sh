@@ -13,9 +13,7 @@ if [ $# = 0 ]; then
 fi
 chown -R -h 0:0 "$root"
 mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount --bind /dev "$root/dev"
-mount --bind /dev/pts "$root/dev/pts"
+mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 
@@ -83,6 +81,7 @@ END
 in_root /usr/bin/systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
   e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-tmpfiles-clean.timer
 
-umount "$root/tmp" "$root/run" "$root/dev/pts" "$root/dev" "$root/sys" "$root/proc"
+umount "$root/tmp" "$root/run" "$root/proc"
+umount -l "$root/dev"
 if [ $# = 0 ]; then umount "$root"; fi
 echo 'Debian is installed'

@@ -4,8 +4,8 @@
 #
 # In two stages, as debootstrap does it for foreign machines: the packages are downloaded and the
 # essential ones unpacked; then dpkg installs all of them with their own scripts, in a chroot where
-# root can have one. Everywhere else, and for every other architecture, it does so in L1, on the disk
-# image: that needs no root, no namespaces and no emulator registered with the kernel.
+# root can have one; emulated.sh gives it one for other architectures. Everywhere else it does so in
+# L1, on the disk image: that is slower, and needs neither root nor namespaces.
 
 # A 1 GiB file system takes about 450 MB.
 debian_size=1G
@@ -30,7 +30,7 @@ download_debs() {
 # unpacked_deb FROM TO: the package as L1 gets it, without compression: that costs less here.
 unpacked_deb() {
   local member work=$2.parts
-  if can_install_here; then
+  if [[ -n ${chroot_with[*]} ]]; then
     cp --reflink=auto "$1" "$2"
     return
   fi
@@ -75,20 +75,25 @@ debian_tree() {
   cp -r --reflink=auto "$kit/linux/modules/." "$1/tree/lib/modules/"
 }
 
-# can_install_here: whether the packages' scripts can run on this machine, in a chroot.
-can_install_here() {
-  [[ $arch == "$(uname -m)" && $EUID -eq 0 ]] && unshare --mount --pid --fork true 2>/dev/null
+# find_chroot: sets chroot_with to what runs a command where the packages' scripts can run in a
+# chroot; to nothing when this machine has no such place.
+find_chroot() {
+  chroot_with=()
+  local with=("$lab_dir/debian/emulated.sh" "$arch")
+  if [[ $arch == "$(uname -m)" ]]; then with=(unshare --mount --pid --fork --kill-child); fi
+  if [[ $EUID -eq 0 ]] && "${with[@]}" true 2>/dev/null; then chroot_with=("${with[@]}"); fi
 }
 
 make_image() { mke2fs -q -t ext4 -d "$1/tree" -L debian "$1/image" "$debian_size" >/dev/null; }
 
 build_debian() {
-  local work=$1
+  local work=$1 chroot_with
   apt_for "$arch"
+  find_chroot
   debian_tree "$work"
-  if can_install_here; then
-    unshare --mount --pid --fork --kill-child sh "$lab_dir/debian/install.sh" "$work/tree" \
-      >"$kit/debian.log" 2>&1 || die "dpkg failed: see $kit/debian.log"
+  if [[ -n ${chroot_with[*]} ]]; then
+    "${chroot_with[@]}" sh "$lab_dir/debian/install.sh" "$work/tree" >"$kit/debian.log" 2>&1 ||
+      die "dpkg failed: see $kit/debian.log"
     make_image "$work"
   else
     make_image "$work"

@@ -3,7 +3,10 @@
 # The two initial file systems: L1's (the machine with KVM) and L2's (the guest in it).
 
 # What L1 can load; KVM is built into the kernel for aarch64.
-l1_modules() { echo tun loop crc32c_generic; if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi; }
+l1_modules() {
+  echo tun macvtap veth vhost_net vhost_vsock loop brd crc32c_generic vfio-pci vfio_iommu_type1
+  if [[ $arch == x86_64 ]]; then echo kvm-amd kvm-intel; fi
+}
 
 # key_of FILE...: names a cached image after what goes into it.
 key_of() { cat "$kit/linux/release" "$@" | sha256sum | cut -c 1-16; }
@@ -69,7 +72,8 @@ build_l2() {
 # What a guest with virtio devices loads.
 l2_modules() {
   printf '%s\n' virtio_mmio virtio_pci virtio_blk virtio_net virtio_console virtio-rng \
-    virtio_balloon virtio_pmem virtio_mem vmw_vsock_virtio_transport nd_pmem ext4 crc32c_generic
+    virtio_balloon virtio_pmem virtio_mem vmw_vsock_virtio_transport virtiofs nd_pmem ext4 \
+    crc32c_generic virtio-iommu nvme e1000e pvpanic-pci
 }
 
 build_l2_virtio() {

@@ -3,13 +3,15 @@
 # lab run: one script in L1 (or, with --direct, in a temporary folder of this machine).
 
 run_timeout=120 run_cpu='' run_gic=3 run_smp=1 run_memory=2G run_out='' run_script=''
-run_icount=false run_interactive=false run_direct=false run_beats=false
+run_iommu=false run_icount=false run_interactive=false run_trixie=false run_direct=false run_beats=false
 run_files=() run_overlays=() run_disks=()
+run_kernel=''
 
 parse_run() {
   while [[ $# -gt 0 ]]; do
     case $1 in
       --timeout) run_timeout=$2 && shift 2 ;;
+      --kernel) run_kernel=$2 && shift 2 ;;
       --cpu) run_cpu=$2 && shift 2 ;;
       --gic) run_gic=$2 && shift 2 ;;
       --smp) run_smp=$2 && shift 2 ;;
@@ -19,6 +21,8 @@ parse_run() {
       --overlay) run_overlays+=("$2") && shift 2 ;;
       --disk) run_disks+=("$2") && shift 2 ;;
       --write-disk) run_disks+=("$2,write") && shift 2 ;;
+      --iommu) run_iommu=true && shift ;;
+      --trixie) run_trixie=true && shift ;;
       --icount) run_icount=true && shift ;;
       --interactive) run_interactive=true && shift ;;
       --direct) run_direct=true && shift ;;
@@ -47,7 +51,8 @@ place_libraries() {
   shift
   files=("$@")
   folders=("/lib/$triplet" "/usr/lib/$triplet" "/usr/$triplet/lib" "$kit"/sysroot-*/lib/"$triplet"
-    "$kit"/sysroot-*/usr/lib/"$triplet")
+    "$kit"/sysroot-*/usr/lib/"$triplet" "$kit"/daemons-*/lib/"$triplet"
+    "$kit"/daemons-*/usr/lib/"$triplet")
   while [[ ${#files[@]} -gt 0 ]]; do
     for library in $(readelf -ld "${files[0]}" 2>/dev/null |
       sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p; s/.*program interpreter: \(.*\)\]/\1/p'); do
@@ -104,6 +109,24 @@ disk_options() {
   done
 }
 
+# iommu_options: an IOMMU and, behind it, a disk (0000:00:10.0) and network devices (0000:00:11.0 and 12.0)
+# to give away. L1's own devices pass the IOMMU by.
+iommu_options() {
+  $run_iommu || return 0
+  append+=' iommu=pt iommu.passthrough=1'
+  if [[ $arch == x86_64 ]]; then
+    qemu+=(-machine kernel-irqchip=split -device 'intel-iommu,intremap=on,caching-mode=on')
+    append+=' intel_iommu=on'
+  else
+    qemu+=(-machine iommu=smmuv3)
+  fi
+  truncate -s 64M "$work/given.img"
+  qemu+=(-drive "file=$work/given.img,format=raw,if=none,id=given,cache=unsafe"
+    -device 'nvme,drive=given,serial=given,addr=10.0' -netdev 'user,id=given-net'
+    -device 'virtio-net-pci,netdev=given-net,addr=11.0,romfile=,iommu_platform=on,disable-legacy=on'
+    -netdev 'user,id=given-card' -device 'e1000e,netdev=given-card,addr=12.0,romfile=')
+}
+
 # machine_options: the emulated machine and, last of its serial ports, the one for the status.
 machine_options() {
   case $arch in
@@ -111,7 +134,14 @@ machine_options() {
       console=ttyS0
       qemu=(qemu-system-x86_64 -M q35 -cpu "${run_cpu:-EPYC}")
       status_port=(-serial "file:$work/status")
-      append=no_timer_check # on a loaded host the timer is too slow for the kernel's check
+      # On a loaded host the timer is too slow for the kernel's check of it, and the HPET for that of
+      # the TSC: a TSC that fails it is one that KVM does not give to its guests as it is.
+      append='no_timer_check tsc=reliable'
+      if [[ $run_smp -gt 1 ]]; then
+        mkfifo "$work/second.in" "$work/second.out"
+        qemu+=(-chardev "pipe,id=second,path=$work/second"
+          -device 'isa-serial,index=2,irq=10,chardev=second')
+      fi
       ;;
     aarch64)
       console=ttyAMA0
@@ -125,10 +155,11 @@ machine_options() {
 qemu_options() {
   local work=$1 console status_port append=''
   machine_options
+  iommu_options
   append+=" console=$console panic=-1 quiet"
   qemu+=(-smp "$run_smp" -m "$run_memory"
     -nodefaults -no-user-config -display none -no-reboot -net none
-    -kernel "$kit/linux/vmlinuz" -initrd "$work/initrd")
+    -kernel "${run_kernel:-$kit/linux/vmlinuz}" -initrd "$work/initrd")
   if $run_icount; then
     qemu+=(-accel 'tcg,thread=single' -icount 'shift=0,sleep=off' -seed 42
       -rtc 'base=2024-01-01T00:00:00,clock=vm')
@@ -160,9 +191,12 @@ stop() {
 # QEMU's TCG can lose an interrupt of the emulated CPU: VMRUN and #VMEXIT change the CPU's set of
 # pending interrupts while another of its threads adds one. The local APIC has the interrupt, the
 # CPU does not see it, and as the timer is set anew only by its handler, L1 sleeps for good. Any
-# further interrupt makes the APIC look again: one byte to the console's port does.
+# further interrupt makes the APIC look again: one byte to the console's port does, and one to a
+# port whose interrupt goes to the second CPU (init/l1) where there is one.
 heartbeat() {
-  while sleep 0.25; do printf '\n' || return 0; done 2>/dev/null
+  local second=/dev/null
+  [[ ! -p $work/second.in ]] || second=$work/second.in
+  while sleep 0.25; do printf '\n' && printf '\n' >&3 || return 0; done 2>/dev/null 3<>"$second"
 }
 
 # wait_for COMMAND...: runs it under the time limit; its exit status, or 124. The command dies
@@ -196,7 +230,8 @@ take_files() {
 run_in_l1() {
   need "qemu-system-$arch" cpio depmod setpriv timeout
   fetch
-  local qemu status=0
+  local qemu status=0 kit=$kit
+  if $run_trixie; then use_other_kernel trixie; fi
   make_initrd "$work"
   qemu_options "$work"
   if $run_interactive && [[ -t 0 ]]; then saved_tty=$(stty -g); fi

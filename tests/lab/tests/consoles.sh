@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# needs: vmm-reference vmlinuz guest.cpio
+# needs: vmm-reference vmlinuz guest.cpio vsock-peer
+# timeout: 400
 . ./lib.sh
 
 # vmm WORDS ARGUMENT...: the VMM in the background without the lib's serial port on its output.
@@ -51,6 +52,22 @@ finish 120
 check '--serial file: exit status 0' [ "$vmm_status" = 0 ]
 check '--serial file: has the banner' grep -q '^Welcome' file.log
 check '--serial file: what was there before is gone' [ "$(grep -c before file.log)" = 0 ]
+
+vmm 'vmm.test=shell' --serial socket=serial.sock
+until [ -S serial.sock ] || ! alive; do sleep 0.1; done
+sleep 6 # what the guest says meanwhile is kept
+: >said.log
+{
+  log=said.log
+  says '^Welcome' 1 60
+  sleep 1 # until the shell listens
+  printf 'echo "typed $((6 * 7))"\nsleep 1; poweroff -f\n'
+} | timeout 90 vsock-peer cat unix:serial.sock >said.log 2>&1
+finish 60
+check '--serial socket: exit status 0' [ "$vmm_status" = 0 ]
+check '--serial socket: who connects hears what was said before' grep -q '^Welcome' said.log
+check '--serial socket: and types' grep -q '^typed 42' said.log
+check '--serial socket: it is gone afterwards' [ ! -e serial.sock ]
 
 vmm 'vmm.test=shell' --serial pty
 tenths=100

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmm-net-user vmlinuz debian
-# arch: x86_64
 # timeout: 1200
-# on request
+# on request aarch64
 . ./lib.sh
 # shellcheck source=lib-debian.sh
 . ./lib-debian.sh

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# on request
 # needs: vmm-reference vmlinuz guest-virtio.cpio
 # timeout: 900
 . ./lib.sh
@@ -89,6 +88,7 @@ check 'kill -9: what was written directly is there' says "^flushed=$sum" 1 0
 # A reset of the guest keeps its disk.
 truncate -s 0 disk
 truncate -s 1M disk
+echo 0 | dd of=disk conv=notrunc 2>/dev/null
 cat >script <<'EOS'
 read -r count </dev/vda
 count=$((count + 1))

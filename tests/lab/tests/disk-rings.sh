@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# on request
 # needs: vmm-reference vmlinuz guest-virtio.cpio
 # timeout: 900
 . ./lib.sh
@@ -11,9 +10,9 @@ echo "queues=$(ls /sys/block/vda/mq | wc -l)"
 echo "features=$(cat /sys/block/vda/device/features)"
 for cpu in 0 1 2 3; do
   (
-    dd if=/dev/urandom of=/tmp/$cpu bs=1M count=2 2>/dev/null
-    taskset -c $cpu dd if=/tmp/$cpu of=/dev/vda bs=16k seek=$((cpu * 128)) oflag=direct 2>/dev/null
-    taskset -c $cpu dd if=/dev/vda of=/tmp/$cpu.back bs=4k skip=$((cpu * 512)) count=512 \
+    dd if=/dev/urandom of=/tmp/$cpu bs=1M count=1 2>/dev/null
+    taskset -c $cpu dd if=/tmp/$cpu of=/dev/vda bs=16k seek=$((cpu * 64)) oflag=direct 2>/dev/null
+    taskset -c $cpu dd if=/dev/vda of=/tmp/$cpu.back bs=4k skip=$((cpu * 256)) count=256 \
       iflag=direct 2>/dev/null
     cmp /tmp/$cpu /tmp/$cpu.back && echo "same $cpu"
   ) &
@@ -26,7 +25,7 @@ EOS
 rings() {
   what="packed=$1, event_idx=$2${3:+, MMIO}"
   truncate -s 0 disk
-  truncate -s 8M disk
+  truncate -s 4M disk
   guest_with_script "modules=virtio_pci,virtio_mmio,virtio_blk" --cpus boot=4 \
     --disk "path=disk,image_type=raw,num_queues=4,queue_size=64,packed=$1,event_idx=$2" \
     ${3:+--transport "$3"}

@@ -4,19 +4,16 @@
 # also aarch64: max gicv2
 # timeout: 400
 . ./lib.sh
+# shellcheck source=lib-programs.sh
+. ./lib-programs.sh
 
-# Every test program of the libraries that needs a real KVM.
-for program in ./*_kvm_test; do
-  name=${program#./}
-  "$program" >"$name.out" 2>&1
-  status=$?
-  cases=$(sed -n 's/^All tests passed (.* in \([0-9]*\) test case.*/\1/p' "$name.out")
-  if [ "$status" -eq 0 ] && [ -n "$cases" ]; then
-    echo "ok - $name # count $cases"
-  elif [ "$status" -eq 77 ]; then
-    skip "$name" "$(tail -n 1 "$name.out")"
-  else
-    echo "not ok - $name # exit status $status"
-    tail -n 60 "$name.out" | sed 's/^/    | /'
-  fi
+modprobe tun 2>/dev/null || true # for tests of taps
+
+# Every test program of the libraries that needs a real KVM, or another real thing of the kernel;
+# those that need vhost have a test of their own.
+for file in ./*_kvm_test; do
+  case $file in
+    ./vhost_kvm_test | ./vhost_device_kvm_test) ;;
+    *) run_program "$file" ;;
+  esac
 done

@@ -17,20 +17,23 @@ enter=
 # tool PROGRAM ARGUMENT...: a program of Debian's in L1; this folder is /mnt there.
 tool() { env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C chroot debian-tools "$@"; }
 
-# debian [ARGUMENT...]: Debian in the background from its disk; its serial port goes to $log, and
-# what is written to descriptor 3 is typed there. $enter may say where it runs.
+# debian [ARGUMENT...]: Debian in the background from its disk; its serial port is a terminal: what
+# it prints goes to $log, and keys types there. $enter may say where it runs.
 debian() {
   : >"$log"
-  rm -f keys
-  mkfifo keys
-  $enter vmm-reference --kernel vmlinuz --initramfs debian.cpio --serial tty \
+  : >vmm.err
+  $enter vmm-reference --kernel vmlinuz --initramfs debian.cpio --serial pty \
     --cmdline "console=$console root=/dev/vda panic=-1 quiet systemd.show_status=0 TERM=dumb" \
-    --disk path=debian,image_type=raw "$@" <keys >"$log" 2>vmm.err &
+    --disk path=debian,image_type=raw "$@" </dev/null >out.log 2>vmm.err &
   vmm_pid=$!
-  exec 3>keys
+  until terminal=$(sed -n 's|.*\(/dev/pts/[0-9]*\).*|\1|p' vmm.err) && [ -n "$terminal" ]; do
+    alive || return
+    sleep 0.1
+  done
+  cat "$terminal" >"$log" 2>/dev/null &
 }
 
-keys() { echo "$1" >&3; }
+keys() { echo "$1" >"$terminal"; }
 
 # login NAME [COUNT]: when the guest asks for the COUNTth time, somebody logs in and gets a shell.
 login() {
@@ -53,7 +56,7 @@ script_disk() {
 
 # run_script NAME SECONDS [COUNT]: the guest runs ./script from that disk, for the COUNTth time.
 run_script() {
-  keys 'sh /dev/disk/by-id/virtio-script; echo "script ended"'
+  keys 'echo; sh /dev/disk/by-id/virtio-script; echo "script ended"'
   if says '^script ended' "${3:-1}" "$2"; then pass "$1"; else fail "$1" 'it did not end'; fi
 }
 
@@ -61,6 +64,5 @@ run_script() {
 power_off() {
   keys poweroff
   finish 120
-  exec 3>&-
   check "$1" [ "$vmm_status" = 0 ]
 }

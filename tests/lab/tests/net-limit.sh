@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# on request
 # needs: vmm-reference vmlinuz guest-virtio.cpio
 # timeout: 400
 . ./lib.sh
@@ -29,7 +28,7 @@ hundredths() { tr -d '\r' <"$log" | sed -n "s/^$1 in \([0-9]*\)\$/\1/p"; }
 limited() {
   httpd -f -p 80 -h www &
   server=$!
-  sleep 300 | nc -l -p 99 >back & # it ends with its input
+  nc -l -p 99 <>silence >back & # it ends with either input
   sink=$!
   guest_with_script 'modules=virtio_pci,virtio_net' \
     --net "tap=vmm0,ip=192.0.2.1,mask=255.255.255.0,$2"

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
-# on request
 # needs: vmm-reference vmlinuz guest-virtio.cpio
 # timeout: 600
 . ./lib.sh

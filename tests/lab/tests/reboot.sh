@@ -17,6 +17,7 @@ if [ "$arch" = x86_64 ]; then
   again 'reboot by the ACPI reset register' reboot=acpi
   again 'reboot by the keyboard controller' reboot=kbd
   again 'reboot by triple fault' reboot=triple
+  again 'reboot without a word about how' ''
 else
   again 'reboot by PSCI' ''
 fi

@@ -18,10 +18,30 @@ bool valid(const AddressRange& range) {
 
 bool valid_or_absent(const AddressRange& range) { return range.size == 0 || valid(range); }
 
-Result<void, ArchError> check_pci(const DeviceTreeConfig& config) {
-  constexpr std::uint32_t kMaxSegments = 256;  // device ids of MSIs have 16 bits, 8 for a segment
+Result<void, ArchError> check_iommu(const DeviceTreeConfig& config) {
+  std::size_t iommus = 0;
+  bool needed = false;
   for (const PciHost& host : config.pci) {
-    if (!valid(host.ecam) || host.segment >= kMaxSegments) return fail(ArchError::kBadRange);
+    iommus += host.iommu_devfn ? 1 : 0;
+    needed = needed || !host.behind_iommu.empty();
+    for (const BehindIommu& range : host.behind_iommu) {
+      const bool good =
+          range.functions != 0 && range.functions <= 0x1'0000u - range.first_requester;
+      if (!good) return fail(ArchError::kBadRange);
+    }
+  }
+  if (iommus > 1 || (needed && iommus == 0)) return fail(ArchError::kBadRange);
+  return {};
+}
+
+Result<void, ArchError> check_pci(const DeviceTreeConfig& config) {
+  constexpr std::uint64_t kMaxBuses = 256;  // device ids of MSIs have 16 bits, 8 for a bus
+  for (const PciHost& host : config.pci) {
+    const std::uint64_t buses = host.ecam.size / PciHost::kBusBytes;
+    if (!valid(host.ecam) || host.ecam.size % PciHost::kBusBytes != 0 || buses > kMaxBuses ||
+        host.segment >= kMaxBuses / buses) {
+      return fail(ArchError::kBadRange);
+    }
     if (!valid_or_absent(host.io) || !valid_or_absent(host.window32) ||
         !valid_or_absent(host.window64)) {
       return fail(ArchError::kBadRange);
@@ -32,7 +52,7 @@ Result<void, ArchError> check_pci(const DeviceTreeConfig& config) {
     if (host.first_spi > kSpiCount - kPciSpis) return fail(ArchError::kBadInterrupt);
     if (host.msi && (config.gic != GicVersion::kV3 || !config.its)) return fail(ArchError::kNoMsi);
   }
-  return {};
+  return check_iommu(config);
 }
 
 Result<void, ArchError> check(const DeviceTreeConfig& config) {
@@ -113,6 +133,9 @@ void put_symbols(Node& root, const DeviceTreeConfig& config) {
   for (std::uint32_t cpu = 0; cpu < config.vcpus; ++cpu) {
     symbols.string(Name::numbered("cpu", cpu), Name::at("/cpus/cpu", mpidr_affinity(cpu)));
   }
+  for (const OtherNode& other : config.others) {
+    if (!other.label.empty()) symbols.string(other.label, "/" + std::string(other.name));
+  }
 }
 
 void put_root(FdtWriter& writer, const DeviceTreeConfig& config) {
@@ -133,10 +156,20 @@ void put_root(FdtWriter& writer, const DeviceTreeConfig& config) {
   put_psci(root);
   tree::put_interrupts(root, config);
   tree::put_devices(root, config);
+  std::uint32_t phandle = tree::kFirstOther;
+  for (const OtherNode& other : config.others) {
+    Node node = root.child(other.name);
+    other.fill(node);
+    if (!other.label.empty()) node.phandle(phandle++);
+  }
   if (config.symbols) put_symbols(root, config);
 }
 
 }  // namespace
+
+std::array<std::uint32_t, 3> spi_cells(std::uint32_t spi, bool level) {
+  return {tree::kSpi, spi, level ? tree::kLevelHigh : tree::kEdgeRising};
+}
 
 Result<std::vector<std::byte>> build_device_tree(const DeviceTreeConfig& config) {
   VMM_TRY_DO(check(config));

@@ -113,12 +113,20 @@ void Checker::visit(Node node, const Bus& bus) {
     return cpu(node, bus);
   }
   if (depth_ == 2 && path.starts_with("/reserved-memory/")) return reserved(node, bus);
+  if (depth_ == 1 && is_others(view_.name(node))) return;
   if (!view_.property(node, "compatible")) return;
   for (const Known& known : kKnown) {
     if (view_.has_string(node, "compatible", known.compatible)) {
       return (this->*known.method)(node, bus);
     }
   }
+}
+
+// Whoever has put the node there knows what is at its addresses, be it of a kind that is known
+// here.
+bool Checker::is_others(std::string_view name) const {
+  return std::ranges::any_of(config_.others,
+                             [name](const OtherNode& other) { return other.name == name; });
 }
 
 void Checker::missing(bool is_there, bool seen, std::string_view what) {

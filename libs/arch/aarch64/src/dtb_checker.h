@@ -65,6 +65,7 @@ class Checker {
   void finish_memory();
   void finish_cpus();
   void finish_chosen();
+  [[nodiscard]] bool is_others(std::string_view name) const;
   void missing(bool is_there, bool seen, std::string_view what);
 
   void wrong(std::string text) { add(Kind::kWrong, path_, std::move(text)); }

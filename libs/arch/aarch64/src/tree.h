@@ -20,8 +20,10 @@ inline constexpr std::uint32_t kClock = 3;
 inline constexpr std::uint32_t kGpioController = 4;
 inline constexpr std::uint32_t kSerialPort = 5;
 inline constexpr std::uint32_t kRealTimeClock = 6;
+inline constexpr std::uint32_t kIommu = 7;
 inline constexpr std::uint32_t kFirstCpu = 0x100;
 inline constexpr std::uint32_t kFirstCache = 0x1'0000;
+inline constexpr std::uint32_t kFirstOther = 0x100'0000;
 
 // The first and the third cell of an interrupt.
 inline constexpr std::uint32_t kSpi = 0;

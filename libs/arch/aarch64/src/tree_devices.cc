@@ -163,8 +163,28 @@ void put_interrupt_map(Node& node, std::uint32_t first_spi) {
   node.u32("#interrupt-cells", 1);
 }
 
+/// Which endpoint each function behind the IOMMU is.
+void put_iommu_map(Node& node, const PciHost& host) {
+  std::vector<std::uint32_t> map;
+  for (const BehindIommu& range : host.behind_iommu) {
+    if (range.segment != host.segment) continue;
+    map.insert(map.end(), {range.first_requester, kIommu,
+                           range.segment << 16 | range.first_requester, range.functions});
+  }
+  if (!map.empty()) node.cells("iommu-map", map);
+}
+
+void put_iommu(Node& parent, std::uint8_t devfn) {
+  Node node = parent.child(Name::at("iommu", devfn >> 3));
+  node.string("compatible", "virtio,pci-iommu");
+  node.cells("reg", {std::uint32_t{devfn} << 8, 0, 0, 0, 0});
+  node.u32("#iommu-cells", 1);
+  node.phandle(kIommu);
+}
+
 void put_pci(Node& root, const PciHost& host) {
-  constexpr std::uint32_t kRequesters = 0x100;  // device and function of one bus
+  const auto buses = static_cast<std::uint32_t>(host.ecam.size / PciHost::kBusBytes);
+  const std::uint32_t requesters = buses << 8;
   Node node = root.child(Name::at("pci", host.ecam.base.raw()));
   node.string("compatible", "pci-host-ecam-generic");
   node.string("device_type", "pci");
@@ -172,11 +192,13 @@ void put_pci(Node& root, const PciHost& host) {
   node.u32("#address-cells", 3);
   node.u32("#size-cells", 2);
   node.u32("linux,pci-domain", host.segment);
-  node.cells("bus-range", {0, 0});
+  node.cells("bus-range", {0, buses - 1});
   put_ranges(node, host);
   put_interrupt_map(node, host.first_spi);
-  if (host.msi) node.cells("msi-map", {0, kIts, host.segment * kRequesters, kRequesters});
+  if (host.msi) node.cells("msi-map", {0, kIts, host.segment * requesters, requesters});
+  put_iommu_map(node, host);
   node.flag("dma-coherent");
+  if (host.iommu_devfn) put_iommu(node, *host.iommu_devfn);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/arch/aarch64/device_tree.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <string>
@@ -91,6 +92,32 @@ TEST_CASE("a guest is told what it was chosen to be", "[device_tree]") {
     CHECK_FALSE(bare.view.property(bare.at("/chosen"), name));
   }
   CHECK_FALSE(bare.has("/reserved-memory"));
+}
+
+TEST_CASE("nodes of others are under the root, and overlays may name them", "[device_tree]") {
+  const std::array others{
+      OtherNode{.name = "dma@a000000",
+                .label = "host0",
+                .fill =
+                    [](fdt::Node& node) {
+                      node.string("compatible", "arm,pl330");
+                      node.cells64("reg", {0xa00'0000, 0x1000});
+                      node.cells("interrupts", spi_cells(12, true));
+                    }},
+      OtherNode{.name = "sensor@a010000", .label = "", .fill = [](fdt::Node& node) {
+                  node.cells64("reg", {0xa01'0000, 0x1000});
+                  node.cells("interrupts", spi_cells(13, false));
+                }}};
+  const DeviceTreeConfig config{.memory = kSmallRam, .symbols = true, .others = others};
+  const Tree tree(config);
+  CHECK(tree.reg("/dma@a000000") == Numbers{0xa00'0000, 0x1000});
+  CHECK(tree.cells("/dma@a000000", "interrupts") == Cells{0, 12, 4});
+  CHECK(tree.cells("/sensor@a010000", "interrupts") == Cells{0, 13, 1});
+  CHECK(tree.view.string(tree.at("/__symbols__"), "host0") == "/dma@a000000");
+  CHECK(tree.view.u32(tree.at("/dma@a000000"), "phandle"));  // overlays look for it
+  CHECK_FALSE(tree.view.property(tree.at("/sensor@a010000"), "phandle"));
+  const auto verdict = testing::decompile(*build_device_tree(config));
+  if (verdict) CHECK(verdict->messages == "");
 }
 
 TEST_CASE("CPUs have the affinities of their MPIDRs and start by PSCI", "[device_tree]") {
@@ -200,6 +227,18 @@ TEST_CASE("devices have the registers and interrupts of the layout", "[device_tr
   }
 }
 
+TEST_CASE("buses of a PCI host have configuration space and numbers for MSIs", "[device_tree]") {
+  const PciHost hosts[] = {
+      {.ecam = {GuestAddress(0x3000'0000), 32 * PciHost::kBusBytes}},
+      {.ecam = {GuestAddress(0x3200'0000), 32 * PciHost::kBusBytes}, .segment = 1}};
+  const Tree tree({.memory = kSmallRam, .pci = hosts});
+  const auto its = tree.view.u32(tree.at("/intc@8ff0000/msic@8fb0000"), "phandle").value_or(0);
+  CHECK(tree.reg("/pci@32000000") == Numbers{0x3200'0000, 0x200'0000});
+  CHECK(tree.cells("/pci@32000000", "bus-range") == Cells{0, 31});
+  CHECK(tree.cells("/pci@30000000", "msi-map") == Cells{0, its, 0, 0x2000});
+  CHECK(tree.cells("/pci@32000000", "msi-map") == Cells{0, its, 0x2000, 0x2000});
+}
+
 TEST_CASE("a PCI host has its windows, its lines in turn and its MSIs", "[device_tree]") {
   const Tree tree(machines().back().config);
   CHECK(tree.reg("/pci@30100000") == Numbers{0x3010'0000, 0x10'0000});
@@ -225,8 +264,36 @@ TEST_CASE("a PCI host has its windows, its lines in turn and its MSIs", "[device
   CHECK(map[entry + 9] == 4);
 }
 
+TEST_CASE("functions behind an IOMMU are mapped to endpoints of theirs", "[device_tree]") {
+  const BehindIommu behind[] = {{.segment = 0, .first_requester = 0x08, .functions = 1},
+                                {.segment = 0, .first_requester = 0x18, .functions = 2},
+                                {.segment = 1, .first_requester = 0x08, .functions = 248},
+                                {.segment = 1, .first_requester = 0x100, .functions = 0x1f00}};
+  const PciHost hosts[] = {
+      {.iommu_devfn = 0x20, .behind_iommu = behind},
+      {.ecam = {GuestAddress(0x3010'0000), 0x10'0000}, .segment = 1, .behind_iommu = behind}};
+  const Tree tree({.memory = kSmallRam, .pci = hosts});
+  const auto iommu = tree.view.u32(tree.at("/pci@30000000/iommu@4"), "phandle").value_or(0);
+  CHECK(iommu != 0);
+  CHECK(tree.view.has_string(tree.at("/pci@30000000/iommu@4"), "compatible", "virtio,pci-iommu"));
+  CHECK(tree.cells("/pci@30000000/iommu@4", "reg") == Cells{0x2000, 0, 0, 0, 0});
+  CHECK(tree.cells("/pci@30000000/iommu@4", "#iommu-cells") == Cells{1});
+  CHECK(tree.cells("/pci@30000000", "iommu-map") ==
+        Cells{0x08, iommu, 0x08, 1, 0x18, iommu, 0x18, 2});
+  CHECK(tree.cells("/pci@30100000", "iommu-map") ==
+        Cells{0x08, iommu, 0x1'0008, 248, 0x100, iommu, 0x1'0100, 0x1f00});
+  CHECK_FALSE(tree.has("/pci@30100000/iommu@4"));
+}
+
 TEST_CASE("a machine that cannot be is refused", "[device_tree][hostile]") {
   const AddressRange backwards[] = {kLargeRam[1], kLargeRam[0]};
+  const BehindIommu one_behind[] = {{.segment = 0, .first_requester = 8, .functions = 1}};
+  const BehindIommu past[] = {{.segment = 0, .first_requester = 8, .functions = 0xfff9}};
+  const PciHost no_iommu[] = {{.behind_iommu = one_behind}};
+  const PciHost two_iommus[] = {
+      {.iommu_devfn = 8},
+      {.ecam = {GuestAddress(0x3010'0000), 0x10'0000}, .segment = 1, .iommu_devfn = 8}};
+  const PciHost too_many_behind[] = {{.iommu_devfn = 16, .behind_iommu = past}};
   const AddressRange empty[] = {{kRamStart, 0}};
   const AddressRange wraps{GuestAddress(~std::uint64_t{0}), 2};
   const Cache level0[] = {{0, Cache::Kind::kUnified, 1, 64, 1, 1}};
@@ -244,6 +311,9 @@ TEST_CASE("a machine that cannot be is refused", "[device_tree][hostile]") {
   const PciHost no_windows[] = {{.io = {}, .window32 = {}}};
   const PciHost bad_window[] = {{.window64 = wraps}};
   const PciHost segment[] = {{.segment = 256}};
+  const PciHost half_a_bus[] = {{.ecam = {kEcam.base, PciHost::kBusBytes / 2}}};
+  const PciHost buses[] = {{.ecam = {kEcam.base, 257 * PciHost::kBusBytes}}};
+  const PciHost ids[] = {{.ecam = {kEcam.base, 32 * PciHost::kBusBytes}, .segment = 8}};
   const PciHost lines[] = {{.first_spi = kSpiCount - 7}};
   const PciHost host[] = {{}};
   struct Row {
@@ -284,7 +354,17 @@ TEST_CASE("a machine that cannot be is refused", "[device_tree][hostile]") {
       {"PCI without windows", {.memory = kSmallRam, .pci = no_windows}, ArchError::kBadRange},
       {"a PCI window past 2^64", {.memory = kSmallRam, .pci = bad_window}, ArchError::kBadRange},
       {"PCI segment 256", {.memory = kSmallRam, .pci = segment}, ArchError::kBadRange},
+      {"PCI with half a bus", {.memory = kSmallRam, .pci = half_a_bus}, ArchError::kBadRange},
+      {"PCI with 257 buses", {.memory = kSmallRam, .pci = buses}, ArchError::kBadRange},
+      {"device ids past 16 bits", {.memory = kSmallRam, .pci = ids}, ArchError::kBadRange},
       {"PCI lines past the last", {.memory = kSmallRam, .pci = lines}, ArchError::kBadInterrupt},
+      {"no IOMMU for who is behind it",
+       {.memory = kSmallRam, .pci = no_iommu},
+       ArchError::kBadRange},
+      {"two IOMMUs", {.memory = kSmallRam, .pci = two_iommus}, ArchError::kBadRange},
+      {"functions past the last",
+       {.memory = kSmallRam, .pci = too_many_behind},
+       ArchError::kBadRange},
       {"MSIs without an ITS", {.memory = kSmallRam, .its = false, .pci = host}, ArchError::kNoMsi},
       {"MSIs of a GICv2",
        {.memory = kSmallRam, .gic = GicVersion::kV2, .pci = host},

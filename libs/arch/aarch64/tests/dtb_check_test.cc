@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/arch/aarch64/dtb_check.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -35,6 +36,19 @@ TEST_CASE("no tree of ours disagrees with its machine", "[dtb_check]") {
     REQUIRE(blob.has_value());
     CHECK(check(*blob, machine.config) == std::vector<std::string>{});
   }
+}
+
+TEST_CASE("nodes of others may be of kinds that the machine has, elsewhere", "[dtb_check]") {
+  const auto fill = [](fdt::Node& node) {
+    node.strings("compatible", {"arm,pl031", "arm,primecell"});
+    node.cells64("reg", {0xa00'0000, 0x1000});
+  };
+  const std::array others{OtherNode{.name = "pl031@a000000", .label = "host0", .fill = fill}};
+  const DeviceTreeConfig config{.memory = kSmallRam, .others = others};
+  const auto blob = *build_device_tree(config);
+  CHECK(check(blob, config).empty());
+  // A stranger's node at the same place is none of these.
+  CHECK_FALSE(check(blob, {.memory = kSmallRam}).empty());
 }
 
 /// The machine that the trees below are changed from.

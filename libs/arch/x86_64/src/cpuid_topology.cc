@@ -7,9 +7,10 @@
 namespace vmm::arch::x86_64 {
 namespace {
 
-constexpr std::uint32_t kHtt = 1u << 28;             // leaf 1, EDX
-constexpr std::uint32_t kCmpLegacy = 1u << 1;        // leaf 0x80000001, ECX
-constexpr std::uint32_t kSharingMask = 0xfff << 14;  // leaves 4 and 0x8000001d, EAX
+constexpr std::uint32_t kHtt = 1u << 28;                 // leaf 1, EDX
+constexpr std::uint32_t kCmpLegacy = 1u << 1;            // leaf 0x80000001, ECX
+constexpr std::uint32_t kTopologyExtensions = 1u << 22;  // the same: 0x8000001d and 0x8000001e
+constexpr std::uint32_t kSharingMask = 0xfff << 14;      // leaves 4 and 0x8000001d, EAX
 constexpr std::uint32_t kLevelOfCache = 0x7 << 5;
 constexpr std::uint32_t kTypeOfCache = 0x1f;
 
@@ -44,8 +45,12 @@ void set_intel_caches(std::span<CpuidEntry> entries, const ApicIds& ids) {
 void set_amd_leaves(std::span<CpuidEntry> entries, const ApicIds& ids) {
   const Topology& topology = ids.topology();
   const std::uint32_t logical = ids_per_package(ids);
+  const CpuidEntry* const extension = find_cpuid(entries, 0x8000'001e);
   if (CpuidEntry* leaf = find_cpuid(entries, 0x8000'0001)) {
     set_bits(leaf->ecx, kCmpLegacy, logical > 1 ? kCmpLegacy : 0);
+    // Guests look at threads and dies with this bit alone; the leaf needs nothing of the host.
+    const bool deep = topology.threads_per_core > 1 || topology.dies_per_package > 1;
+    if (deep && extension != nullptr) leaf->ecx |= kTopologyExtensions;
   }
   if (CpuidEntry* leaf = find_cpuid(entries, 0x8000'0008)) {
     const std::uint32_t count = std::min<std::uint32_t>(logical - 1, 0xff);

@@ -46,6 +46,10 @@ void put_ged(Aml& aml, const GedConfig& ged) {
   }
   const Block method = aml.method("_EVT", {.arguments = 1, .serialized = true});
   aml.put(store(Path{"GDAT"}, Local{0}));
+  if (!ged.pci_scan.empty()) {
+    const Block changed = aml.if_(bit_and(Local{0}, unsigned{GedConfig::kPci}, NoTarget{}));
+    aml.put(call(Path{ged.pci_scan}));
+  }
   const Block pressed = aml.if_(bit_and(Local{0}, unsigned{GedConfig::kPowerButton}, NoTarget{}));
   aml.put(notify(Path{"\\_SB_.PWRB"}, kPressed));
 }

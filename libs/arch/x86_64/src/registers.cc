@@ -128,6 +128,17 @@ Result<void> write_page_tables(vm_memory::MemoryView memory) {
   return {};
 }
 
+Result<void> write_reset_vector(vm_memory::MemoryView memory) {
+  static constexpr std::array<std::uint8_t, 7> kCode = {
+      0xb0, 0xfe,  // mov al, 0xfe
+      0xe6, 0x64,  // out 0x64, al
+      0xf4,        // hlt
+      0xeb, 0xfd,  // jmp to the hlt
+  };
+  VMM_TRY_DO(memory.write_bytes(kResetVector, std::as_bytes(std::span(kCode))));
+  return {};
+}
+
 std::array<Msr, 11> boot_msrs() {
   constexpr std::uint64_t kFastStrings = 1;
   constexpr std::uint64_t kMtrrEnabledWriteBack = 1 << 11 | 6;

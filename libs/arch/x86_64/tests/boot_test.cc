@@ -240,6 +240,13 @@ TEST_CASE("the GDT holds what the segment registers say", "[registers]") {
   CHECK(gdt.limit == 0x1f);
 }
 
+TEST_CASE("who jumps to the BIOS asks the keyboard controller for a reset", "[reset]") {
+  const Ram ram;
+  REQUIRE(write_reset_vector(ram.view()).has_value());
+  CHECK(ram.at<u64>(kResetVector) == 0xccfd'ebf4'64e6'feb0);
+  CHECK_FALSE(write_reset_vector(vm_memory::MemoryView()).has_value());
+}
+
 TEST_CASE("the page tables map the first GiB to itself", "[registers]") {
   const Ram ram;
   REQUIRE(write_page_tables(ram.view()).has_value());

@@ -177,6 +177,21 @@ TEST_CASE("AMD leaves tell cores, threads and nodes", "[cpuid]") {
   CHECK(find(entries, 0x8000'001e).ecx == 1);
 }
 
+TEST_CASE("AMD guests with threads or dies are told where to read of them", "[cpuid]") {
+  constexpr std::uint32_t kExtensions = 1u << 22;
+  const auto told = [](const Topology& topology, bool has_leaf) {
+    Entries entries = amd_host();
+    find_cpuid(entries, 0x8000'0001)->ecx &= ~kExtensions;
+    if (!has_leaf) std::erase_if(entries, [](auto& leaf) { return leaf.function == 0x8000'001e; });
+    configure_cpuid(entries, ids_of(topology, 4), {});
+    return (find(entries, 0x8000'0001).ecx & kExtensions) != 0;
+  };
+  CHECK(told({.threads_per_core = 2, .cores_per_die = 2}, true));
+  CHECK(told({.cores_per_die = 2, .dies_per_package = 2}, true));
+  CHECK_FALSE(told({.threads_per_core = 2, .cores_per_die = 2}, false));
+  CHECK_FALSE(told({.cores_per_die = 2, .packages = 2}, true));
+}
+
 TEST_CASE("an old host's leaf 0 grows to the topology leaves", "[cpuid]") {
   Entries entries{leaf(0, 0, 4, 0x756e'6547), leaf(1, 0)};
   configure_cpuid(entries, ids_of(Topology::flat(4), 4), {});

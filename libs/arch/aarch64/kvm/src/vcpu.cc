@@ -2,6 +2,7 @@
 #include "vmm/arch/aarch64/kvm/vcpu.h"
 
 #include "vmm/arch/aarch64/layout.h"
+#include "vmm/base/log.h"
 #include "vmm/kvm_ioctls/arm64_state.h"
 
 namespace vmm::arch::aarch64::kvm {
@@ -63,6 +64,14 @@ Result<void> inject_external_abort(const kvm_ioctls::Vcpu& vcpu) {
   kvm_ioctls::Arm64VcpuEvents events{};
   events.ext_dabt_pending = 1;
   return vcpu.set_vcpu_events(events);
+}
+
+bool answer_exit(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit) {
+  const auto* access = std::get_if<kvm_ioctls::exits::ArmNisv>(&exit);
+  if (access == nullptr) return false;
+  VMM_LOG_GUEST(kWarn, "device access at %#llx by an instruction without syndrome",
+                static_cast<unsigned long long>(access->fault_address.raw()));
+  return inject_external_abort(vcpu).has_value();
 }
 
 #endif

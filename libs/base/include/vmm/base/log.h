@@ -7,7 +7,13 @@
 
 namespace vmm {
 
-enum class LogLevel : std::uint8_t { kError, kWarn, kInfo, kDebug };
+enum class LogLevel : std::uint8_t {
+  kError,
+  kWarn,
+  kInfo,   ///< what happens to the machine and its devices
+  kDebug,  ///< where things are, and who asked for what
+  kTrace,  ///< what a guest does that comes to nothing
+};
 
 /// Receives one finished line without a newline. Called from any thread; must not block for long.
 using LogSink = void (*)(LogLevel level, std::string_view line);

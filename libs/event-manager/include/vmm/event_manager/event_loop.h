@@ -66,6 +66,9 @@ class EventLoop {
   /// Errors: EDEADLK when a handler calls it; those of epoll_wait(2).
   Result<std::size_t> run_once(std::chrono::milliseconds timeout);
   Result<std::size_t> run_once() { return run_once(std::chrono::milliseconds(-1)); }
+  /// Readable while run_once() would not wait: so one loop can be run by another of the same
+  /// thread.
+  [[nodiscard]] int fd() const;
   /// Makes run() return after the current round; for handlers and posted functions. From another
   /// thread: post it.
   void stop();

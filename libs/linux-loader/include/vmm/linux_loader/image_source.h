@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "vmm/base/checked.h"
 #include "vmm/base/guest_address.h"
 #include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
 #include "vmm/linux_loader/load_error.h"
 #include "vmm/vm_memory/memory_view.h"
 
@@ -63,5 +65,14 @@ class ImageSource {
   std::uint64_t size_;
   int fd_;
 };
+
+/// A file that is open as long as its source is used.
+struct OpenedImage {
+  UniqueFd fd;
+  ImageSource source;
+};
+/// Opens it without waiting for anybody, as a FIFO would have it. Errors: those of open(2) and
+/// ImageSource::from_fd().
+Result<OpenedImage> open_image(const std::string& path);
 
 }  // namespace vmm::linux_loader

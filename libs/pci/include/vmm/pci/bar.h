@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "vmm/base/address_range.h"
 #include "vmm/base/mutex.h"
@@ -15,13 +16,14 @@
 
 namespace vmm::pci {
 
-enum class BarKind : std::uint8_t { kMemory32, kMemory64, kIo };
+enum class BarKind : std::uint8_t { kMemory32, kMemory64, kIo, kRom };
 
-/// A base address register: PCI 3.0, 6.2.5.
+/// A base address register: PCI 3.0, 6.2.5; the expansion ROM's: 6.2.5.2.
 struct Bar {
-  std::uint8_t index = 0;  ///< 0 to 5; a 64-bit one takes the next index too
+  std::uint8_t index = 0;  ///< 0 to 5; a 64-bit one takes the next index too; the ROM's is 6
   BarKind kind = BarKind::kMemory32;
-  std::uint64_t size = 0;  ///< bytes; a power of two, of 16 at least, or 4 for I/O
+  std::uint64_t size =
+      0;  ///< bytes; a power of two, of 16 at least, or 4 for I/O, 2048 for the ROM
   bool prefetchable = false;
   /// Of the address that it gets at first; 0: its size, as for the guest's choices.
   std::uint64_t alignment = 0;
@@ -57,6 +59,20 @@ class BarSpace {
   /// Errors: kBadWindow.
   static Result<std::shared_ptr<BarSpace>, PciError> create(Buses buses, const Windows& windows);
 
+  /// The part of `parent` that a bridge forwards to the bus behind it: nothing at first. BARs there
+  /// get no first address, they begin at 0.
+  static std::shared_ptr<BarSpace> behind(std::shared_ptr<BarSpace> parent);
+  /// What a bridge lets through; its two windows, of any addresses.
+  struct Forwarded {
+    std::optional<AddressRange> memory = std::nullopt;
+    std::optional<AddressRange> prefetchable = std::nullopt;
+
+    friend bool operator==(const Forwarded&, const Forwarded&) = default;
+  };
+  /// Changes that. True when it differs from before: functions there have to try their BARs again.
+  /// Precondition: made by behind().
+  [[nodiscard]] bool forward(const Forwarded& ranges);
+
   /// A free address for a BAR. Errors: kNoAddress.
   Result<std::uint64_t, PciError> allocate(const Bar& bar);
   /// Takes back what allocate() gave.
@@ -77,6 +93,9 @@ class BarSpace {
   using Allocator = std::optional<vm_allocator::AddressAllocator>;
 
   BarSpace(Buses buses, const Windows& windows) : buses_(buses), windows_(windows) {}
+  explicit BarSpace(std::shared_ptr<BarSpace> parent)
+      : buses_(parent->buses_), windows_(parent->windows_), parent_(std::move(parent)) {}
+  [[nodiscard]] bool is_forwarded(const Bar& bar, std::uint64_t address) const;
   Result<void, PciError> make_allocators();
   [[nodiscard]] Allocator& allocator_for(const Bar& bar) VMM_REQUIRES(mutex_);
   [[nodiscard]] bool note(bool placed);
@@ -84,9 +103,11 @@ class BarSpace {
 
   Buses buses_;
   const Windows windows_;
-  std::atomic<bool> refused_{false};  // since the last take_freed()
-  std::atomic<bool> freed_{false};    // after that
-  Mutex mutex_;
+  const std::shared_ptr<BarSpace> parent_;  // null: that of a root bus
+  std::atomic<bool> refused_{false};        // since the last take_freed()
+  std::atomic<bool> freed_{false};          // after that
+  mutable Mutex mutex_;
+  Forwarded forwarded_ VMM_GUARDED_BY(mutex_);
   Allocator memory32_ VMM_GUARDED_BY(mutex_);
   Allocator memory64_ VMM_GUARDED_BY(mutex_);
   Allocator ports_ VMM_GUARDED_BY(mutex_);

@@ -16,7 +16,8 @@
 
 namespace vmm::pci {
 
-/// Memory-mapped: 4096 bytes for each function, Segment::kEcamBytes for all: PCI Express 7.2.2.
+/// Memory-mapped: 4096 bytes for each function, Segment::kEcamBytes for each bus, as many buses as
+/// the range on the VMM's bus has room for: PCI Express 7.2.2.
 /// An access that passes the end of a function's space reads as all ones and writes nothing.
 class Ecam final : public vm_device::BusDevice {
  public:
@@ -32,7 +33,7 @@ class Ecam final : public vm_device::BusDevice {
 /// Through the ports 0xcf8 (address) and 0xcfc (data), for segment 0 of a PC: PCI 3.0, 3.2.2.3.2.
 ///
 /// The address register takes writes of 4 bytes; the data register any, as long as they stay
-/// inside its 4 ports. Without the enable bit, or with another bus than 0, data reads as all ones.
+/// inside its 4 ports. Without the enable bit data reads as all ones.
 class ConfigPorts final : public vm_device::BusDevice {
  public:
   static constexpr std::uint16_t kBase = 0xcf8;

@@ -35,7 +35,8 @@ class EndpointDevice {
   /// nowhere first, before the range leaves the bus.
   virtual void bar_moved(std::uint8_t bar, std::optional<GuestAddress> address) = 0;
   /// Before the guest reads, and after it has written, `bytes` bytes of `config`: for capabilities
-  /// that have effects. The range lies in configuration space.
+  /// that have effects. The range lies in configuration space. The command register may be changed
+  /// after a write, as a reset of the function does.
   virtual void before_config_read(ConfigSpace& config, std::uint16_t offset, std::size_t bytes) = 0;
   virtual void after_config_write(ConfigSpace& config, std::uint16_t offset, std::size_t bytes) = 0;
 
@@ -77,6 +78,15 @@ class Endpoint {
                                                           std::span<const std::byte> body,
                                                           std::span<const std::byte> writable = {});
 
+  /// Calls `edit` with the configuration space and the lock held: for what a device lays out
+  /// itself, and to keep accesses away from what it changes of its own. `edit` must not call the
+  /// endpoint.
+  template <class Edit>
+  auto with_config(Edit&& edit) {
+    const MutexLock lock(mutex_);
+    return edit(config_);
+  }
+
   /// Gives each BAR a first address. Errors: kNoAddress, kAttached.
   Result<void, PciError> attach(const Attachment& attachment);
   void detach();
@@ -105,6 +115,7 @@ class Endpoint {
   void set_address(const Bar& bar, std::uint64_t address) VMM_REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t address(const Bar& bar) const VMM_REQUIRES(mutex_);
   [[nodiscard]] std::optional<std::uint64_t> wanted(const Bar& bar) const VMM_REQUIRES(mutex_);
+  void apply_command() VMM_REQUIRES(mutex_);
   void update_decoding() VMM_REQUIRES(mutex_);
   [[nodiscard]] bool decode(Slot& slot) VMM_REQUIRES(mutex_);
   void move_to(Slot& slot, std::optional<std::uint64_t> to) VMM_REQUIRES(mutex_);

@@ -4,16 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 
 #include "vmm/base/result.h"
 #include "vmm/pci/bar.h"
+#include "vmm/pci/intx.h"
+#include "vmm/pci/msi_device_id.h"
 #include "vmm/vm_device/irq.h"
 
 namespace vmm::pci {
 
-/// Where a function is. Each segment has one bus, 0.
+/// Where a function is: on bus 0 of its segment, or behind the port that is there.
 struct FunctionAddress {
   std::uint16_t segment = 0;
   std::uint8_t slot = 0;      ///< 0 to 31
@@ -26,14 +27,21 @@ struct FunctionAddress {
   friend constexpr bool operator==(const FunctionAddress&, const FunctionAddress&) = default;
 };
 
+/// A function as accesses to configuration space name it.
+struct ConfigAddress {
+  std::uint8_t bus = 0;  ///< 0: the root bus; others are behind ports
+  std::uint8_t devfn = 0;
+};
+
 /// What a function gets when it becomes part of a segment.
 struct Attachment {
   FunctionAddress address;
   std::shared_ptr<BarSpace> bars;
   /// The level interrupt of each pin, INTA first; shared with other functions. Null: none.
   std::shared_ptr<vm_device::IrqLine> intx[4];
-  /// For MsiMessage::device_id.
-  std::optional<std::uint32_t> msi_device_id;
+  /// Where those come from, for bridges; they outlive the function. nullptr: there are none.
+  IntxLines* lines = nullptr;
+  MsiDeviceId msi_device_id;
 };
 
 /// A function of a device in a slot.
@@ -58,6 +66,11 @@ class Function {
   virtual void write_config(std::uint16_t offset, std::span<const std::byte> data) = 0;
   /// Some range on the buses became free: BARs that were refused are tried again.
   virtual void retry_bars() = 0;
+  /// Of a bridge: the function at this address behind it, for accesses to configuration space; null
+  /// when there is none. Must not block.
+  [[nodiscard]] virtual std::shared_ptr<Function> find_behind(ConfigAddress /*address*/) {
+    return nullptr;
+  }
 
  protected:
   Function() = default;

@@ -12,6 +12,7 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/base/result.h"
+#include "vmm/pci/msi_device_id.h"
 #include "vmm/pci/pci_error.h"
 #include "vmm/vm_device/irq.h"
 #include "vmm/vm_device/msi_vectors.h"
@@ -67,7 +68,7 @@ class Msix {
   [[nodiscard]] static std::array<std::byte, 2> capability_mask();
 
   /// Who writes the messages; before the guest runs.
-  void set_device_id(std::optional<std::uint32_t> device_id);
+  void set_device_id(MsiDeviceId device_id);
 
   [[nodiscard]] std::uint16_t count() const { return count_; }
   [[nodiscard]] bool enabled() const { return enabled_.load(std::memory_order_acquire); }
@@ -114,7 +115,7 @@ class Msix {
 
   Mutex mutex_;
   std::uint16_t control_ VMM_GUARDED_BY(mutex_) = 0;
-  std::optional<std::uint32_t> device_id_ VMM_GUARDED_BY(mutex_);
+  MsiDeviceId device_id_ VMM_GUARDED_BY(mutex_);
   std::vector<Entry> entries_ VMM_GUARDED_BY(mutex_);
 };
 

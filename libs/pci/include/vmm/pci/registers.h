@@ -28,7 +28,59 @@ inline constexpr std::uint16_t kInterruptPin = 0x3d;
 inline constexpr std::uint16_t kFirstCapability = 0x40;
 inline constexpr std::uint16_t kFirstExtendedCapability = 0x100;
 
+// Of a bridge, header type 1: PCI-to-PCI bridge 1.2, 3.2.
+inline constexpr std::uint8_t kHeaderBridge = 1;
+inline constexpr std::uint16_t kPrimaryBus = 0x18;
+inline constexpr std::uint16_t kSecondaryBus = 0x19;
+inline constexpr std::uint16_t kSubordinateBus = 0x1a;
+inline constexpr std::uint16_t kMemoryBase = 0x20;
+inline constexpr std::uint16_t kMemoryLimit = 0x22;
+inline constexpr std::uint16_t kPrefetchableBase = 0x24;
+inline constexpr std::uint16_t kPrefetchableLimit = 0x26;
+inline constexpr std::uint16_t kPrefetchableBaseUpper = 0x28;
+inline constexpr std::uint16_t kPrefetchableLimitUpper = 0x2c;
+inline constexpr std::uint16_t kBridgeControl = 0x3e;
+
+// From the start of the Express capability: PCI Express base 5.0, 7.5.3.
+inline constexpr std::size_t kExpressBytes = 0x3c;
+inline constexpr std::uint16_t kExpressFlags = 0x02;
+inline constexpr std::uint16_t kDeviceCapabilities = 0x04;
+inline constexpr std::uint16_t kDeviceControl = 0x08;
+inline constexpr std::uint16_t kLinkCapabilities = 0x0c;
+inline constexpr std::uint16_t kLinkControl = 0x10;
+inline constexpr std::uint16_t kLinkStatus = 0x12;
+inline constexpr std::uint16_t kSlotCapabilities = 0x14;
+inline constexpr std::uint16_t kSlotControl = 0x18;
+inline constexpr std::uint16_t kSlotStatus = 0x1a;
+inline constexpr std::uint16_t kRootControl = 0x1c;
+
+inline constexpr std::uint16_t kLinkActive = 1 << 13;  ///< of the link's status
+
+inline constexpr std::uint32_t kSlotButton = 1 << 0;  ///< of its capabilities
+inline constexpr std::uint32_t kSlotPowerControl = 1 << 1;
+inline constexpr std::uint32_t kSlotPowerIndicator = 1 << 4;
+inline constexpr std::uint32_t kSlotHotplug = 1 << 6;
+inline constexpr std::uint32_t kSlotNumberShift = 19;
+inline constexpr std::uint32_t kSlotNoCompletion = 1 << 18;  ///< commands need no time
+
+inline constexpr std::uint16_t kEventButton = 1 << 0;  ///< of the slot's status
+inline constexpr std::uint16_t kEventPresence = 1 << 3;
+inline constexpr std::uint16_t kSlotPresent = 1 << 6;
+inline constexpr std::uint16_t kEventLink = 1 << 8;
+
+inline constexpr std::uint16_t kButtonEnable = 1 << 0;  ///< of the slot's control
+inline constexpr std::uint16_t kPresenceEnable = 1 << 3;
+inline constexpr std::uint16_t kCompletionEnable = 1 << 4;
+inline constexpr std::uint16_t kHotplugInterrupt = 1 << 5;
+inline constexpr std::uint16_t kIndicatorMask = 3 << 8;  ///< the power indicator
+inline constexpr std::uint16_t kIndicatorOn = 1 << 8;
+inline constexpr std::uint16_t kIndicatorBlinks = 2 << 8;
+inline constexpr std::uint16_t kIndicatorOff = 3 << 8;
+inline constexpr std::uint16_t kPowerOff = 1 << 10;
+inline constexpr std::uint16_t kLinkEnable = 1 << 12;
+
 inline constexpr std::size_t kBarCount = 6;
+inline constexpr std::uint8_t kRomIndex = 6;  ///< of the expansion ROM among the BARs
 
 inline constexpr std::uint16_t kCommandIo = 1 << 0;
 inline constexpr std::uint16_t kCommandMemory = 1 << 1;
@@ -43,9 +95,15 @@ inline constexpr std::uint16_t kStatusErrors = 0xf900;  ///< cleared by writing 
 
 inline constexpr std::uint8_t kMultifunction = 0x80;  ///< of the header type
 
+inline constexpr std::uint8_t kCapabilityPower = 0x01;
 inline constexpr std::uint8_t kCapabilityMsi = 0x05;
 inline constexpr std::uint8_t kCapabilityVendor = 0x09;
 inline constexpr std::uint8_t kCapabilityExpress = 0x10;
 inline constexpr std::uint8_t kCapabilityMsix = 0x11;
+inline constexpr std::uint8_t kCapabilitySata = 0x12;
+inline constexpr std::uint8_t kCapabilityAdvanced = 0x13;  ///< advanced features: a reset
+
+inline constexpr std::uint16_t kExtendedVendor = 0x000b;
+inline constexpr std::uint16_t kExtendedSerial = 0x0003;
 
 }  // namespace vmm::pci

@@ -18,14 +18,15 @@
 
 namespace vmm::pci {
 
-/// A PCI segment (domain): one bus of 32 slots, with windows of its own for BARs.
+/// A PCI segment (domain): a root bus of 32 slots, with windows of its own for BARs. Ports in its
+/// slots have further buses behind them (RootPort).
 ///
 /// Threads: any. Accesses to functions run without its lock.
 class Segment {
  public:
   static constexpr std::uint8_t kSlots = 32;
   static constexpr std::uint8_t kFunctions = 8;
-  static constexpr std::uint64_t kEcamBytes = 1 << 20;  ///< for the segment's one bus
+  static constexpr std::uint64_t kEcamBytes = 1 << 20;  ///< for each bus
 
   struct Parts {
     std::uint16_t number = 0;
@@ -67,8 +68,15 @@ class Segment {
 
   /// Config accesses, also by whoever offers a way of their own to configuration space. Functions
   /// that do not exist, and bytes beyond 4096, read as all ones.
-  void read_config(std::uint8_t devfn, std::uint16_t offset, std::span<std::byte> data);
-  void write_config(std::uint8_t devfn, std::uint16_t offset, std::span<const std::byte> data);
+  void read_config(ConfigAddress address, std::uint16_t offset, std::span<std::byte> data);
+  void write_config(ConfigAddress address, std::uint16_t offset, std::span<const std::byte> data);
+  /// The same on the root bus.
+  void read_config(std::uint8_t devfn, std::uint16_t offset, std::span<std::byte> data) {
+    read_config({.bus = 0, .devfn = devfn}, offset, data);
+  }
+  void write_config(std::uint8_t devfn, std::uint16_t offset, std::span<const std::byte> data) {
+    write_config({.bus = 0, .devfn = devfn}, offset, data);
+  }
 
  private:
   using Slot = std::array<std::shared_ptr<Function>, kFunctions>;
@@ -77,7 +85,7 @@ class Segment {
   Result<FunctionAddress, PciError> choose(Place place) VMM_REQUIRES(mutex_);
   [[nodiscard]] bool is_empty(std::uint8_t slot) const VMM_REQUIRES(mutex_);
   [[nodiscard]] Attachment attachment_for(const FunctionAddress& address) const;
-  [[nodiscard]] std::shared_ptr<Function> find(std::uint8_t devfn);
+  [[nodiscard]] std::shared_ptr<Function> find(ConfigAddress address);
   void retry_bars();
 
   const std::uint16_t number_;

@@ -65,6 +65,7 @@ class Blk final : public virtio_device::VirtioDevice {
   [[nodiscard]] std::size_t config_bytes() const override { return kConfigBytes; }
   void read_config(std::span<std::byte> config) override;
   void write_config(std::uint64_t offset, std::span<const std::byte> data) override;
+  void set_features(std::uint64_t features) override;
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override;
 
@@ -86,7 +87,6 @@ class Blk final : public virtio_device::VirtioDevice {
 
  private:
   Blk(std::shared_ptr<block::Image> image, BlkOptions options);
-  void choose_cache_mode(std::uint64_t features);
 
   std::shared_ptr<block::Image> image_;
   const BlkOptions options_;
@@ -96,9 +96,7 @@ class Blk final : public virtio_device::VirtioDevice {
   std::vector<std::unique_ptr<QueueCounters>> counters_;
 
   std::atomic<bool> writeback_{true};
-  bool cache_chosen_ = false;  // by the driver, before DRIVER_OK
   std::uint64_t negotiated_ = 0;
-  bool active_ = false;
   Mutex mutex_;
   std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
 };

@@ -8,7 +8,11 @@ namespace vmm::virtio_device {
 /// How a device reaches its driver: virtio 1.3, 2.3 and 2.9.
 ///
 /// Threads: any, several at once. config_changed() calls VirtioDevice::read_config(): no lock that
-/// read_config() takes may be held. Valid until the device was reset; afterwards calls do nothing.
+/// read_config() takes may be held.
+///
+/// Lifetime: once the device was reset, config_changed() and needs_reset() do nothing, however long
+/// the object is kept. used_buffers() and used_buffers_fd() check nothing and go straight to the
+/// transport: they are for the workers, which end before a reset, and before the transport does.
 class Interrupt {
  public:
   virtual ~Interrupt() = default;

@@ -34,10 +34,15 @@ class QueueRunner {
   QueueRunner(ActiveQueue queue, std::shared_ptr<Interrupt> interrupt)
       : queue_(std::move(queue.queue)),
         interrupt_(std::move(interrupt)),
+        left_at_(std::move(queue.left_at)),
         kick_fd_(queue.kick_fd),
         index_(queue.index) {}
   QueueRunner(const QueueRunner&) = delete;
   QueueRunner& operator=(const QueueRunner&) = delete;
+  /// Notes where the queue was, if somebody wants to know.
+  ~QueueRunner() {
+    if (left_at_ != nullptr) *left_at_ = queue_.position();
+  }
 
   /// Calls `on_kick` in the loop for each kick, and once at the start, as buffers may be there
   /// already. Errors: those of EventLoop::add().
@@ -61,6 +66,9 @@ class QueueRunner {
   /// Pops one chain, for devices that take buffers only as they have something to put in. False
   /// when there is none. Malformed ones are passed over, as many as the queue is long.
   [[nodiscard]] bool pop(virtio_queue::Chain& chain);
+  /// pop(), but where there is nothing the driver is asked for kicks, and what came meanwhile is
+  /// popped. False: there is nothing, and a kick will tell when there is.
+  [[nodiscard]] bool pop_or_listen(virtio_queue::Chain& chain);
   /// Gives a buffer back; the driver sees it after flush().
   void complete(std::uint16_t head, std::uint32_t written) { (void)queue_.add_used(head, written); }
   /// Shows the driver what was given back, with one interrupt if it wants one.
@@ -80,6 +88,7 @@ class QueueRunner {
 
   virtio_queue::Queue queue_;
   std::shared_ptr<Interrupt> interrupt_;
+  std::shared_ptr<virtio_queue::QueuePosition> left_at_;
   int kick_fd_;
   std::uint16_t index_;
   bool broken_ = false;

@@ -66,6 +66,12 @@ class TransportCore {
     Workers& workers;                      ///< for this device alone; outlives the core
     InterruptSink& sink;                   ///< outlives the core
     std::uint64_t queue_features = kQueueFeatures;
+    /// The device is behind an IOMMU: ACCESS_PLATFORM is offered, and FEATURES_OK refused without
+    /// it. Those who serve the queues follow changes of `memory`.
+    bool behind_iommu = false;
+    /// DRIVER without ACKNOWLEDGE counts as both: U-Boot acknowledges a device, resets it, and goes
+    /// on with DRIVER alone.
+    bool lone_driver = false;
   };
 
   /// Errors: kBadSize for the queue sizes of the device; EINVAL for its configuration space; those
@@ -87,10 +93,10 @@ class TransportCore {
   }
 
   [[nodiscard]] std::uint8_t status() const;
-  /// The driver's write of the status: 0 resets, at once; else one step of 3.1.1 at a time. A
-  /// write that is no such step changes nothing; neither does a step that is refused: FEATURES_OK
-  /// with features that were not offered or without VERSION_1, DRIVER_OK with a queue or a device
-  /// that cannot run.
+  /// The driver's write of the status: 0 resets, at once; else one step of 3.1.1 at a time, but for
+  /// ACKNOWLEDGE and DRIVER, which may come together. A write that is no such step changes nothing;
+  /// neither does a step that is refused: FEATURES_OK with features that were not offered or
+  /// without VERSION_1, DRIVER_OK with a queue or a device that cannot run.
   void set_status(std::uint8_t value);
   /// Resets the device as a write of 0 does.
   void reset();

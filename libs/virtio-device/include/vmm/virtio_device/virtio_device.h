@@ -44,9 +44,27 @@ class SharedMemoryOwner {
   ~SharedMemoryOwner() = default;
 };
 
+/// What a VirtioDevice implements besides whose state is more than its rings and what the driver
+/// wrote to the configuration space. Threads: as VirtioDevice.
+class StateOwner {
+ public:
+  static constexpr std::size_t kMaxBytes = 16 << 20;
+
+  /// What a device of the same kind elsewhere needs to go on, at most kMaxBytes. After the workers
+  /// were destroyed and before reset(), or when idle.
+  [[nodiscard]] virtual std::vector<std::byte> save_state() = 0;
+  /// Takes over what another one saved, when idle; the next activate() goes on from there.
+  /// Errors: for what no such device saves; nothing changes then.
+  virtual Result<void> load_state(std::span<const std::byte> state) = 0;
+
+ protected:
+  ~StateOwner() = default;
+};
+
 /// A device, independent of transport, threads and hypervisor: virtio 1.3, sections 2 and 5.
 ///
-///   idle -> activate() -> active -> (workers are destroyed) -> reset() -> idle -> ...
+///   idle -> set_features() -> activate() -> active -> (workers are destroyed) -> reset()
+///        -> set_features(0) -> idle -> ...
 ///
 /// Threads: every function may be called from any thread, one after another: the transport
 /// serialises them. The device's workers run meanwhile on threads of their own, and so do control
@@ -63,6 +81,9 @@ class VirtioDevice {
   /// What the device offers: the bits of its type and, if it can, IN_ORDER, RING_RESET and
   /// ACCESS_PLATFORM. The other bits are the transport's. Constant.
   [[nodiscard]] virtual std::uint64_t features() const = 0;
+  /// Which of the transport's features of queues it bears; all, unless others serve its queues.
+  /// Constant.
+  [[nodiscard]] virtual std::uint64_t queue_features() const { return ~std::uint64_t{0}; }
 
   /// Bytes of the configuration space, at most 4096. Constant.
   [[nodiscard]] virtual std::size_t config_bytes() const = 0;
@@ -72,6 +93,9 @@ class VirtioDevice {
   /// are read-only, or offsets that make no sense, are passed over.
   virtual void write_config(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
+  /// The features that the driver has chosen, at FEATURES_OK, for those whose configuration space
+  /// depends on them; 0 when it is gone.
+  virtual void set_features(std::uint64_t /*features*/) {}
   /// Makes the workers that serve the queues. Errors: the driver's DRIVER_OK is refused.
   virtual Result<WorkerList> activate(Activation activation) = 0;
   /// Forgets the driver: after the workers were destroyed, also when activate() had failed.
@@ -79,6 +103,8 @@ class VirtioDevice {
 
   /// The device's shared memory; nullptr when it has none.
   [[nodiscard]] virtual SharedMemoryOwner* shared_memory_owner() { return nullptr; }
+  /// The device's state; nullptr when it has none. Constant.
+  [[nodiscard]] virtual StateOwner* state_owner() { return nullptr; }
 
  protected:
   VirtioDevice() = default;

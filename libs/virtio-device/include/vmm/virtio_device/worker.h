@@ -17,13 +17,15 @@ struct ActiveQueue {
   std::uint16_t index = 0;
   virtio_queue::Queue queue;
   int kick_fd = -1;  ///< eventfd, signalled when the driver kicks; outlives the activation
+  /// Where to note the queue's position when its worker ends, for who goes on from there.
+  std::shared_ptr<virtio_queue::QueuePosition> left_at = nullptr;
 };
 
 /// Serves some queues of a device on one event loop: what exists between activation and reset.
 ///
 ///   made by VirtioDevice::activate() -> start() -> ... -> destroyed
 ///
-/// start(), stop_queue(), start_queue() and the destructor run on the loop's thread; the
+/// start(), drain(), stop_queue(), start_queue() and the destructor run on the loop's thread; the
 /// constructor does not. When the destructor returns, nothing that the worker started touches guest
 /// memory or the driver any more: requests in flight were drained or cancelled.
 class Worker {
@@ -34,6 +36,10 @@ class Worker {
 
   /// Registers what it waits for. Once. Errors: those of epoll; the worker is destroyed then.
   virtual Result<void> start(event_manager::EventLoop& loop) = 0;
+  /// Before the destructor, where the driver's queues go on elsewhere or later: answers all
+  /// requests in flight, without cancelling any, and gives back to the driver what it popped for
+  /// later. It may wait for the host. Nothing is begun any more.
+  virtual void drain() {}
   /// VIRTIO_F_RING_RESET, for devices that offer it: ends one queue as the destructor would end
   /// all. False when it is not this worker's.
   virtual bool stop_queue(std::uint16_t index);
@@ -60,6 +66,8 @@ class Workers {
   virtual Result<void> start(WorkerList workers) = 0;
   /// Destroys all; returns when they are gone.
   virtual void stop() = 0;
+  /// Drains all, to be stopped then; see Worker::drain().
+  virtual void drain() = 0;
   virtual void stop_queue(std::uint16_t index) = 0;
   virtual Result<void> start_queue(ActiveQueue queue) = 0;
 
@@ -77,6 +85,7 @@ class LoopWorkers final : public Workers {
 
   Result<void> start(WorkerList workers) override;
   void stop() override;
+  void drain() override;
   void stop_queue(std::uint16_t index) override;
   Result<void> start_queue(ActiveQueue queue) override;
 
@@ -97,6 +106,7 @@ class InlineWorkers final : public Workers {
 
   Result<void> start(WorkerList workers) override;
   void stop() override { workers_.clear(); }
+  void drain() override;
   void stop_queue(std::uint16_t index) override;
   Result<void> start_queue(ActiveQueue queue) override;
 

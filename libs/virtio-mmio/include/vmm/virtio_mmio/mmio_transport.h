@@ -71,12 +71,15 @@ class MmioTransport final : public vm_device::BusDevice, private virtio_device::
     std::shared_ptr<virtio_device::VirtioDevice> device;
     const vm_memory::GuestMemory& memory;
     virtio_device::Workers& workers;  ///< for this device alone
-    vm_device::IrqLine& irq;          ///< asserted while InterruptStatus is not 0
+    /// Asserted while InterruptStatus is not 0. It may be an edge: it rises again when something is
+    /// left after an acknowledgement.
+    vm_device::IrqLine& irq;
     vm_device::Doorbells& doorbells;
     GuestAddress base;  ///< where the range is on the bus
     /// Where the device's shared memory is, when it has some.
     std::optional<GuestAddress> shared_memory = std::nullopt;
     std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
+    bool lone_driver = false;  ///< as virtio_device::TransportCore::Parts
   };
 
   /// Borrowed parts outlive the transport. Doorbells that are refused are done without.
@@ -90,7 +93,7 @@ class MmioTransport final : public vm_device::BusDevice, private virtio_device::
  private:
   explicit MmioTransport(const Wiring& wiring);
   Result<void> set_up(const Wiring& wiring);
-  void add_doorbells(GuestAddress base);
+  void add_doorbells(GuestAddress base) VMM_REQUIRES(mutex_);
 
   [[nodiscard]] std::uint32_t read_register(Register reg) VMM_REQUIRES(mutex_);
   void write_register(Register reg, std::uint32_t value) VMM_REQUIRES(mutex_);

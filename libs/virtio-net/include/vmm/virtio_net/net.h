@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,10 +14,15 @@
 #include "vmm/base/result.h"
 #include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/virtio_device.h"
+#include "vmm/virtio_net/control.h"
+#include "vmm/virtio_net/counters.h"
 #include "vmm/virtio_net/net_port.h"
+#include "vmm/virtio_net/packet_engine.h"
 #include "vmm/virtio_net/tap.h"
 
 namespace vmm::virtio_net {
+
+struct PairCounters;
 
 /// Feature bits: virtio 1.3, 5.1.3.
 enum class NetFeature : std::uint8_t {
@@ -77,18 +83,23 @@ struct NetOptions {
 /// that is reached, or a driver without buffers, holds its own direction up and no more. A packet
 /// that is malformed, or that the port refuses, is dropped.
 ///
-/// Threads: as VirtioDevice; announce(), set_link_up() from any thread.
-class Net final : public virtio_device::VirtioDevice {
+/// Threads: as VirtioDevice; announce(), set_link_up(), send_rarp() and set_mtu() from any thread.
+class Net final : public virtio_device::VirtioDevice, public ControlHandler {
  public:
-  /// `ports` are the pairs of queues that there are, at least one. Errors: EINVAL for no ports or
-  /// too many, a mixture of taps and sockets, a queue size or an MTU that cannot be.
-  static Result<std::shared_ptr<Net>> create(const NetOptions& options, std::vector<NetPort> ports);
+  /// `ports` are the pairs of queues that there are, at least one. `engines`: none, or one for each
+  /// port, which moves its packets then. Errors: EINVAL for no ports or too many, a mixture of taps
+  /// and sockets, a queue size or an MTU that cannot be, limits together with engines.
+  static Result<std::shared_ptr<Net>> create(
+      const NetOptions& options, std::vector<NetPort> ports,
+      std::vector<std::unique_ptr<PacketEngine>> engines = {});
+  ~Net() override;
 
   [[nodiscard]] virtio_device::DeviceType type() const override {
     return virtio_device::DeviceType::kNet;
   }
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return queue_sizes_; }
   [[nodiscard]] std::uint64_t features() const override { return features_; }
+  [[nodiscard]] std::uint64_t queue_features() const override { return engine_features_; }
   [[nodiscard]] std::size_t config_bytes() const override;
   void read_config(std::span<std::byte> config) override;
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
@@ -103,32 +114,57 @@ class Net final : public virtio_device::VirtioDevice {
   /// Asks the driver to tell the network where it is now, as after a migration. False: there is no
   /// driver, or it cannot.
   bool announce();
+  /// Tells the network by a RARP packet that this address is here now, for drivers that cannot:
+  /// whether the first port took it.
+  [[nodiscard]] bool send_rarp(const MacAddress& mac) const;
+  /// The MTU from the next activation on, where it is told to the driver. Errors: EINVAL below 68.
+  Result<void> set_mtu(std::uint16_t mtu);
+  /// 0: none was given.
+  [[nodiscard]] std::uint16_t mtu() const { return mtu_.load(std::memory_order_relaxed); }
+
+  /// What it has moved. From any thread.
+  [[nodiscard]] NetCounters counters() const;
 
   // For the device's own workers.
 
   [[nodiscard]] const NetOptions& options() const { return options_; }
-  /// The commands of the control queue: 5.1.6.5. False: refused, nothing changes.
-  bool set_queue_pairs(std::uint16_t pairs);
-  bool set_guest_offloads(std::uint64_t features);
-  bool set_mac(const MacAddress& mac);
-  bool end_announcement();
-  [[nodiscard]] bool negotiated(NetFeature feature) const {
+  [[nodiscard]] PairCounters& pair_counters(std::uint16_t pair) { return *counters_[pair]; }
+  bool set_queue_pairs(std::uint16_t pairs) override;
+  bool set_guest_offloads(std::uint64_t features) override;
+  bool set_mac(const MacAddress& mac) override;
+  bool end_announcement() override;
+  [[nodiscard]] bool negotiated(NetFeature feature) const override {
     return (negotiated_ & bit(feature)) != 0;
   }
 
  private:
-  Net(const NetOptions& options, std::vector<NetPort> ports);
-
+  Net(const NetOptions& options, std::vector<NetPort> ports,
+      std::vector<std::unique_ptr<PacketEngine>> engines);
+  /// The queues of one pair, and those that are not for packets.
+  struct Pair {
+    std::vector<virtio_device::ActiveQueue> packets;
+    std::vector<virtio_device::ActiveQueue> others;
+  };
+  std::vector<Pair> sort_queues(std::vector<virtio_device::ActiveQueue> queues) const;
+  static std::uint16_t pairs_with_queues(const std::vector<Pair>& pairs);
+  Result<std::unique_ptr<virtio_device::Worker>> make_worker(
+      std::uint16_t pair, Pair queues, const virtio_device::Activation& activation);
+  /// How many pairs there are for this driver.
+  [[nodiscard]] std::uint16_t pairs_in_use() const;
   /// Changes bits of the status, and tells the driver.
   void change_status(std::uint16_t set, std::uint16_t clear);
   bool enable_pairs(std::uint16_t pairs);
 
   NetOptions options_;
   std::vector<NetPort> ports_;
+  std::vector<std::unique_ptr<PacketEngine>> engines_;
+  std::vector<std::unique_ptr<PairCounters>> counters_;
+  std::uint64_t engine_features_;
   std::vector<std::uint16_t> queue_sizes_;
   std::uint64_t features_;
   std::uint64_t negotiated_ = 0;  // the same as long as interrupt_ is there
   std::uint16_t enabled_pairs_;
+  std::atomic<std::uint16_t> mtu_;
   Mutex mutex_;
   MacAddress mac_ VMM_GUARDED_BY(mutex_);
   std::uint16_t status_ VMM_GUARDED_BY(mutex_) = kLinkUp;

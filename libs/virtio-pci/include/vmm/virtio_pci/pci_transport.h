@@ -46,6 +46,8 @@ class PciTransport final : public pci::Function,
     vm_device::Doorbells& doorbells;
     vm_device::MsiVectorSource* vectors = nullptr;  ///< nullptr: no MSI-X
     std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
+    bool behind_iommu = false;  ///< as virtio_device::TransportCore::Parts
+    bool lone_driver = false;   ///< likewise
     /// BAR 0 has 32 bits: for firmware that cannot reach above 4 GiB.
     bool below_4g = false;
   };

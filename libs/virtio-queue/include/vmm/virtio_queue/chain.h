@@ -39,16 +39,14 @@ class Chain {
 
   /// What Queue::add_used() wants back: the first descriptor of a split ring's chain, the buffer
   /// id of a packed one.
-  [[nodiscard]] std::uint16_t head() const { return static_cast<std::uint16_t>(label_); }
+  [[nodiscard]] std::uint16_t head() const { return static_cast<std::uint16_t>(label_.word); }
   /// Why pop() answered kMalformed or kBroken.
   [[nodiscard]] QueueError error() const { return error_; }
 
   [[nodiscard]] std::uint32_t readable_bytes() const { return bytes_.readable; }
   [[nodiscard]] std::uint32_t writable_bytes() const { return bytes_.writable; }
   [[nodiscard]] Reader reader() const { return Reader(pieces_, bytes_.readable); }
-  [[nodiscard]] Writer writer() const {
-    return Writer(first_writable(), bytes_.writable, is_tracked() ? ram_ : nullptr);
-  }
+  [[nodiscard]] Writer writer() const { return Writer(first_writable(), bytes_.writable, label_); }
 
   /// Host addresses for system calls, laid out as struct iovec; nobody may dereference them.
   [[nodiscard]] std::span<const IoVec> unsafe_readable() const {
@@ -69,7 +67,6 @@ class Chain {
  protected:
   explicit Chain(std::span<IoVec> storage)
       : pieces_(storage.data()),
-        storage_end_(storage.data() + storage.size()),
         storage_bytes_(static_cast<std::ptrdiff_t>(storage.size_bytes())) {}
   ~Chain() = default;
 
@@ -93,27 +90,24 @@ class Chain {
       std::memcpy(static_cast<void*>(this), &both, sizeof(both));
     }
   };
-  static constexpr std::uint32_t kTracked = 1 << 16;
-
-  [[nodiscard]] bool is_tracked() const { return (label_ & kTracked) != 0; }
   [[nodiscard]] const IoVec* first_writable() const {
     return reinterpret_cast<const IoVec*>(reinterpret_cast<const std::byte*>(pieces_) +
                                           sizes_.readable);
   }
   /// What is written is to be marked in the bitmaps of `ram`.
   void track(const detail::Ram* ram) {
-    label_ |= kTracked;
-    ram_ = ram;
+    label_.word |= detail::ChainLabel::kTracked;
+    label_.ram = ram;
   }
   /// The chain is one piece. Precondition: bytes < 2^32.
   void set_single(void* host, std::uint64_t bytes, bool writable) {
     pieces_[0] = {host, bytes};
-    if (writable) {
-      bytes_.set_one(bytes, true);
-      sizes_.set_one(sizeof(IoVec), true);
-    } else {
+    if (!writable) [[likely]] {
       bytes_.set_one(bytes, false);
       sizes_.set_one(sizeof(IoVec), false);
+    } else {
+      bytes_.set_one(bytes, true);
+      sizes_.set_one(sizeof(IoVec), true);
     }
   }
   void set_empty(QueueError error) {
@@ -122,13 +116,11 @@ class Chain {
   }
 
   IoVec* pieces_;
-  IoVec* storage_end_;
   std::ptrdiff_t storage_bytes_;
-  std::uint32_t label_ = 0;  // the head, and kTracked
+  detail::ChainLabel label_;
   QueueError error_{};
   Halves bytes_;
   Halves sizes_;  // of the lists of pieces, in bytes
-  const detail::Ram* ram_ = nullptr;
 };
 
 /// A chain with room for kPieces pieces inside.
@@ -145,7 +137,7 @@ class InlineChain : public Chain {
 /// A chain whose room is allocated once, when it is made: for queues of any size.
 class ChainBuffer : public Chain {
  public:
-  /// `pieces` is at least 1; the queue size is enough for each chain that 2.7.5.2 allows, unless
+  /// `pieces` is at least 1; the queue size is enough for each chain that 2.7.5 allows, unless
   /// buffers cross from one memory region to the next.
   explicit ChainBuffer(std::uint32_t pieces)
       : ChainBuffer(std::make_unique<IoVec[]>(pieces == 0 ? 1 : pieces), pieces == 0 ? 1 : pieces) {

@@ -14,6 +14,9 @@
 
 namespace vmm::virtio_queue {
 
+/// Whether a region that a process left says nothing yet: it is to be formatted.
+[[nodiscard]] bool is_fresh_inflight(const vm_memory::GuestSlice& region);
+
 /// One request that was in flight when the back end ended; see Queue::resubmit().
 struct Resubmit {
   std::uint16_t head = 0;   ///< or buffer id
@@ -56,6 +59,8 @@ class SplitInflight {
   void stage(std::uint16_t head);
   /// All that was staged is visible to the driver; `used_index` is the ring's.
   void commit(std::uint16_t used_index);
+  /// The buffer is not the device's any more, and was not given back.
+  void cancel(std::uint16_t head);
   /// The buffers that are still in flight, oldest first; `used_index` is read from the used ring.
   /// Finishes a batch that was published but not committed.
   [[nodiscard]] std::vector<Resubmit> recover(std::uint16_t used_index);
@@ -63,7 +68,6 @@ class SplitInflight {
  private:
   SplitInflight(const vm_memory::GuestSlice& region, std::uint16_t size)
       : region_(region), size_(size) {}
-  static Result<void, QueueError> check(const vm_memory::GuestSlice& region, std::uint16_t size);
   [[nodiscard]] static std::size_t entry(std::uint16_t head) {
     return kHeaderBytes + kEntryBytes * std::size_t{head};
   }
@@ -83,19 +87,24 @@ class PackedInflight {
  public:
   static constexpr std::size_t kHeaderBytes = 32;
   static constexpr std::size_t kEntryBytes = 32;
+  static constexpr QueuePosition kStart{.next_avail = 0x8000, .next_used = 0x8000};
   /// The size of the region of one queue.
   [[nodiscard]] static constexpr std::size_t bytes(std::uint16_t queue_size) {
     return kHeaderBytes + kEntryBytes * std::size_t{queue_size};
   }
 
-  /// As those of SplitInflight.
+  /// As those of SplitInflight; the queue starts at `position`, with nothing in flight.
   static Result<PackedInflight, QueueError> format(const vm_memory::GuestSlice& region,
-                                                   std::uint16_t queue_size);
+                                                   std::uint16_t queue_size,
+                                                   const QueuePosition& position = kStart);
   static Result<PackedInflight, QueueError> open(const vm_memory::GuestSlice& region,
                                                  std::uint16_t queue_size);
 
-  /// The buffer was popped whose descriptors these are; the last one has its id.
+  /// The buffer was popped whose descriptors these are; the last one has its id. Not between
+  /// stage() and commit().
   void begin(std::span<const PackedDescriptor> list);
+  /// The buffer is not the device's any more, and was not given back. As begin().
+  void cancel(std::uint16_t id);
   /// The buffer is about to be given back; ignores what is not in flight.
   void stage(std::uint16_t id);
   /// All that was staged is visible to the driver.
@@ -122,7 +131,7 @@ class PackedInflight {
   void copy_state(bool to_old) const;
   [[nodiscard]] bool was_published(const vm_memory::GuestSlice& ring) const;
   void free_all_listed() const;
-  [[nodiscard]] std::vector<PackedDescriptor> list_of(std::uint16_t at) const;
+  [[nodiscard]] std::vector<PackedDescriptor> list_of(std::uint16_t at, std::uint16_t count) const;
 
   vm_memory::GuestSlice region_;
   std::uint16_t size_;

@@ -11,9 +11,9 @@
 
 namespace vmm::virtio_queue {
 
-inline constexpr std::uint16_t kMaxQueueSize = 32768;  ///< 2.7, 2.8.10.1
+inline constexpr std::uint16_t kMaxQueueSize = 32768;  ///< 2.7, 2.8
 
-/// Flags of a descriptor: 2.7.5, 2.8.13.
+/// Flags of a descriptor: 2.7.5, 2.8.3, 2.8.6, 2.8.7; the last two 2.8.1.
 inline constexpr std::uint16_t kDescNext = 1;
 inline constexpr std::uint16_t kDescWrite = 2;
 inline constexpr std::uint16_t kDescIndirect = 4;
@@ -23,7 +23,7 @@ inline constexpr std::uint16_t kDescUsed = 1 << 15;  ///< packed
 inline constexpr std::uint16_t kAvailNoInterrupt = 1;  ///< split, driver area; 2.7.6
 inline constexpr std::uint16_t kUsedNoNotify = 1;      ///< split, device area; 2.7.8
 
-/// Flags of an event suppression structure: 2.8.14.
+/// Flags of an event suppression structure: 2.8.10.
 inline constexpr std::uint16_t kEventsEnable = 0;
 inline constexpr std::uint16_t kEventsDisable = 1;
 inline constexpr std::uint16_t kEventsDescriptor = 2;

@@ -45,7 +45,7 @@ struct RingPosition {
 
 /// event_passed() for a packed ring of `size` descriptors: the position went on by `steps` >= 1
 /// descriptors and is `now`. An event offset beyond the ring gives some answer.
-/// Spec: virtio 1.3, 2.8.14.
+/// Spec: virtio 1.3, 2.8.10.
 [[nodiscard]] constexpr bool packed_event_passed(RingPosition event, RingPosition now,
                                                  std::uint64_t steps, std::uint32_t size) {
   // How many descriptors `event` lies behind `now`: from 1 (the last one) to 2 * size.

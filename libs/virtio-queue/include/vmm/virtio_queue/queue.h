@@ -63,7 +63,8 @@ class Queue {
   [[nodiscard]] Pop pop(Chain& chain) {
     if (base().split_has_more()) [[likely]]
       return split().pop_next(chain);
-    return is_packed() ? packed().pop(chain) : split().pop_after_look(chain);
+    if (base().packed_may_have_more()) return packed().pop_next(chain);
+    return is_packed() ? packed().pop_after_look(chain) : split().pop_after_look(chain);
   }
   /// Fills as many of `chains` as there are, in one go. Malformed ones are given back and passed
   /// over, at most as many as the queue is long.
@@ -78,10 +79,17 @@ class Queue {
   /// sees it after publish().
   /// Errors: kNotInFlight when the device does not have this buffer; kRingNotMapped.
   Result<void, QueueError> add_used(std::uint16_t head, std::uint32_t written) {
-    if (!base().is_recent_split(head)) [[unlikely]]
-      return add_used_other(head, written);
-    split().add_recent(head, written);
-    return {};
+    const std::uint64_t token = head;
+    const std::int32_t weight = base().recent(token);
+    if (weight == detail::RingBase::kSplitWeight) [[likely]] {
+      split().add_recent(token, written);
+      return {};
+    }
+    if (weight > detail::RingBase::kSplitWeight) {
+      packed().add_recent(token, written);
+      return {};
+    }
+    return is_packed() ? packed().add_used(head, written) : split().add_used(head, written);
   }
   /// Shows the driver all buffers given back until now, by one store.
   void publish() {
@@ -92,19 +100,28 @@ class Queue {
   }
   /// add_used() and publish() of one buffer.
   Result<void, QueueError> complete(std::uint16_t head, std::uint32_t written) {
-    if (!base().is_recent_split(head)) [[unlikely]]
-      return complete_other(head, written);
-    split().add_recent(head, written);
-    split().publish_plain();
-    return {};
+    const std::uint64_t token = head;
+    const std::int32_t weight = base().recent(token);
+    if (weight == detail::RingBase::kSplitWeight) [[likely]] {
+      split().add_recent(token, written);
+      split().publish_plain();
+      return {};
+    }
+    if (weight > detail::RingBase::kSplitWeight &&
+        packed().complete_recent(token, written, weight)) {
+      return {};
+    }
+    return complete_slowly(token, written);
   }
   /// Whether the driver wants an interrupt for what was given back since the last such question;
-  /// after publish(). Spec: virtio 1.3, 2.7.7.2 and 2.8.10.
+  /// after publish(), as what is not published may not count yet. Spec: virtio 1.3, 2.7.7.2
+  /// and 2.8.10.
   [[nodiscard]] bool needs_notification() {
     return is_packed() ? packed().needs_notification() : split().needs_notification();
   }
 
-  /// Asks the driver not to kick; a hint only.
+  /// Asks the driver not to kick; a hint only. With EVENT_IDX there is nothing to write: the event
+  /// that was asked for last has passed.
   void disable_notifications() {
     is_packed() ? packed().disable_notifications() : split().disable_notifications();
   }
@@ -155,6 +172,8 @@ class Queue {
   /// Whether the rings are followed as a packed ring.
   [[nodiscard]] bool is_packed() const { return base().is_packed(); }
   [[nodiscard]] std::uint16_t size() const { return base().size(); }
+  /// What the queue was made from: for those who serve it elsewhere, as vhost does.
+  [[nodiscard]] const QueueShape& shape() const { return base().shape(); }
   /// Where the queue is, to save it. Buffers in flight have to come back before, or be tracked by
   /// an inflight region.
   [[nodiscard]] QueuePosition position() const {
@@ -181,6 +200,13 @@ class Queue {
   /// kInFlight or kBadHead says that there is nothing to give back.
   [[nodiscard]] Pop resubmit(Chain& chain, const Resubmit& request) {
     return is_packed() ? packed().resubmit(chain, request) : split().resubmit(chain, request);
+  }
+  /// Notes from now on in `region`, which outlives the queue, what is in flight, as SplitInflight
+  /// and PackedInflight do; before the first pop(). If the region is one that an ended process
+  /// left, the queue goes to where that was, and pop() first gives what was in flight, oldest
+  /// first. Errors: those of open() and format(); kBadState for a region that no such queue left.
+  Result<void, QueueError> track_inflight(const vm_memory::GuestSlice& region) {
+    return std::visit([&](auto& ring) { return ring.track_inflight(region); }, ring_);
   }
   /// For PackedInflight: what stands in a packed ring for `chain`, the last one popped. How many
   /// of `out` were filled. A driver that has written there meanwhile cheats itself.
@@ -209,11 +235,9 @@ class Queue {
   [[nodiscard]] SplitQueue& split() { return unchecked<SplitQueue>(&ring_); }
   [[nodiscard]] PackedQueue& packed() { return unchecked<PackedQueue>(&ring_); }
 
-  [[gnu::noinline]] Result<void, QueueError> add_used_other(std::uint16_t head,
-                                                            std::uint32_t written);
   [[gnu::noinline]] void publish_slowly();
-  [[gnu::noinline]] Result<void, QueueError> complete_other(std::uint16_t head,
-                                                            std::uint32_t written);
+  [[gnu::noinline]] Result<void, QueueError> complete_slowly(std::uint64_t token,
+                                                             std::uint32_t written);
 
   std::variant<SplitQueue, PackedQueue> ring_;
 };

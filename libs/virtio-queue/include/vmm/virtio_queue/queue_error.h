@@ -18,7 +18,7 @@ enum class QueueError : std::uint8_t {
   kBadState,       ///< a saved state that no queue can have had
 
   // The ring is broken; nothing more comes out of it until it is reset.
-  kBadAvailIndex,  ///< more chains made available than the queue holds; 2.7.13.3, 2.8.9
+  kBadAvailIndex,  ///< more chains made available than the queue holds; 2.7.13.3, 2.8.17
 
   // A chain is malformed.
   kBadHead,        ///< an available entry names a descriptor beyond the table; 2.7.6
@@ -27,9 +27,12 @@ enum class QueueError : std::uint8_t {
   kTooLong,        ///< more than 2^32 - 1 bytes; 2.7.5.2
   kTooManyPieces,  ///< more host pieces than the device's chain has room for
   kBadIndirect,    ///< nested, with NEXT, empty, or not whole descriptors; 2.7.5.3.1, 2.8.7
-  kBadMemory,      ///< a buffer or an indirect table is not in guest RAM
-  kBadOrder,       ///< device-readable after device-writable; 2.7.4.2, 2.8.9
+  kBadMemory,      ///< a buffer or an indirect table is not in guest RAM, or not to be accessed so
+  kBadOrder,       ///< device-readable after device-writable; 2.7.4.2, 2.8.17
   kInFlight,       ///< the driver offers a buffer that the device still has
+
+  // A chain cannot be had yet: pop() says that there is none.
+  kMissing,  ///< an I/O address is not mapped; memory will change when it is
 
   // Calls of the device.
   kNotInFlight,       ///< a completion for what was not popped, or was completed already

@@ -7,7 +7,8 @@ namespace vmm::virtio_queue {
 
 /// What Queue::pop() found.
 enum class Pop : std::uint8_t {
-  kEmpty,      ///< the driver has made nothing more available
+  kEmpty,      ///< the driver has made nothing more available; or the next one is at I/O addresses
+               ///< that are not mapped yet: look again when guest memory has changed
   kChain,      ///< a valid chain
   kMalformed,  ///< an invalid one, given back already with length 0; go on. See Chain::error()
   kBroken,     ///< the ring itself is invalid, until it is reset. See Chain::error()

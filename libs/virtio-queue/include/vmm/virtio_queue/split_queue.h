@@ -3,12 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "vmm/base/result.h"
 #include "vmm/virtio_queue/chain.h"
 #include "vmm/virtio_queue/detail/ring_base.h"
 #include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/virtio_queue/detail/rings.h"
+#include "vmm/virtio_queue/detail/split_walk.h"
+#include "vmm/virtio_queue/detail/tracker.h"
 #include "vmm/virtio_queue/inflight.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_queue/notification.h"
@@ -32,10 +35,10 @@ class SplitQueue : public detail::RingBase {
   }
   /// Precondition: split_has_more().
   [[nodiscard]] Pop pop_next(Chain& chain) {
-    const std::uint64_t head =
-        detail::load_wide<std::uint16_t>(rings_.driver + SplitAvail::entry(next_avail_ & mask_));
+    const std::uint64_t head = detail::load_wide<std::uint16_t>(
+        rings_.driver + SplitAvail::entry(static_cast<std::uint64_t>(next_avail_) & mask_));
     ++next_avail_;
-    chain.label_ = static_cast<std::uint32_t>(head);
+    chain.label_.word = static_cast<std::uint32_t>(head);
     if (!flights_.is_free(head)) [[unlikely]]
       return refuse_head(chain);
     flights_.take(head, kSplitWeight);
@@ -52,7 +55,7 @@ class SplitQueue : public detail::RingBase {
   [[gnu::noinline]] Pop pop_after_look(Chain& chain);
   Result<void, QueueError> undo_pop(const Chain& chain);
   /// Precondition: recent(head) is kSplitWeight.
-  void add_recent(std::uint16_t head, std::uint32_t written) {
+  void add_recent(std::uint64_t head, std::uint32_t written) {
     flights_.give_back_recent(head);
     put_used(head, written);
   }
@@ -86,7 +89,7 @@ class SplitQueue : public detail::RingBase {
       set_used_flags(0);
     }
     detail::full_barrier();  // between avail_event or flags and avail.idx
-    return avail_index() != static_cast<std::uint16_t>(next_avail_);
+    return avail_index() != static_cast<std::uint16_t>(next_avail_) && !waiting_;
   }
   bool refresh() { return flights_.is_stale() ? remount() : !broken_; }
 
@@ -101,19 +104,31 @@ class SplitQueue : public detail::RingBase {
   Result<void, QueueError> adopt(std::uint16_t head) { return take_over(head, kSplitWeight); }
   Pop resubmit(Chain& chain, const Resubmit& request);
   Result<void, QueueError> rewind(const QueuePosition& position);
+  Result<void, QueueError> track_inflight(const vm_memory::GuestSlice& region);
 
  private:
   SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory);
 
-  void put_used(std::uint16_t head, std::uint32_t written) {
+  void put_used(std::uint64_t head, std::uint32_t written) {
     std::byte* const at = rings_.device + SplitUsed::entry(next_used_ & mask_);
-    detail::store<std::uint32_t>(at, head);
+    detail::store<std::uint32_t>(at, static_cast<std::uint32_t>(head));
     detail::store<std::uint32_t>(at + 4, written);
     ++next_used_;
   }
 
+  /// The chain whose first descriptor is at `offset`.
+  [[gnu::always_inline, nodiscard]] Pop walk(Chain& chain, std::uint64_t offset) {
+    if (!detail::split_walk(chain, rings_.descriptors, table_bytes_, step_mask_, window_, offset))
+        [[unlikely]]
+      return walk_indirect(chain);
+    return Pop::kChain;
+  }
+  [[gnu::noinline]] Pop pop_after_change(Chain& chain);
+  Pop look(Chain& chain);
+  void put_used_thoroughly(std::uint16_t head, std::uint32_t written);
+  [[nodiscard]] bool has_again() const { return tracker_ != nullptr && !tracker_->again.empty(); }
+  [[gnu::noinline]] Pop pop_again(Chain& chain);
   [[gnu::noinline]] Pop pop_thoroughly(Chain& chain);
-  [[gnu::noinline]] Pop walk(Chain& chain, std::uint64_t offset);
   [[gnu::noinline]] Pop walk_indirect(Chain& chain);
   [[gnu::noinline]] Pop walk_carefully(Chain& chain);
   [[gnu::noinline]] Pop refuse_head(Chain& chain);
@@ -135,6 +150,7 @@ class SplitQueue : public detail::RingBase {
   std::uint64_t marked_ = 0;     // next_used_ at the last publish()
   const std::byte* used_event_ = nullptr;
   std::byte* avail_event_ = nullptr;
+  std::unique_ptr<detail::Tracker<SplitInflight>> tracker_;
 };
 
 }  // namespace vmm::virtio_queue

@@ -15,6 +15,19 @@ namespace vmm::virtio_queue {
 
 namespace detail {
 
+/// What a chain says to its streams.
+struct ChainLabel {
+  static constexpr std::uint32_t kTracked = 1 << 16;
+
+  std::uint32_t word = 0;    // the head, and kTracked: what is written is to be marked
+  const Ram* ram = nullptr;  // in whose bitmaps
+
+  void mark(const void* host, std::size_t bytes) const {
+    if ((word & kTracked) != 0) [[unlikely]]
+      ram->mark(host, bytes);
+  }
+};
+
 /// A position in a list of pieces.
 class Cursor {
  public:
@@ -48,16 +61,21 @@ class Cursor {
   /// Precondition: n <= remaining().
   void skip(std::uint32_t n) {
     remaining_ -= n;
-    if (n <= left_) {
+    if (n < left_) {
       at_ += n;
       left_ -= n;
       return;
     }
+    if (remaining_ == 0) {
+      left_ = 0;
+      return;
+    }
     std::size_t more = n - left_;
-    while (more > next_->bytes) more -= next_++->bytes;
-    at_ = static_cast<std::byte*>(next_->base) + more;
-    left_ = next_->bytes - more;
-    ++next_;
+    const IoVec* piece = next_;
+    for (; more >= piece->bytes; ++piece) more -= piece->bytes;
+    at_ = static_cast<std::byte*>(piece->base) + more;
+    left_ = piece->bytes - more;
+    next_ = piece + 1;
   }
   /// Keeps the first n bytes. Precondition: n <= remaining().
   void truncate(std::uint32_t n) { remaining_ = n; }
@@ -68,8 +86,8 @@ class Cursor {
     copy_pieces(next_, {at_, left_}, to);
     skip(static_cast<std::uint32_t>(to.size()));
   }
-  void copy_in(std::span<const std::byte> from, const Ram* ram) {
-    copy_pieces(next_, {at_, left_}, from, ram);
+  void copy_in(std::span<const std::byte> from, const ChainLabel& label) {
+    copy_pieces(next_, {at_, left_}, from, label);
     skip(static_cast<std::uint32_t>(from.size()));
   }
 
@@ -78,13 +96,16 @@ class Cursor {
   // stay in registers.
   static void copy_pieces(const IoVec* next, std::span<std::byte> here, std::span<std::byte> to);
   static void copy_pieces(const IoVec* next, std::span<std::byte> here,
-                          std::span<const std::byte> from, const Ram* ram);
+                          std::span<const std::byte> from, const ChainLabel& label);
   void enter() {
-    do {
-      at_ = static_cast<std::byte*>(next_->base);
-      left_ = next_->bytes;
-      ++next_;
-    } while (left_ == 0);
+    enter_next();
+    while (left_ == 0) [[unlikely]]
+      enter_next();
+  }
+  void enter_next() {
+    at_ = static_cast<std::byte*>(next_->base);
+    left_ = next_->bytes;
+    ++next_;
   }
 
   const IoVec* next_ = nullptr;
@@ -134,7 +155,7 @@ class StreamBase {
 
 }  // namespace detail
 
-/// Reads the device-readable bytes of a chain as one stream, whatever the pieces: 2.7.4.2 leaves
+/// Reads the device-readable bytes of a chain as one stream, whatever the pieces: 2.7.4.1 leaves
 /// framing to the driver. A value of four words; borrows the chain's storage. Guest bytes are
 /// copied once.
 class Reader : public detail::StreamBase<Reader> {
@@ -148,11 +169,9 @@ class Reader : public detail::StreamBase<Reader> {
   [[nodiscard]] Result<T, QueueError> read_obj() {
     if (!has(sizeof(T))) [[unlikely]]
       return fail(QueueError::kEndOfChain);
+    if (cursor_.is_whole(sizeof(T))) [[likely]]
+      return vm_memory::detail::read_object<T>(cursor_.take(sizeof(T)));
     T value;
-    if (cursor_.is_whole(sizeof(T))) [[likely]] {
-      vm_memory::detail::read_object(value, cursor_.take(sizeof(T)));
-      return value;
-    }
     cursor_.copy_out({reinterpret_cast<std::byte*>(&value), sizeof(T)});
     return value;
   }
@@ -185,9 +204,9 @@ class Reader : public detail::StreamBase<Reader> {
 class Writer : public detail::StreamBase<Writer> {
  public:
   Writer() = default;
-  /// `pieces` hold at least `bytes` bytes, in the memory of `ram`; nullptr: marks nothing.
-  Writer(const vm_memory::IoVec* pieces, std::uint32_t bytes, const detail::Ram* ram)
-      : StreamBase(pieces, bytes), ram_(ram) {}
+  /// `pieces` hold at least `bytes` bytes, and are those of the chain with this label.
+  Writer(const vm_memory::IoVec* pieces, std::uint32_t bytes, const detail::ChainLabel& label)
+      : StreamBase(pieces, bytes), label_(&label) {}
 
   /// Errors: kEndOfChain, and nothing is written.
   template <vm_memory::GuestValue T>
@@ -197,11 +216,11 @@ class Writer : public detail::StreamBase<Writer> {
     if (cursor_.is_whole(sizeof(T))) [[likely]] {
       std::byte* const at = cursor_.take(sizeof(T));
       vm_memory::detail::write_object(at, value);
-      mark(at, sizeof(T));
+      label_->mark(at, sizeof(T));
       return {};
     }
     const T copy = value;
-    cursor_.copy_in(std::as_bytes(std::span(&copy, 1)), ram_);
+    cursor_.copy_in(std::as_bytes(std::span(&copy, 1)), *label_);
     return {};
   }
   /// Writes all of `from`. Errors: kEndOfChain, and nothing is written.
@@ -222,22 +241,18 @@ class Writer : public detail::StreamBase<Writer> {
   Result<void, QueueError> commit(std::uint32_t bytes);
 
  private:
-  void mark(const void* host, std::size_t bytes) const {
-    if (ram_ != nullptr) [[unlikely]]
-      ram_->mark(host, bytes);
-  }
   void copy(std::span<const std::byte> from) {
     if (from.empty()) return;
     const auto bytes = static_cast<std::uint32_t>(from.size());
     if (cursor_.is_whole(bytes)) [[likely]] {
       std::byte* const at = cursor_.take(bytes);
       vm_memory::detail::copy_in(at, from.data(), bytes);
-      return mark(at, bytes);
+      return label_->mark(at, bytes);
     }
-    cursor_.copy_in(from, ram_);
+    cursor_.copy_in(from, *label_);
   }
 
-  const detail::Ram* ram_ = nullptr;
+  const detail::ChainLabel* label_ = nullptr;
 };
 
 }  // namespace vmm::virtio_queue

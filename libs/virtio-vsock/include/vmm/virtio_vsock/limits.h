@@ -24,6 +24,18 @@ struct Limits {
   std::chrono::milliseconds close{8000};     ///< the guest's reset after both directions ended
   /// The host may take that long for each next part of what the guest left it.
   std::chrono::milliseconds linger{30000};
+
+  /// The largest message of the host, of which each connection of messages may hold one: the part
+  /// that the guest's buffer had no room for.
+  static constexpr std::uint32_t kMaxMessage = 256 << 10;
+
+  /// The most payload that all connections together may hold, in bytes, when all are of messages.
+  [[nodiscard]] constexpr std::uint64_t most_held() const {
+    const std::uint32_t large = large_buffers < connections ? large_buffers : connections;
+    const std::uint64_t for_host = std::uint64_t{large} * buffer_bytes +
+                                   std::uint64_t{connections - large} * small_buffer_bytes;
+    return 2 * for_host + std::uint64_t{connections} * kMaxMessage;
+  }
 };
 
 }  // namespace vmm::virtio_vsock

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-// The one place where bytes shared with the guest are touched; nothing outside this header and
-// its source file dereferences a pointer into guest memory.
+// The place where bytes shared with the guest are touched. Nothing else dereferences a pointer into
+// guest memory but virtio_queue/detail/ring_word.h, for single words of rings that were resolved
+// and checked before.
 //
 // Guest memory holds no C++ objects, and it changes under our feet: vCPUs, other processes and
 // other threads write to it at any time. Hence three forms of access, each of which the compiler
@@ -13,6 +14,8 @@
 //  - copy_out / copy_in: any bytes. Up to kWholeFieldBytes they move in fields as above, longer
 //    ones with memcpy between compiler fences, where bytes may be torn against each other.
 
+#include <array>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -130,24 +133,20 @@ inline void copy_in(std::byte* guest, const std::byte* from, std::size_t n) {
 
 /// Reads an object: in one load when it is a machine word, in words otherwise.
 template <GuestValue T>
-inline void read_object(T& out, const std::byte* guest) {
-  auto* to = reinterpret_cast<std::byte*>(&out);
+[[nodiscard]] inline T read_object(const std::byte* guest) {
   if constexpr (GuestScalar<T>) {
-    if (is_aligned(guest, sizeof(T))) [[likely]] {
-      const auto word = load_word<sizeof(T)>(guest);
-      std::memcpy(to, &word, sizeof(T));
-      return;
-    }
+    if (is_aligned(guest, sizeof(T))) [[likely]]
+      return std::bit_cast<T>(load_word<sizeof(T)>(guest));
   } else if constexpr (sizeof(T) % 8 == 0 && sizeof(T) <= 128) {
     if (is_aligned(guest, 8)) [[likely]] {
-      for (std::size_t i = 0; i < sizeof(T); i += 8) {
-        const auto word = load_word<8>(guest + i);
-        std::memcpy(to + i, &word, 8);
-      }
-      return;
+      std::array<std::uint64_t, sizeof(T) / 8> words;
+      for (std::size_t i = 0; i < words.size(); ++i) words[i] = load_word<8>(guest + 8 * i);
+      return std::bit_cast<T>(words);
     }
   }
-  copy_out_fields(to, guest, sizeof(T));
+  T value;  // in memory, which those that are read above need not be
+  copy_out_fields(reinterpret_cast<std::byte*>(&value), guest, sizeof(T));
+  return value;
 }
 
 template <GuestValue T>

@@ -12,6 +12,7 @@
 #include "vmm/base/result.h"
 #include "vmm/vm_memory/memory_view.h"
 #include "vmm/vm_memory/region.h"
+#include "vmm/vm_memory/translation.h"
 
 namespace vmm::vm_memory {
 
@@ -60,12 +61,20 @@ class RegionMap {
 
   /// Errors: kNoRegions, kUnsorted, kOverlap. Regions may touch.
   static Result<std::shared_ptr<const RegionMap>> create(Regions regions);
+  /// No memory at all: where it comes later.
+  static std::shared_ptr<const RegionMap> empty();
+  /// Memory at the I/O addresses `spans`, ascending and disjoint, which are parts of the regions of
+  /// `translation.physical`; writes are noted there. `translation.access` is parallel to them.
+  static std::shared_ptr<const RegionMap> translated(std::vector<RegionSpan> spans,
+                                                     Translation translation);
 
   /// The memory to access. Valid as long as this map.
   [[nodiscard]] MemoryView view() const { return MemoryView(std::span(spans_)); }
-  /// Ascending.
+  /// Ascending; none when translated().
   [[nodiscard]] std::span<const std::shared_ptr<const Region>> regions() const { return regions_; }
-  /// The region that holds `address`, or nullptr.
+  /// nullptr when addresses are guest-physical ones.
+  [[nodiscard]] const Translation* translation() const { return translation_.get(); }
+  /// The region that holds `address`, or nullptr; of a map that is not translated().
   [[nodiscard]] const Region* find(GuestAddress address) const;
   [[nodiscard]] std::uint64_t total_bytes() const;
 
@@ -81,7 +90,8 @@ class RegionMap {
   explicit RegionMap(Regions regions);
 
   Regions regions_;
-  std::vector<RegionSpan> spans_;  // parallel to regions_
+  std::vector<RegionSpan> spans_;  // parallel to regions_, where these are
+  std::unique_ptr<const Translation> translation_;
 };
 
 /// Owns the RAM of a VM. A move-only handle; memory goes when the last snapshot does.

@@ -69,9 +69,7 @@ class GuestSlice {
   [[nodiscard]] Result<T, MemoryError> read(std::size_t offset = 0) const {
     if (!fits(offset, sizeof(T), size_)) [[unlikely]]
       return fail(MemoryError::kOutOfBounds);
-    T value;
-    detail::read_object(value, host_ + offset);
-    return value;
+    return detail::read_object<T>(host_ + offset);
   }
   /// Errors: kOutOfBounds, and then nothing is written.
   template <GuestValue T>

@@ -66,6 +66,15 @@ class Iotlb {
   /// is cut off. The lists have at most one element more than there are entries.
   [[nodiscard]] IotlbFaults faults(IovaRange range, Access access) const;
 
+  /// Calls f(first I/O address, bytes, target, permission) for each entry, ascending; the bytes
+  /// are one less, as an entry may have 2^64.
+  template <class F>
+  void for_each(F&& f) const {
+    for (const Entry& entry : entries_) {
+      f(Iova(entry.first), entry.last - entry.first, GuestAddress(entry.target), entry.permission);
+    }
+  }
+
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] bool empty() const { return entries_.empty(); }
 

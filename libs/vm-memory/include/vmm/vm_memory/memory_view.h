@@ -88,11 +88,9 @@ class MemoryView {
   template <GuestValue T>
   [[nodiscard]] Result<T, MemoryError> read(GuestAddress address) const {
     const At found = at(address, sizeof(T));
+    if (found.host != nullptr) [[likely]]
+      return detail::read_object<T>(found.host);
     T value;
-    if (found.host != nullptr) [[likely]] {
-      detail::read_object(value, found.host);
-      return value;
-    }
     VMM_TRY_DO(read_slowly(found.place, {reinterpret_cast<std::byte*>(&value), sizeof(T)}));
     return value;
   }

@@ -17,10 +17,14 @@ class SnapshotReader {
  public:
   explicit SnapshotReader(const GuestMemory& memory) : shared_(memory.shared_) {}
 
+  /// Whether what current() gave last is still the newest map.
+  [[nodiscard]] bool is_current() const {
+    // Acquire pairs with the release in GuestMemory: a new number means that the new map is there.
+    return shared_->generation.load(std::memory_order_acquire) == seen_;
+  }
   /// The newest map, valid until the next call of current() or forget().
   [[nodiscard]] const RegionMap& current() {
-    // Acquire pairs with the release in GuestMemory: a new number means that the new map is there.
-    if (shared_->generation.load(std::memory_order_acquire) != seen_) [[unlikely]]
+    if (!is_current()) [[unlikely]]
       refresh();
     return *map_;
   }

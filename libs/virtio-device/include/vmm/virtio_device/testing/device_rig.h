@@ -44,6 +44,7 @@ struct RigOptions {
   std::uint16_t queue_size = 64;  ///< less where the device's queues are shorter
   std::uint64_t ram_bytes = std::uint64_t{16} << 20;
   bool dirty_tracking = false;
+  bool shared_ram = false;  ///< in a memfd, for devices of other processes
 };
 
 /// The parts of one request, in this order.
@@ -79,7 +80,7 @@ class DeviceRig {
   static constexpr std::uint8_t kRunning = kAcknowledge | kDriver | kFeaturesOk | kDriverOk;
 
   explicit DeviceRig(std::shared_ptr<VirtioDevice> device, const RigOptions& options = {})
-      : options_(options), heap_(options.ram_bytes, options.dirty_tracking) {
+      : options_(options), heap_(options.ram_bytes, options.dirty_tracking, options.shared_ram) {
     sink_.queues = std::vector<std::atomic<int>>(device->queue_sizes().size());
     auto core = TransportCore::create({.device = std::move(device),
                                        .memory = heap_.memory(),
@@ -164,11 +165,15 @@ class DeviceRig {
   /// The next that comes back, after the device has sent the interrupt that it owes. nullopt:
   /// nothing came in time.
   std::optional<Answer> wait(std::uint16_t queue, Milliseconds patience = kPatience) {
-    if (auto answer = receive(queue)) return answer;
-    const int before = interrupts(queue);
-    if (drivers_[queue].enable_interrupts()) return receive(queue);
-    if (!run_until([&] { return interrupts(queue) != before; }, patience)) return std::nullopt;
-    return receive(queue);
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+      if (auto answer = receive(queue)) return answer;
+      const int before = interrupts(queue);
+      if (drivers_[queue].enable_interrupts()) return receive(queue);
+      const auto left = std::chrono::ceil<Milliseconds>(end - std::chrono::steady_clock::now());
+      if (!run_until([&] { return interrupts(queue) != before; }, left)) return std::nullopt;
+      // A device that runs beside us may have sent this one for what was received before.
+    }
   }
   /// send() and wait(). Precondition: nothing else is in flight on this queue.
   std::optional<Answer> exchange(std::uint16_t queue, const Request& request,

@@ -25,19 +25,23 @@
 namespace vmm::virtio_device::testing {
 
 /// Serves its queues on one worker. Its 12 bytes of configuration space are plain memory.
-class EchoDevice final : public VirtioDevice {
+///
+/// Its state is one byte, which it puts before each answer unless it is 0. A reset forgets it.
+class EchoDevice final : public VirtioDevice, public StateOwner {
  public:
   static constexpr std::uint16_t kQueueSize = 16;
   static constexpr std::size_t kConfigBytes = 12;
   static constexpr std::uint64_t kFeature = feature(3);  ///< of its type, without a meaning
 
-  explicit EchoDevice(std::size_t queues = 2) : queue_sizes_(queues, kQueueSize) {}
+  explicit EchoDevice(std::size_t queues = 2, std::uint64_t queue_features = ~std::uint64_t{0})
+      : queue_sizes_(queues, kQueueSize), queue_features_(queue_features) {}
 
   [[nodiscard]] DeviceType type() const override { return DeviceType::kEntropy; }
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return queue_sizes_; }
   [[nodiscard]] std::uint64_t features() const override {
     return kFeature | virtio_queue::kFeatureRingReset | virtio_queue::kFeatureInOrder;
   }
+  [[nodiscard]] std::uint64_t queue_features() const override { return queue_features_; }
   [[nodiscard]] std::size_t config_bytes() const override { return kConfigBytes; }
   void read_config(std::span<std::byte> config) override {
     const MutexLock lock(mutex_);
@@ -47,11 +51,22 @@ class EchoDevice final : public VirtioDevice {
     const MutexLock lock(mutex_);
     std::ranges::copy(data, config_.begin() + static_cast<std::ptrdiff_t>(offset));
   }
+  void set_features(std::uint64_t features) override { chosen_ = features; }
   Result<WorkerList> activate(Activation activation) override;
   void reset() override {
     const MutexLock lock(mutex_);
     ++resets_;
+    tag_ = 0;
     interrupt_.reset();
+  }
+  [[nodiscard]] StateOwner* state_owner() override { return this; }
+  [[nodiscard]] std::vector<std::byte> save_state() override {
+    return std::vector<std::byte>(state_bytes_, std::byte{tag_.load()});
+  }
+  Result<void> load_state(std::span<const std::byte> state) override {
+    if (state.size() != state_bytes_) return fail(Error::os(EINVAL, "state of the echo device"));
+    tag_ = static_cast<std::uint8_t>(state[0]);
+    return {};
   }
 
   // What tests do with it and ask it.
@@ -64,12 +79,16 @@ class EchoDevice final : public VirtioDevice {
     }
     if (const auto driver = interrupt()) driver->config_changed();
   }
+  void set_tag(char tag) { tag_ = static_cast<std::uint8_t>(tag); }
+  /// How large it says its state is; at least 1.
+  void set_state_bytes(std::size_t bytes) { state_bytes_ = bytes; }
   /// The next activations are refused.
   void refuse(bool yes) { refuse_ = yes; }
   [[nodiscard]] std::shared_ptr<Interrupt> interrupt() {
     const MutexLock lock(mutex_);
     return interrupt_;
   }
+  [[nodiscard]] std::uint64_t chosen() const { return chosen_; }  ///< by set_features()
   [[nodiscard]] std::uint64_t negotiated() const { return negotiated_; }
   [[nodiscard]] int activations() const { return activations_; }
   [[nodiscard]] int resets() const { return resets_; }
@@ -80,10 +99,14 @@ class EchoDevice final : public VirtioDevice {
   class EchoWorker;
 
   std::vector<std::uint16_t> queue_sizes_;
+  std::uint64_t queue_features_;
   Mutex mutex_;
   std::array<std::byte, kConfigBytes> config_ VMM_GUARDED_BY(mutex_){};
   std::shared_ptr<Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
+  std::atomic<std::uint8_t> tag_{0};
+  std::atomic<std::size_t> state_bytes_{1};
   std::atomic<bool> refuse_{false};
+  std::atomic<std::uint64_t> chosen_{0};
   std::atomic<std::uint64_t> negotiated_{0};
   std::atomic<int> activations_{0};
   std::atomic<int> resets_{0};
@@ -121,9 +144,12 @@ class EchoDevice::EchoWorker final : public Worker {
   std::optional<std::uint32_t> echo(virtio_queue::Chain& chain) {
     virtio_queue::Reader reader = chain.reader();
     virtio_queue::Writer writer = chain.writer();
-    const std::size_t read = reader.read(buffer_);
+    const std::uint8_t tag = device_.tag_;
+    buffer_[0] = std::byte{tag};
+    const std::size_t read = reader.read(std::span(buffer_).subspan(1));
     ++device_.served_;
-    return static_cast<std::uint32_t>(writer.write(std::span(buffer_).first(read)));
+    const auto answer = std::span(buffer_).first(1 + read).subspan(tag == 0 ? 1 : 0);
+    return static_cast<std::uint32_t>(writer.write(answer));
   }
 
   EchoDevice& device_;
@@ -131,7 +157,7 @@ class EchoDevice::EchoWorker final : public Worker {
   std::vector<ActiveQueue> waiting_;
   event_manager::EventLoop* loop_ = nullptr;
   virtio_queue::InlineChain<16> chain_;
-  std::vector<std::byte> buffer_ = std::vector<std::byte>(256);
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(257);
   std::vector<std::unique_ptr<QueueRunner>> running_;
 };
 

@@ -33,8 +33,9 @@ class GuestHeap {
  public:
   static constexpr std::uint64_t kBase = 0x1'0000;
 
-  explicit GuestHeap(std::uint64_t bytes, bool dirty_tracking = false)
-      : end_(kBase + bytes), memory_(make(bytes, dirty_tracking)) {}
+  /// `shared`: in a memfd, for other processes.
+  explicit GuestHeap(std::uint64_t bytes, bool dirty_tracking = false, bool shared = false)
+      : end_(kBase + bytes), memory_(make(bytes, dirty_tracking, shared)) {}
 
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
   [[nodiscard]] vm_memory::MemoryView view() const { return memory_.view(); }
@@ -79,9 +80,12 @@ class GuestHeap {
   static constexpr std::uint64_t kPage = 4096;
   static constexpr std::uint64_t kLine = 64;
 
-  static vm_memory::GuestMemory make(std::uint64_t bytes, bool dirty_tracking) {
+  static vm_memory::GuestMemory make(std::uint64_t bytes, bool dirty_tracking, bool shared) {
     const vm_memory::RegionConfig ram{
-        .base = GuestAddress(kBase), .bytes = bytes, .dirty_tracking = dirty_tracking};
+        .base = GuestAddress(kBase),
+        .bytes = bytes,
+        .backing = shared ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
+        .dirty_tracking = dirty_tracking};
     return *vm_memory::GuestMemory::create({&ram, 1});
   }
   static std::uint64_t rounded(std::uint64_t bytes) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vmm/virtio_queue/detail/ram.h"
+#include "vmm/virtio_queue/detail/ring_word.h"
 #include "vmm/vm_memory/snapshot_reader.h"
 
 namespace vmm::virtio_queue::detail {
@@ -33,6 +34,8 @@ class Flights {
   /// The weight of a token that the device has, when neither memory was replaced nor set_aside()
   /// called since; else 0 or less.
   [[nodiscard]] Tag recent(std::uint64_t token) const { return tags_[token]; }
+  /// recent(), read anew: a comparison of what was read before needs no register then.
+  [[nodiscard]] Tag recent_anew(std::uint64_t token) { return anew(tags_[token]); }
   /// Gives back a token for which recent() is more than 0.
   void give_back_recent(std::uint64_t token) { tags_[token] = kFree; }
 
@@ -51,38 +54,39 @@ class Flights {
 
   [[nodiscard]] const Ram* ram() const { return ram_.get(); }
   /// Whether guest memory was replaced: costs a load.
-  [[nodiscard]] bool is_stale() { return &reader_.current() != ram_->map(); }
-  /// Goes over to the newest memory. False when too many older ones are still referred to.
-  bool renew();
+  [[nodiscard]] bool is_stale() const { return !reader_.is_current(); }
+  /// Goes over to the newest memory.
+  void renew();
   /// Keeps the memory before the last renew() mapped for good.
   void pin_previous();
 
  private:
   static constexpr Tag kOutOfRange = 0;
   static constexpr Tag kFree = -1;
-  static constexpr Tag kAside = -2;     // the weight is elsewhere
-  static constexpr Tag kFirstOld = -3;  // the same, and it refers to older memory
-  static constexpr Tag kLastOld = -200;
+  static constexpr Tag kAside = -2;                   // the weight is elsewhere
+  static constexpr Tag kFirstOld = -3;                // the same, and it refers to older memory
+  static constexpr Tag kLastOld = kFirstOld - 65535;  // more than there are tokens
 
   struct Retired {
-    std::unique_ptr<const Ram> ram;
+    std::unique_ptr<Ram> ram;
     Tag tag;
     std::uint32_t in_flight;
   };
   struct Release {
     void operator()(void* memory) const;
   };
-  [[nodiscard]] Tag unused_tag() const;
+  [[nodiscard]] Tag unused_tag();
   [[nodiscard]] static bool is_current(Tag tag) { return tag > 0 || tag == kAside; }
 
   vm_memory::SnapshotReader reader_;
-  std::unique_ptr<const Ram> ram_;
+  std::unique_ptr<Ram> ram_;
   std::unique_ptr<Tag[], Release> tags_;
   std::uint32_t tokens_;
-  std::vector<std::uint32_t> weights_;   // of tokens with a tag below kFree
-  std::unique_ptr<const Ram> previous_;  // idle memory that the last renew() let go of
+  std::vector<std::uint32_t> weights_;  // of tokens with a tag below kFree
+  std::unique_ptr<Ram> previous_;       // idle memory that the last renew() let go of
   std::vector<Retired> retired_;
-  std::vector<std::unique_ptr<const Ram>> pinned_;
+  std::vector<std::unique_ptr<Ram>> pinned_;
+  Tag last_tag_ = kFirstOld;  // given to memory that was retired
 };
 
 }  // namespace vmm::virtio_queue::detail

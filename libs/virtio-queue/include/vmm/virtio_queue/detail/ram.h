@@ -6,6 +6,8 @@
 #include <memory>
 #include <span>
 
+#include "vmm/base/result.h"
+#include "vmm/virtio_queue/queue_error.h"
 #include "vmm/vm_memory/guest_memory.h"
 #include "vmm/vm_memory/memory_view.h"
 
@@ -18,10 +20,26 @@ class Ram {
   Ram(const Ram&) = delete;
   Ram& operator=(const Ram&) = delete;
 
-  [[nodiscard]] const vm_memory::RegionMap* map() const { return map_.get(); }
+  /// What the driver's addresses lead to directly; nothing when they are translated().
   [[nodiscard]] vm_memory::MemoryView view() const { return view_; }
+  /// Whether the driver's addresses are I/O addresses.
+  [[nodiscard]] bool translated() const { return map_->translation() != nullptr; }
+  /// One piece of memory at the driver's address, for this access. Errors: kBadMemory; kMissing,
+  /// and the mapping was asked for.
+  [[nodiscard]] Result<vm_memory::GuestSlice, QueueError> slice(std::uint64_t address,
+                                                                std::uint64_t bytes,
+                                                                vm_memory::Access access) const;
+  /// The first piece of it, of as many bytes as are in one region. Errors: as slice().
+  /// Precondition: translated(), bytes is not 0.
+  [[nodiscard]] Result<vm_memory::GuestSlice, QueueError> translate(std::uint64_t address,
+                                                                    std::uint64_t bytes,
+                                                                    vm_memory::Access access) const;
   /// Whether any region has a dirty bitmap.
   [[nodiscard]] bool tracked() const { return tracked_; }
+  /// Lets go of where I/O addresses lead; the memory stays mapped. Nothing is looked up any more.
+  void forget_translation() {
+    if (translated()) map_ = physical_;
+  }
   /// Marks host bytes of one region as written.
   void mark(const void* host, std::size_t bytes) const {
     if (tracked_) [[unlikely]]
@@ -30,8 +48,10 @@ class Ram {
 
  private:
   void mark_slowly(const void* host, std::size_t bytes) const;
+  [[nodiscard]] vm_memory::DirtyWindow dirty_at(const void* host) const;
 
   std::shared_ptr<const vm_memory::RegionMap> map_;
+  const std::shared_ptr<const vm_memory::RegionMap> physical_;  // map_, or what it leads to
   vm_memory::MemoryView view_;
   bool tracked_ = false;
 };
@@ -39,12 +59,14 @@ class Ram {
 /// The region that served the last buffer: the next one is probably there too, whatever the number
 /// of regions.
 struct Window {
-  /// What chains usually stay below; see `inside`.
+  /// What chains usually stay below.
   static constexpr std::uint64_t kUsualBytes = 8 << 20;
 
   std::uint64_t base = 0;
   std::uint64_t bytes = 0;  // below 2^63
-  /// A buffer of at most kUsualBytes bytes that starts at an offset below this one is all in the
+  /// kUsualBytes, or half of a small window.
+  std::uint64_t usual = 0;
+  /// A buffer of at most `usual` bytes that starts at an offset below this one is all in the
   /// window.
   std::uint64_t inside = 0;
   std::byte* host = nullptr;

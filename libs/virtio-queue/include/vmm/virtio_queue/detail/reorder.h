@@ -6,8 +6,8 @@
 
 namespace vmm::virtio_queue::detail {
 
-/// VIRTIO_F_IN_ORDER (2.6.1): buffers are given back in the order in which they came, however the
-/// device finished them. A ring of at most as many entries as the queue has.
+/// VIRTIO_F_IN_ORDER (2.7.9, 2.8.8): buffers are given back in the order in which they came,
+/// however the device finished them. A ring of at most as many entries as the queue has.
 class Reorder {
  public:
   struct Entry {

@@ -76,6 +76,13 @@ inline void store(std::byte* at, std::type_identity_t<T> value) {
   }
 }
 
+/// A word that is not kept in a register from an earlier use on: it is read anew.
+template <class T>
+[[nodiscard]] inline T& anew(T& word) {
+  asm volatile("" : "+m"(word));
+  return word;
+}
+
 /// Between a store that the other side looks for and a load of what it asked for: without it the
 /// load may overtake the store, and both sides go to sleep. Its partner is the same barrier in the
 /// driver, between storing its request and loading our index.

@@ -31,6 +31,8 @@ struct QueueShape {
 
 namespace detail {
 
+class Ram;
+
 /// The three parts in host memory.
 struct Rings {
   std::byte* descriptors = nullptr;
@@ -43,6 +45,8 @@ struct Rings {
 /// Errors: kMisaligned, kRingNotMapped.
 [[nodiscard]] Result<Rings, QueueError> resolve(const QueueShape& shape,
                                                 vm_memory::MemoryView memory);
+/// The same where addresses may be I/O addresses.
+[[nodiscard]] Result<Rings, QueueError> resolve(const QueueShape& shape, const Ram& ram);
 
 }  // namespace detail
 }  // namespace vmm::virtio_queue

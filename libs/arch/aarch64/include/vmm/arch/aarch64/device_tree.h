@@ -3,8 +3,10 @@
 
 // The device tree of a guest. Spec: devicetree specification 0.4; the kernel's bindings.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -12,6 +14,7 @@
 
 #include "vmm/arch/aarch64/layout.h"
 #include "vmm/arch/aarch64/topology.h"
+#include "vmm/fdt/fdt_writer.h"
 #include "vmm/vm_memory/memory_view.h"
 
 namespace vmm::arch::aarch64 {
@@ -44,16 +47,44 @@ struct VirtioMmio {
   std::uint32_t spi;  ///< edge triggered
 };
 
-/// A PCI host with one bus: its segment's share of an ECAM window, and what its devices may use.
+/// Functions of a PCI segment, with neighbouring numbers, that are behind the guest's virtio IOMMU.
+/// Their endpoints are segment << 16 | requester id.
+struct BehindIommu {
+  std::uint32_t segment = 0;
+  std::uint16_t first_requester = 0;  ///< bus << 8 | device << 3 | function
+  std::uint32_t functions = 1;
+};
+
+/// A PCI host: its segment's share of an ECAM window, and what its devices may use.
 struct PciHost {
-  AddressRange ecam{kEcam.base, std::uint64_t{1} << 20};
+  static constexpr std::uint64_t kBusBytes = std::uint64_t{1} << 20;
+
+  /// Of its buses, 0 to 255; each has kBusBytes. The segments before it have as many: requester
+  /// ids of all segments count on in the device ids of MSIs.
+  AddressRange ecam{kEcam.base, kBusBytes};
   std::uint32_t segment = 0;
   AddressRange io = kPciIo;  ///< of size 0: none, as for the next two
   AddressRange window32 = kPciWindow32;
   AddressRange window64{};
   std::uint32_t first_spi = kFirstPciSpi;  ///< of kPciSpis lines, level triggered
   bool msi = true;                         ///< through the interrupt translation service
+  /// Device and function of the guest's virtio IOMMU, on one of the hosts at most.
+  std::optional<std::uint8_t> iommu_devfn{};
+  /// Who is behind it, of all segments; there is such a function then.
+  std::span<const BehindIommu> behind_iommu{};
 };
+
+/// A node under the root that somebody else fills, such as that of a device of the host. Addresses
+/// and sizes have two cells there, interrupts those of the GIC.
+struct OtherNode {
+  std::string_view name;   ///< with its unit address
+  std::string_view label;  ///< by which overlays may name it, which has a phandle then; empty: none
+  std::function<void(fdt::Node& node)> fill;
+};
+
+/// The cells of a shared peripheral interrupt, as the GIC's binding has them: a level, high while
+/// it is asserted, or a rising edge.
+[[nodiscard]] std::array<std::uint32_t, 3> spi_cells(std::uint32_t spi, bool level);
 
 struct DeviceTreeConfig {
   std::span<const AddressRange> memory{};  ///< required; ascending
@@ -77,6 +108,7 @@ struct DeviceTreeConfig {
   bool power_key = true;  ///< the GPIO controller and the key on it
   std::span<const VirtioMmio> virtio_mmio{};
   std::span<const PciHost> pci{};
+  std::span<const OtherNode> others{};
 };
 
 /// Builds the device tree of a guest with the addresses and interrupts of layout.h.

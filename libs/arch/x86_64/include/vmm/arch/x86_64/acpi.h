@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "vmm/acpi_tables/aml.h"
 #include "vmm/acpi_tables/table.h"
@@ -26,6 +27,9 @@ struct GedConfig {
 
   GuestAddress status{};  ///< guest-physical address of the register
   std::uint32_t gsi = kGedIrq;
+  /// The method without arguments that looks for PCI devices that came or are to go, an absolute
+  /// path; empty: none does.
+  std::string_view pci_scan{};
 };
 
 /// A virtio-mmio device for the DSDT (LNRO0005).

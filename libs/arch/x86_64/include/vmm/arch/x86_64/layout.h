@@ -37,7 +37,8 @@ inline constexpr std::uint64_t kCmdlineMaxBytes = 0x1'0000;  ///< with the NUL
 inline constexpr GuestAddress kEbda{0xa'0000};
 inline constexpr GuestAddress kRsdp{0xa'0000};  ///< the ACPI tables follow it
 inline constexpr GuestAddress kSmbios{0xf'0000};
-inline constexpr GuestAddress kHighRam{0x10'0000};  ///< kernels load here or above
+inline constexpr GuestAddress kResetVector{0xf'fff0};  ///< FFFF:0, see write_reset_vector()
+inline constexpr GuestAddress kHighRam{0x10'0000};     ///< kernels load here or above
 
 // The hole below 4 GiB.
 inline constexpr GuestAddress kLowRamEnd{0xc000'0000};
@@ -48,6 +49,8 @@ inline constexpr AddressRange kIdentityMap{GuestAddress(0xf800'3000), kPageSize}
 inline constexpr AddressRange kIoApic{GuestAddress(0xfec0'0000), 0x20};
 inline constexpr AddressRange kTpm{GuestAddress(0xfed4'0000), 0x1000};
 inline constexpr AddressRange kLocalApic{GuestAddress(0xfee0'0000), 0x1000};
+/// Where devices write their message-signalled interrupts to.
+inline constexpr AddressRange kMsiWindow{kLocalApic.base, std::uint64_t{1} << 20};
 inline constexpr GuestAddress kHighRamAbove4G{0x1'0000'0000};
 /// Physical addresses that page tables can hold.
 inline constexpr std::uint64_t kMaxAddress = std::uint64_t{1} << 52;
@@ -68,7 +71,8 @@ inline constexpr std::array kLowStructures = {
     AddressRange{kPd, kPageSize},
     AddressRange{kCmdline, kCmdlineMaxBytes},
     AddressRange{kRsdp, 0x5'0000},
-    AddressRange{kSmbios, 0x1'0000},
+    AddressRange{kSmbios, 0xfff0},
+    AddressRange{kResetVector, 0x10},
 };
 static_assert(sorted_and_disjoint(kLowStructures));
 

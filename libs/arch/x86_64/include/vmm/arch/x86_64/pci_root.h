@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "vmm/acpi_tables/aml.h"
 #include "vmm/acpi_tables/table_buffer.h"
@@ -21,10 +23,21 @@ struct AcpiPciRoot {
   std::uint32_t first_gsi = kFirstPciIrq;
 };
 
+/// The registers of pci::HotplugRegisters: which slots were filled, which are to be given back.
+struct AcpiPciHotplug {
+  static constexpr std::uint64_t kBytes = 16;
+
+  GuestAddress registers{};
+};
+
 /// Writes the root bridges, and the device that reserves their configuration space. For
-/// AcpiConfig::devices. Errors (sticking to the buffer): kBadRange for windows beyond what their
-/// kind of address holds.
-void write_pci_roots(acpi_tables::Aml& aml, std::span<const AcpiPciRoot> roots);
+/// AcpiConfig::devices. With `hotplug`, slots 1 to 31 of each can be ejected, and there is the
+/// method kPciScan, for AcpiConfig::ged. Errors (sticking to the buffer): kBadRange for windows
+/// beyond what their kind of address holds.
+void write_pci_roots(acpi_tables::Aml& aml, std::span<const AcpiPciRoot> roots,
+                     const std::optional<AcpiPciHotplug>& hotplug = std::nullopt);
+/// Tells the guest of all slots that changed. No arguments, no result.
+inline constexpr std::string_view kPciScan = "\\_SB_.PHPR.PSCN";
 /// Writes the MCFG, which says where the configuration space is. For AcpiConfig::tables.
 void write_pci_mcfg(acpi_tables::TableBuffer& out, std::span<const AcpiPciRoot> roots);
 

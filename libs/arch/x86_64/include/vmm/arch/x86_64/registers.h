@@ -78,6 +78,10 @@ enum class CodeSize : std::uint8_t { k32, k64 };
 Result<void> write_descriptor_tables(vm_memory::MemoryView memory, CodeSize code);
 /// Writes page tables at kPml4 that map the first GiB to itself. Errors: a MemoryError.
 Result<void> write_page_tables(vm_memory::MemoryView memory);
+/// Writes what a PC's firmware has at FFFF:0, where a kernel jumps in real mode when it restarts
+/// "by the BIOS": code that asks the keyboard controller (port 0x64) for a reset. Linux takes that
+/// way when ACPI is hardware-reduced and there is no EFI. Errors: a MemoryError.
+Result<void> write_reset_vector(vm_memory::MemoryView memory);
 
 /// One model-specific register and its value.
 struct Msr {

@@ -5,6 +5,7 @@
 
 #include "vmm/arch/aarch64/registers.h"
 #include "vmm/base/result.h"
+#include "vmm/kvm_ioctls/exit.h"
 #include "vmm/kvm_ioctls/one_reg.h"
 #include "vmm/kvm_ioctls/vcpu.h"
 #include "vmm/kvm_ioctls/vm.h"
@@ -41,5 +42,9 @@ Result<void> start_pmu(const kvm_ioctls::Vcpu& vcpu);
 /// The access that an exits::ArmNisv reports ends with an external abort in the guest, when it
 /// runs next. Errors: those of KVM_SET_VCPU_EVENTS.
 Result<void> inject_external_abort(const kvm_ioctls::Vcpu& vcpu);
+
+/// Answers the exits that only this architecture has: an exits::ArmNisv by that abort. False for
+/// all others, and when KVM refuses.
+bool answer_exit(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit);
 
 }  // namespace vmm::arch::aarch64::kvm

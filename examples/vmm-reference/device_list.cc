@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "device_list.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "device_names.h"
+#include "device_options.h"
+#include "vmm/base/unique_fd.h"
+
+namespace vmm::reference {
+namespace {
+
+/// Calls `visit` with the list of each sort of device, or the optional one.
+template <class Vm, class Visit>
+void for_each_list(Vm& vm, Visit&& visit) {
+  visit(vm.disks);
+  visit(vm.nets);
+  visit(vm.generics);
+  visit(vm.file_systems);
+  visit(vm.pmems);
+  visit(vm.vsock);
+  visit(vm.host_devices);
+  visit(vm.user_devices);
+}
+
+/// Calls `visit` with each device of a list, or with the one that is there.
+template <class T, class Visit>
+void for_each(const std::vector<T>& list, Visit&& visit) {
+  for (const T& device : list) visit(device);
+}
+template <class T, class Visit>
+void for_each(const std::optional<T>& one, Visit&& visit) {
+  if (one) visit(*one);
+}
+
+bool is_hot(const VmConfig& vm, const std::string& id) {
+  bool found = false;
+  for_each_list(vm, [&](const auto& list) {
+    for_each(list, [&](const auto& device) { found |= device.device.id == id; });
+  });
+  return found;
+}
+
+/// Devices that are there for good, by the ids that they have.
+bool is_fixed(const VmConfig& vm, const std::string& id) {
+  const auto has = [&id](const DeviceConfig& device, const char* otherwise) {
+    return id == (device.id.empty() ? otherwise : device.id);
+  };
+  return has(vm.console_device, "__console") || (vm.rng && has(vm.rng->device, "__rng")) ||
+         (vm.balloon && has(vm.balloon->device, "__balloon")) ||
+         (vm.watchdog && id == "__watchdog") || (vm.rtc && has(*vm.rtc, "__rtc"));
+}
+
+template <class T>
+std::vector<T>& list_of(VmConfig& vm);
+template <>
+std::vector<DiskConfig>& list_of(VmConfig& vm) {
+  return vm.disks;
+}
+template <>
+std::vector<NetConfig>& list_of(VmConfig& vm) {
+  return vm.nets;
+}
+template <>
+std::vector<GenericVhostUserConfig>& list_of(VmConfig& vm) {
+  return vm.generics;
+}
+template <>
+std::vector<FsConfig>& list_of(VmConfig& vm) {
+  return vm.file_systems;
+}
+template <>
+std::vector<PmemConfig>& list_of(VmConfig& vm) {
+  return vm.pmems;
+}
+template <>
+std::vector<HostDeviceConfig>& list_of(VmConfig& vm) {
+  return vm.host_devices;
+}
+template <>
+std::vector<UserDeviceConfig>& list_of(VmConfig& vm) {
+  return vm.user_devices;
+}
+
+template <class T>
+void append(VmConfig& vm, T device) {
+  list_of<T>(vm).push_back(std::move(device));
+}
+void append(VmConfig& vm, VsockConfig device) { vm.vsock = std::move(device); }
+
+// A device has several paths in sysfs.
+std::filesystem::path resolved(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path canonical = std::filesystem::weakly_canonical(path, error);
+  return error ? std::filesystem::path(path) : canonical;
+}
+
+bool has_host_device(const VmConfig& vm, const HostDeviceConfig& wanted) {
+  const auto path = resolved(wanted.path);
+  return std::ranges::any_of(vm.host_devices, [&path](const HostDeviceConfig& device) {
+    return resolved(device.path) == path;
+  });
+}
+
+Result<void, DeviceRefusal> check_new(const VmConfig& vm, const HotDevice& device) {
+  using Kind = DeviceRefusal::Kind;
+  const std::string& id = common_of(device).id;
+  if (!id.empty() && (is_hot(vm, id) || is_fixed(vm, id))) {
+    return fail(DeviceRefusal{Kind::kDuplicate, "id=" + id + ": there is a device of that id"});
+  }
+  if (vm.leaving_ids.contains(id)) {
+    return fail(DeviceRefusal{Kind::kDuplicate,
+                              "id=" + id + ": the guest has not given that device back yet"});
+  }
+  if (std::holds_alternative<VsockConfig>(device) && vm.vsock) {
+    return fail(DeviceRefusal{Kind::kFailed, "--vsock: there is one, and there can be one"});
+  }
+  const auto* host = std::get_if<HostDeviceConfig>(&device);
+  if (host != nullptr && has_host_device(vm, *host)) {
+    return fail(
+        DeviceRefusal{Kind::kDuplicate, "--device: path=" + host->path + ": the VM has it"});
+  }
+  return {};
+}
+
+}  // namespace
+
+const DeviceConfig& common_of(const HotDevice& device) {
+  return std::visit([](const auto& one) -> const DeviceConfig& { return one.device; }, device);
+}
+
+void close_descriptors(const NetConfig& net) {
+  for (const int fd : net.fds) static_cast<void>(UniqueFd(fd));
+}
+
+void close_descriptors(const HotDevice& device) {
+  if (const auto* net = std::get_if<NetConfig>(&device); net != nullptr) close_descriptors(*net);
+}
+
+Result<std::string, DeviceRefusal> add_device(VmConfig& vm, HotDevice device) {
+  VMM_TRY_DO(check_new(vm, device));
+  VmConfig more = vm;
+  std::visit([&more](auto& one) { append(more, std::move(one)); }, device);
+  name_devices(more);
+  if (const auto good = check_devices(more); !good) {
+    return fail(DeviceRefusal{DeviceRefusal::Kind::kInvalid, good.error().message});
+  }
+  std::string id;
+  for_each_list(more, [&](const auto& list) {
+    for_each(list, [&](const auto& one) {
+      if (!is_hot(vm, one.device.id)) id = one.device.id;
+    });
+  });
+  vm = std::move(more);
+  return id;
+}
+
+Result<void, DeviceRefusal> remove_device(VmConfig& vm, const std::string& id) {
+  const auto matches = [&id](const auto& device) { return !id.empty() && device.device.id == id; };
+  std::size_t found = 0;
+  for_each_list(vm, [&](auto& list) {
+    if constexpr (requires { list.clear(); }) {
+      found += std::erase_if(list, matches);
+    } else if (list && matches(*list)) {
+      list.reset();
+      ++found;
+    }
+  });
+  if (found != 0) return {};
+  if (is_fixed(vm, id)) {
+    return fail(DeviceRefusal{DeviceRefusal::Kind::kInvalid, "id=" + id + ": this device stays"});
+  }
+  return fail(
+      DeviceRefusal{DeviceRefusal::Kind::kUnknown, "id=" + id + ": there is no such device"});
+}
+
+}  // namespace vmm::reference

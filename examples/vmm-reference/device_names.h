@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include "config.h"
+
+namespace vmm::reference {
+
+/// Gives an id to each device that has none and may be one of several: _disk0, _net1, ..., counted
+/// over all of them, passing over those that are taken. The VMM's own __rng and the like, of which
+/// there is one each, are not in the configuration.
+void name_devices(VmConfig& vm);
+
+}  // namespace vmm::reference

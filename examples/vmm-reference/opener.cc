@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "opener.h"
+
+#include <atomic>
+#include <utility>
+
+#include "thread_filters.h"
+#include "vmm/sys_util/thread_name.h"
+
+namespace vmm::reference {
+namespace {
+
+constinit std::atomic<Opener*> g_opener{nullptr};
+constinit thread_local bool g_is_opener = false;
+constinit thread_local const Meanwhile* g_meanwhile = nullptr;
+
+}  // namespace
+
+Outcome<std::unique_ptr<Opener>> Opener::start() {
+  std::unique_ptr<Opener> opener(new Opener);
+  opener->thread_ = std::thread([self = opener.get()] { self->main(); });
+  opener->done_.acquire();
+  if (!opener->ready_) return fail(opener->ready_.error());
+  g_opener.store(opener.get());
+  return opener;
+}
+
+Opener::~Opener() {
+  g_opener.store(nullptr);
+  function_ = nullptr;
+  asked_.release();
+  thread_.join();
+}
+
+Opener* Opener::to_be_asked() { return g_is_opener ? nullptr : g_opener.load(); }
+
+void Opener::set_meanwhile(const Meanwhile* meanwhile) { g_meanwhile = meanwhile; }
+
+void Opener::run(const std::function<void()>& function) {
+  const Meanwhile* const meanwhile = g_meanwhile;
+  if (meanwhile != nullptr) meanwhile->begin();
+  {
+    const MutexLock lock(asking_);
+    function_ = &function;
+    if (meanwhile != nullptr) waiting_ = meanwhile->loop.poster();
+    asked_.release();
+    wait(meanwhile);
+  }
+  if (meanwhile != nullptr) meanwhile->end();
+}
+
+void Opener::wait(const Meanwhile* meanwhile) {
+  if (meanwhile != nullptr) {
+    while (!done_.try_acquire()) {
+      if (!meanwhile->loop.run_once()) return done_.acquire();
+    }
+    return;
+  }
+  done_.acquire();
+}
+
+void Opener::main() {
+  sys_util::set_thread_name("opener");
+  g_is_opener = true;
+  ready_ = enter_filter(ThreadKind::kOpener);
+  done_.release();
+  for (;;) {
+    asked_.acquire();
+    if (function_ == nullptr) return;
+    (*function_)();
+    const auto waiting = std::exchange(waiting_, std::nullopt);  // the next one's after this
+    done_.release();
+    if (waiting) waiting->wake();
+  }
+}
+
+}  // namespace vmm::reference

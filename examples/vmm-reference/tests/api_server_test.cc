@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "api_server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "api_socket.h"
+#include "open_fds.h"
+#include "vmm/sys_util/fd_passing.h"
+#include "vmm/sys_util/temp_directory.h"
+
+namespace vmm::reference {
+namespace {
+
+using Catch::Contains;
+
+/// A server that answers with what it got, and clients of it, all on this thread.
+class Rig {
+ public:
+  explicit Rig(std::chrono::milliseconds patience = std::chrono::seconds(30)) {
+    auto made = ApiServer::create(socket_.listener(), loop_,
+                                  {.answer =
+                                       [this](HttpRequest request, ApiConnection::Reply reply) {
+                                         if (request.target != "/later")
+                                           return reply(answer(std::move(request)));
+                                         ++requests;
+                                         later.push_back(std::move(reply));
+                                       },
+                                   .patience = patience});
+    REQUIRE(made.has_value());
+    server_ = *std::move(made);
+  }
+
+  UniqueFd connect() {
+    auto fd = sys_util::connect_unix(path());
+    REQUIRE(fd.has_value());
+    turn();
+    return *std::move(fd);
+  }
+  void turn(int milliseconds = 0) {
+    for (int i = 0; i < 20; ++i) (void)*loop_.run_once(std::chrono::milliseconds(0));
+    if (milliseconds == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    turn();
+  }
+  void send(const UniqueFd& fd, std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t n = ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
+      turn();
+      if (n < 0 && errno != EAGAIN) return;
+    }
+  }
+  std::string receive(const UniqueFd& fd, bool* over = nullptr) {
+    std::string all;
+    char bytes[65536];
+    for (;;) {
+      turn();
+      const ssize_t n = ::recv(fd.get(), bytes, sizeof(bytes), 0);
+      if (over != nullptr) *over = n == 0 || (n < 0 && errno != EAGAIN);
+      if (n <= 0) return all;
+      all.append(bytes, static_cast<std::size_t>(n));
+    }
+  }
+  std::string path() const { return folder_.path() + "/api"; }
+
+  std::size_t requests = 0;
+  std::size_t fds = 0;
+  HttpAnswer next{};
+  std::vector<ApiConnection::Reply> later;  // of those who asked for that
+
+ private:
+  HttpAnswer answer(HttpRequest request) {
+    ++requests;
+    fds += request.fds.size();
+    if (next.body) return next;
+    constexpr const char* kMethods[] = {"GET", "PUT", "?"};
+    return {.status = 200,
+            .body = std::string(kMethods[static_cast<int>(request.method)]) + " " + request.target +
+                    " " + std::to_string(request.body.size())};
+  }
+
+  sys_util::TempDirectory folder_ = *sys_util::TempDirectory::create();
+  ApiSocket socket_ = *ApiSocket::open({.path = path()});
+  event_manager::EventLoop loop_ = *event_manager::EventLoop::create();
+  std::unique_ptr<ApiServer> server_;
+};
+
+constexpr const char* kPing = "GET /p HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
+
+TEST_CASE("API: headers are spelled as clients expect them", "[api]") {
+  CHECK(
+      HttpAnswer{.status = 204}.text(true) ==
+      "HTTP/1.1 204 No Content\r\nServer: Cloud Hypervisor API\r\nConnection: keep-alive\r\n\r\n");
+  CHECK(HttpAnswer{.status = 200, .body = "[]"}.text(false) ==
+        "HTTP/1.1 200 OK\r\nServer: Cloud Hypervisor API\r\nConnection: close\r\n"
+        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n[]");
+}
+
+TEST_CASE("API: requests of one connection are answered in order", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, kPing);
+  CHECK_THAT(rig.receive(client), Contains("\r\n\r\nGET /p 0"));
+  rig.send(client,
+           "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcPUT /b HTTP/1.1\r\n"
+           "Host: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n");
+  CHECK_THAT(rig.receive(client), Contains("PUT /a 3") && Contains("PUT /b 4"));
+  rig.send(client, "DELETE /c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  bool over = false;
+  CHECK_THAT(rig.receive(client, &over), Contains("? /c 0") && Contains("Connection: close"));
+  CHECK(over);
+  CHECK(rig.requests == 4);
+}
+
+TEST_CASE("API: a byte at a time is a request too", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  for (const char c : std::string("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxy")) {
+    CHECK(rig.receive(client).empty());
+    rig.send(client, std::string(1, c));
+  }
+  CHECK_THAT(rig.receive(client), Contains("PUT /a 2"));
+}
+
+TEST_CASE("API: who only sends still gets the answer", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, kPing);
+  REQUIRE(::shutdown(client.get(), SHUT_WR) == 0);
+  bool over = false;
+  CHECK_THAT(rig.receive(client, &over), Contains("GET /p"));
+  CHECK(over);
+}
+
+TEST_CASE("API: a client that waits for 100 Continue is told to go on", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client,
+           "PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  CHECK(rig.receive(client) == "HTTP/1.1 100 Continue\r\n\r\n");
+  rig.send(client, "xy");
+  CHECK_THAT(rig.receive(client), Contains("PUT /a 2"));
+}
+
+TEST_CASE("API: malformed requests are answered and end the connection", "[api][hostile]") {
+  const std::string text =
+      GENERATE(as<std::string>{}, "nonsense\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+               "\r\n\r\n\r\n\r\n\x01", "GET / HTTP/1.1\r\nNo colon\r\n\r\n",
+               "PUT / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+               "PUT / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+               "PUT / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+               "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+  Rig rig(std::chrono::milliseconds(50));
+  const UniqueFd client = rig.connect();
+  INFO(text);
+  rig.send(client, text);
+  CHECK_THAT(rig.receive(client), Contains("HTTP/1.1 400") &&
+                                      Contains(R"(["Error from API","Malformed HTTP request"])"));
+  rig.turn(200);
+  bool over = false;
+  rig.receive(client, &over);
+  CHECK(over);
+  CHECK(rig.requests == 0);
+}
+
+TEST_CASE("API: headers and bodies are bounded", "[api][hostile]") {
+  Rig rig;
+  const UniqueFd header = rig.connect();
+  rig.send(header, "GET / HTTP/1.1\r\nX: " + std::string(HttpParser::kMaxHeaderBytes, 'x'));
+  CHECK_THAT(rig.receive(header), Contains("HTTP/1.1 400"));
+  const UniqueFd body = rig.connect();
+  rig.send(body, "PUT / HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n");
+  CHECK_THAT(rig.receive(body), Contains("HTTP/1.1 413"));
+  const UniqueFd most = rig.connect();
+  rig.send(most, "PUT / HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n" + std::string(4 << 20, 'x'));
+  CHECK_THAT(rig.receive(most), Contains("PUT / 4194304"));
+  const UniqueFd chunked = rig.connect();
+  rig.send(chunked, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n400001\r\n" +
+                        std::string((4 << 20) + 1, 'x') + "\r\n0\r\n\r\n");
+  CHECK_THAT(rig.receive(chunked), Contains("HTTP/1.1 413"));
+}
+
+TEST_CASE("API: slow clients have to go, idle ones may stay", "[api][hostile]") {
+  Rig rig(std::chrono::milliseconds(100));
+  const UniqueFd idle = rig.connect();
+  const UniqueFd slow = rig.connect();
+  rig.send(slow, "GET / HT");
+  for (int i = 0; i < 5; ++i) {
+    rig.turn(40);
+    (void)!::send(slow.get(), "T", 1, MSG_NOSIGNAL);
+  }
+  rig.turn(20);
+  bool over = false;
+  rig.receive(slow, &over);
+  CHECK(over);
+  rig.send(idle, kPing);
+  CHECK_THAT(rig.receive(idle, &over), Contains("GET /p"));
+  CHECK_FALSE(over);
+}
+
+TEST_CASE("API: who was slow once and got its answer may stay too", "[api]") {
+  Rig rig(std::chrono::milliseconds(100));
+  const UniqueFd client = rig.connect();
+  const std::string_view text = kPing;
+  rig.send(client, text.substr(0, 8));
+  rig.turn(20);
+  rig.send(client, text.substr(8));
+  bool over = true;
+  CHECK_THAT(rig.receive(client, &over), Contains("GET /p"));
+  rig.turn(200);
+  rig.receive(client, &over);
+  CHECK_FALSE(over);
+}
+
+TEST_CASE("API: who does not take the answer has to go", "[api][hostile]") {
+  Rig rig(std::chrono::milliseconds(100));
+  rig.next = {.status = 200, .body = std::string(8 << 20, 'x')};
+  const UniqueFd greedy = rig.connect();
+  rig.send(greedy, kPing);
+  rig.send(greedy, kPing);
+  CHECK(rig.requests == 1);  // the second waits until the first answer is taken
+  rig.turn(200);
+  bool over = false;
+  const std::string got = rig.receive(greedy, &over);
+  CHECK(over);
+  CHECK(got.size() < std::size_t{8} << 20);
+}
+
+TEST_CASE("API: the longest silent one of too many clients has to go", "[api][hostile]") {
+  Rig rig;
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < ApiServer::kMaxClients; ++i) clients.push_back(rig.connect());
+  rig.send(clients[0], kPing);
+  CHECK_THAT(rig.receive(clients[0]), Contains("GET /p"));
+  const UniqueFd last = rig.connect();
+  rig.send(last, kPing);
+  CHECK_THAT(rig.receive(last), Contains("GET /p"));
+  bool over = true;
+  rig.receive(clients[0], &over);
+  CHECK_FALSE(over);
+  rig.receive(clients[1], &over);
+  CHECK(over);
+}
+
+constexpr const char* kLater = "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+TEST_CASE("API: an answer may come later, and nobody else waits for it", "[api]") {
+  Rig rig(std::chrono::milliseconds(100));
+  const UniqueFd patient = rig.connect();
+  rig.send(patient, std::string(kLater) + kPing);
+  const UniqueFd other = rig.connect();
+  rig.send(other, kPing);
+  CHECK_THAT(rig.receive(other), Contains("GET /p"));
+  rig.turn(200);  // it is not the client that is slow
+  bool over = true;
+  CHECK(rig.receive(patient, &over).empty());
+  CHECK_FALSE(over);
+  REQUIRE(rig.later.size() == 1);
+  CHECK(rig.requests == 2);
+  rig.later[0]({.status = 200, .body = "at last"});
+  rig.later[0]({.status = 200, .body = "twice"});
+  const std::string got = rig.receive(patient, &over);
+  CHECK_THAT(got, Contains("at last") && Contains("GET /p") && !Contains("twice"));
+  CHECK(got.find("at last") < got.find("GET /p"));
+  CHECK_FALSE(over);
+}
+
+TEST_CASE("API: who sends no more gets the late answer too", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, kLater);
+  REQUIRE(::shutdown(client.get(), SHUT_WR) == 0);
+  rig.turn();
+  REQUIRE(rig.later.size() == 1);
+  rig.later[0]({.status = 200, .body = "at last"});
+  bool over = false;
+  CHECK_THAT(rig.receive(client, &over), Contains("at last"));
+  CHECK(over);
+}
+
+TEST_CASE("API: late answers for clients that have gone are for nobody", "[api][hostile]") {
+  Rig rig;
+  const std::size_t before = open_fds();
+  {
+    const UniqueFd client = rig.connect();
+    rig.send(client, kLater);
+  }
+  rig.turn();
+  CHECK(open_fds() == before);  // its end is seen while it waits
+  REQUIRE(rig.later.size() == 1);
+  rig.later[0]({.status = 200, .body = "at last"});
+  const UniqueFd other = rig.connect();
+  rig.send(other, kPing);
+  CHECK_THAT(rig.receive(other), Contains("GET /p"));
+}
+
+TEST_CASE("API: who waits for an answer goes after all others", "[api][hostile]") {
+  Rig rig;
+  std::vector<UniqueFd> clients;
+  clients.push_back(rig.connect());
+  rig.send(clients[0], kLater);
+  for (std::size_t i = 1; i <= ApiServer::kMaxClients; ++i) clients.push_back(rig.connect());
+  bool over = true;
+  rig.receive(clients[0], &over);
+  CHECK_FALSE(over);
+  rig.receive(clients[1], &over);
+  CHECK(over);
+  for (const UniqueFd& client : clients) rig.send(client, kLater);
+  const UniqueFd last = rig.connect();
+  rig.send(last, kPing);
+  CHECK_THAT(rig.receive(last), Contains("GET /p"));
+  rig.receive(clients[0], &over);
+  CHECK(over);
+}
+
+TEST_CASE("API: descriptors arrive with their request and do not leak", "[api]") {
+  Rig rig;
+  const std::size_t before = open_fds();
+  {
+    const UniqueFd client = rig.connect();
+    std::vector<int> fds(3, client.get());
+    const std::string_view text = kPing;
+    REQUIRE(sys_util::send_with_fds(client.get(), std::as_bytes(std::span(text)), fds).has_value());
+    CHECK_THAT(rig.receive(client), Contains("GET /p"));
+    CHECK(rig.fds == 3);
+    rig.send(client, kPing);
+    CHECK_THAT(rig.receive(client), Contains("GET /p"));
+    CHECK(rig.fds == 3);
+  }
+  rig.turn();
+  CHECK(open_fds() == before);
+}
+
+TEST_CASE("API: descriptors without end are thrown away", "[api][hostile]") {
+  Rig rig;
+  const std::size_t before = open_fds();
+  {
+    const UniqueFd client = rig.connect();
+    std::vector<int> fds(ApiConnection::kMaxFds, client.get());
+    for (const std::string_view text : {"GET /", "p HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+      (void)sys_util::send_with_fds(client.get(), std::as_bytes(std::span(text)), fds).has_value();
+      rig.turn();
+    }
+    bool over = false;
+    rig.receive(client, &over);
+    CHECK(over);
+    fds.push_back(client.get());
+    const UniqueFd other = rig.connect();
+    const std::string_view text = kPing;
+    (void)sys_util::send_with_fds(other.get(), std::as_bytes(std::span(text)), fds).has_value();
+    rig.receive(other, &over);
+    CHECK(over);
+    CHECK(rig.requests == 0);
+  }
+  rig.turn();
+  CHECK(open_fds() == before);
+}
+
+TEST_CASE("API socket: one VMM a path, stale ones are replaced, ours is removed", "[api]") {
+  const auto folder = *sys_util::TempDirectory::create();
+  const std::string path = folder.path() + "/s";
+  {
+    auto first = ApiSocket::open({.path = path});
+    REQUIRE(first.has_value());
+    const auto second = ApiSocket::open({.path = path});
+    REQUIRE_FALSE(second.has_value());
+    CHECK_THAT(second.error().message, Contains("another VMM has it"));
+    struct stat status{};
+    CHECK(::stat(path.c_str(), &status) == 0);
+  }
+  struct stat status{};
+  CHECK(::stat(path.c_str(), &status) != 0);
+  {  // a VMM that died leaves socket and lock file
+    auto dead = sys_util::UnixListener::create(path);
+    REQUIRE(dead.has_value());
+    REQUIRE(::rename(path.c_str(), (path + "2").c_str()) == 0);
+  }
+  REQUIRE(::rename((path + "2").c_str(), path.c_str()) == 0);
+  CHECK(ApiSocket::open({.path = path}).has_value());
+}
+
+TEST_CASE("API socket: a descriptor has to be a listening socket", "[api][hostile]") {
+  CHECK_FALSE(ApiSocket::open({.path = {}, .fd = 1000}).has_value());
+  int fds[2] = {-1, -1};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+  const UniqueFd other(fds[1]);
+  CHECK_FALSE(ApiSocket::open({.path = {}, .fd = fds[0]}).has_value());
+}
+
+TEST_CASE("--api-socket: path=, fd= or a bare path", "[options]") {
+  const auto parse = [](const char* text, bool bare) {
+    return parse_path_or_fd("--api-socket", text, bare);
+  };
+  CHECK(parse("path=/a", true)->path == "/a");
+  CHECK(parse("fd=3", true)->fd == 3);
+  CHECK(parse("host.sock", true)->path == "host.sock");
+  CHECK(parse("a=b.sock", true)->path == "a=b.sock");
+  for (const char* text : {"", "fd=2", "fd=x", "path=", "path=a,fd=3", "fd=3,x=y"}) {
+    INFO(text);
+    CHECK_FALSE(parse(text, true).has_value());
+  }
+  CHECK_FALSE(parse("bare", false).has_value());
+}
+
+}  // namespace
+}  // namespace vmm::reference

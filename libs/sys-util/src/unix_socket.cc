@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/sys_util/unix_socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vmm::sys_util {
+namespace {
+
+constexpr int kBacklog = 1024;
+
+Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty()) return fail(Error::os(EINVAL, "Unix socket without a path"));
+  if (path.size() >= sizeof(address.sun_path)) {
+    return fail(Error::os(ENAMETOOLONG, "path of a Unix socket"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+Result<UniqueFd> make_socket(UnixSocketType type) {
+  const int kind = type == UnixSocketType::kSeqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
+  UniqueFd fd(::socket(AF_UNIX, kind | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail(Error::from_errno("socket"));
+  return fd;
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+// Whether it is a socket that nobody listens on.
+bool is_dead(const std::string& path, const sockaddr_un& address) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  const auto probe = make_socket(UnixSocketType::kStream);
+  return probe && ::connect(probe->get(), generic(address), sizeof(address)) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+}  // namespace
+
+UnixListener::Identity UnixListener::identify(const std::string& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return {};
+  return {.device = status.st_dev, .inode = status.st_ino};
+}
+
+Result<UnixListener> UnixListener::create(const std::string& path) {
+  VMM_TRY(const sockaddr_un address, address_of(path));
+  VMM_TRY(UniqueFd fd, make_socket(UnixSocketType::kStream));
+  int bound = ::bind(fd.get(), generic(address), sizeof(address));
+  if (bound != 0 && errno == EADDRINUSE) {
+    if (!is_dead(path, address)) return fail(Error::os(EADDRINUSE, "bind"));
+    if (::unlink(path.c_str()) != 0) return fail(Error::from_errno("unlink a dead socket"));
+    bound = ::bind(fd.get(), generic(address), sizeof(address));
+  }
+  if (bound != 0) return fail(Error::from_errno("bind"));
+  UnixListener listener(path, std::move(fd));
+  if (::listen(listener.fd(), kBacklog) != 0) return fail(Error::from_errno("listen"));
+  return listener;
+}
+
+Result<UnixListener> UnixListener::adopt(UniqueFd fd) {
+  int listens = 0;
+  socklen_t size = sizeof(listens);
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0) {
+    return fail(Error::from_errno("getsockopt SO_ACCEPTCONN"));
+  }
+  if (listens == 0) return fail(Error::os(EINVAL, "a socket that does not listen"));
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return fail(Error::from_errno("fcntl"));
+  }
+  return UnixListener({}, std::move(fd));
+}
+
+UnixListener::~UnixListener() {
+  if (!path_.empty() && identify(path_) == identity_) ::unlink(path_.c_str());
+}
+
+Result<std::optional<UniqueFd>> UnixListener::accept() const {
+  UniqueFd fd;
+  do {
+    fd.reset(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  } while (!fd && errno == EINTR);
+  if (fd) return std::optional(std::move(fd));
+  if (errno == EAGAIN || errno == ECONNABORTED) return std::optional<UniqueFd>();
+  return fail(Error::from_errno("accept"));
+}
+
+Result<UniqueFd> connect_unix(const std::string& path, UnixSocketType type) {
+  VMM_TRY(const sockaddr_un address, address_of(path));
+  VMM_TRY(UniqueFd fd, make_socket(type));
+  if (::connect(fd.get(), generic(address), sizeof(address)) != 0) {
+    return fail(Error::from_errno("connect"));
+  }
+  return fd;
+}
+
+}  // namespace vmm::sys_util

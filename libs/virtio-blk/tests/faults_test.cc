@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// Each system call of a disk fails once: the driver hears of it by the status that 5.2.6 gives, and
+// of nothing else; what is not answered with an error is there, and what was flushed stays there.
+
+#include <unistd.h>
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "blk_rig.h"
+#include "faulty_calls.h"
+#include "open_fds.h"
+
+namespace vmm::virtio_blk {
+namespace {
+
+using block::ImageFormat;
+using sys_util::TempFile;
+
+constexpr std::uint64_t kDiskBytes = 4 << 20;
+constexpr std::uint32_t kRun = 3;  // sectors of a write
+
+/// An image in which nothing is allocated: header, table of refcounts, refcounts, L1 table, each a
+/// cluster of 64 KiB.
+void make_qcow2(int fd) {
+  constexpr std::uint64_t kCluster = 0x1'0000;
+  std::vector<std::byte> bytes(4 * kCluster);
+  const auto put32 = [&](std::size_t at, std::uint32_t value) {
+    for (int i = 0; i < 4; ++i) bytes[at++] = static_cast<std::byte>(value >> (24 - 8 * i));
+  };
+  put32(0, 0x5146'49fb);
+  put32(4, 3);                        // version
+  put32(20, 16);                      // cluster_bits
+  put32(28, kDiskBytes);              // size
+  put32(36, 1);                       // entries of the L1 table
+  put32(44, 3 * kCluster);            // where it is
+  put32(52, kCluster);                // the table of refcounts
+  put32(56, 1);                       // its clusters
+  put32(96, 4);                       // refcount_order
+  put32(100, 104);                    // header_length
+  put32(kCluster + 4, 2 * kCluster);  // the refcounts
+  for (std::size_t i = 0; i < 4; ++i) bytes[2 * kCluster + 2 * i + 1] = std::byte{1};
+  REQUIRE(sys_util::pwrite_all(fd, bytes, 0));
+}
+
+/// A file in memory, where that is possible: the tests sync very often.
+TempFile make_file() {
+  const bool memory = ::access("/dev/shm", W_OK) == 0;
+  return *TempFile::create((memory ? "/dev/shm" : sys_util::temp_directory()) + "/vmm-faults-");
+}
+
+struct Kind {
+  ImageFormat format = ImageFormat::kRaw;
+  block::EngineKind engine = block::EngineKind::kSync;
+  bool writethrough = false;  ///< the driver knows no flushes
+};
+
+/// A driver that remembers what each sector has to have.
+class FaultyDisk {
+ public:
+  explicit FaultyDisk(const Kind& kind) : kind_(kind) {
+    if (kind.format == ImageFormat::kQcow2)
+      make_qcow2(file_.fd());
+    else
+      REQUIRE(::ftruncate(file_.fd(), kDiskBytes) == 0);
+    open();
+  }
+
+  /// Closes the image and opens it again.
+  void reopen() {
+    driver_.reset();
+    blk_.reset();
+    open();
+  }
+  /// Requests of every kind. Each answer is OK or IOERR.
+  void play() {
+    for (unsigned round = 1; round <= 2; ++round) {
+      for (const std::uint64_t sector : {0u, 100u, 129u, 4000u}) write(sector, round);
+      flush();
+      zero(RequestType::kWriteZeroes, 100);
+      zero(RequestType::kDiscard, 4000);
+      for (const auto& [sector, bytes] : std::map(sectors_)) read(sector, bytes);
+      flush();
+    }
+  }
+  /// After the fault: all is as the answers said.
+  void check() {
+    for (const auto& [sector, bytes] : std::map(sectors_)) {
+      if (bytes.empty()) continue;
+      const Answer answer = ask(RequestType::kIn, sector, {}, kSectorBytes);
+      REQUIRE(answer.bytes.back() == std::byte{0});
+      REQUIRE(std::equal(bytes.begin(), bytes.end(), answer.bytes.begin()));
+    }
+    const Bytes last = BlkRig::sector_of(77);
+    REQUIRE(status(ask(RequestType::kOut, 5000, last)) == Status::kOk);
+    if (!kind_.writethrough) REQUIRE(status(ask(RequestType::kFlush, 0)) == Status::kOk);
+    sectors_[5000] = last;
+    REQUIRE(driver_->running());
+  }
+  [[nodiscard]] int errors() const { return errors_; }
+
+ private:
+  void open() {
+    auto image = block::open_image(file_.path(), {.format = kind_.format});
+    REQUIRE(image);
+    auto blk =
+        Blk::create(std::shared_ptr<block::Image>(*std::move(image)), {.engine = kind_.engine});
+    REQUIRE(blk);
+    blk_ = *blk;
+    const std::uint64_t flushes = bit(BlkFeature::kFlush) | bit(BlkFeature::kConfigWce);
+    const std::uint64_t features = blk_->features() & ~(kind_.writethrough ? flushes : 0);
+    driver_ =
+        std::make_unique<DeviceRig>(blk_, RigOptions{.features = features, .ram_bytes = 1 << 20});
+    REQUIRE(driver_->start());
+  }
+  Answer ask(RequestType type, std::uint64_t sector, const Bytes& data = {},
+             std::uint32_t wanted = 0) {
+    RigRequest request{.readable = {BlkRig::header(type, sector)}, .writable = {}};
+    if (!data.empty()) request.readable.push_back(data);
+    if (wanted != 0) request.writable.push_back(wanted);
+    request.writable.push_back(1);
+    auto answer = driver_->exchange(0, request);
+    REQUIRE(answer);
+    return *std::move(answer);
+  }
+  static Status status(const Answer& answer) {
+    return static_cast<Status>(std::to_integer<std::uint8_t>(answer.bytes.back()));
+  }
+  /// Whether it is said to have worked.
+  bool good(const Answer& answer) {
+    REQUIRE((status(answer) == Status::kOk || status(answer) == Status::kIoError));
+    errors_ += status(answer) == Status::kOk ? 0 : 1;
+    return status(answer) == Status::kOk;
+  }
+  void write(std::uint64_t sector, unsigned round) {
+    Bytes data;
+    for (std::uint32_t i = 0; i < kRun; ++i) {
+      const Bytes one = BlkRig::sector_of(sector * 10 + i + round * 1000);
+      data.insert(data.end(), one.begin(), one.end());
+    }
+    const bool done = good(ask(RequestType::kOut, sector, data));
+    if (done && kind_.writethrough) REQUIRE_FALSE(faulty_calls::has_volatile_data());
+    for (std::uint32_t i = 0; i < kRun; ++i) {
+      const auto at = data.begin() + static_cast<std::ptrdiff_t>(i * kSectorBytes);
+      sectors_[sector + i] = done ? Bytes(at, at + kSectorBytes) : Bytes();
+    }
+  }
+  void zero(RequestType type, std::uint64_t sector) {
+    const bool done = good(ask(type, 0, BlkRig::segment(sector, 1)));
+    // What a discard leaves is not said.
+    const bool zeros = done && type == RequestType::kWriteZeroes;
+    sectors_[sector] = zeros ? Bytes(kSectorBytes) : Bytes();
+  }
+  void read(std::uint64_t sector, const Bytes& bytes) {
+    const Answer answer = ask(RequestType::kIn, sector, {}, kSectorBytes);
+    if (!good(answer) || bytes.empty()) return;
+    REQUIRE(std::equal(bytes.begin(), bytes.end(), answer.bytes.begin()));
+  }
+  void flush() {
+    if (kind_.writethrough) return;
+    const bool done = good(ask(RequestType::kFlush, 0));
+    if (done && kind_.engine == block::EngineKind::kSync) {
+      REQUIRE_FALSE(faulty_calls::has_volatile_data());
+    }
+  }
+
+  const Kind kind_;
+  TempFile file_ = make_file();
+  std::shared_ptr<Blk> blk_;
+  std::unique_ptr<DeviceRig> driver_;
+  std::map<std::uint64_t, Bytes> sectors_;  // empty: anything
+  int errors_ = 0;
+};
+
+/// Fails each call in turn; the number of calls.
+std::uint64_t fail_each(const Kind& kind, int error) {
+  for (std::uint64_t nth = 1;; ++nth) {
+    CAPTURE(nth, error);
+    const std::size_t before = open_fds();
+    bool failed = false;
+    {
+      FaultyDisk disk(kind);
+      faulty_calls::arm({.nth = nth, .error = error});
+      disk.play();
+      failed = faulty_calls::disarm();
+      // Interrupted calls and short ones are continued.
+      if (error == EINTR || error == 0) REQUIRE(disk.errors() == 0);
+      // Space that is not given back, or not taken beforehand, is no error.
+      const bool matters = faulty_calls::failed_call() != faulty_calls::kSpace;
+      if (failed && error != EINTR && error != 0 && matters) REQUIRE(disk.errors() >= 1);
+      // One call is part of one request, or of the metadata that a flush writes.
+      REQUIRE(disk.errors() <= 2);
+      disk.check();
+      disk.reopen();
+      disk.check();
+    }
+    REQUIRE(open_fds() == before);
+    if (!failed) return nth - 1;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("each call of a disk that fails is a status, and loses nothing") {
+  const auto format = GENERATE(ImageFormat::kRaw, ImageFormat::kQcow2);
+  const auto error = GENERATE(0, EINTR, EIO, ENOSPC, ENOMEM);
+  const bool writethrough = GENERATE(false, true);
+  CAPTURE(static_cast<int>(format), writethrough);
+  const std::uint64_t calls = fail_each({.format = format, .writethrough = writethrough}, error);
+  CHECK(calls >= 16);
+}
+
+TEST_CASE("with io_uring what the image itself calls may fail as well") {
+  if (!block::Engine::create({.kind = block::EngineKind::kUring})) {
+    WARN("io_uring is not permitted here");
+    return;
+  }
+  const auto error = GENERATE(0, EINTR, EIO, ENOSPC, ENOMEM);
+  const std::uint64_t calls =
+      fail_each({.format = ImageFormat::kQcow2, .engine = block::EngineKind::kUring}, error);
+  CHECK(calls >= 2);
+}
+
+}  // namespace vmm::virtio_blk

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "vmm/base/result.h"
+#include "vmm/event_manager/event_loop.h"
+#include "vmm/virtio_console/console.h"
+
+// The host's side of a console that is a descriptor: a pipe, a terminal, a socket.
+
+namespace vmm::virtio_console {
+
+/// What the guest writes, to a descriptor. One that does not block makes the guest wait when it is
+/// full; one that blocks holds up the device's worker. What nobody will ever read is dropped.
+///
+/// Threads: as ConsoleOutput.
+class FdOutput final : public ConsoleOutput {
+ public:
+  /// `fd` is borrowed.
+  explicit FdOutput(int fd) : fd_(fd) {}
+
+  std::size_t write(std::span<const std::byte> bytes) override;
+  [[nodiscard]] int room_fd() const override { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// What the user types, from a descriptor to the guest: as much as the guest has room for; the rest
+/// waits in the descriptor. Ends with the end of the input.
+///
+/// Threads: the loop's.
+class FdInput {
+ public:
+  /// Makes `fd` non-blocking, which is borrowed, as `loop` and `console` are: all outlive this
+  /// object. A file that cannot be waited for (a regular one, /dev/null) is no input at all.
+  /// Errors: those of fcntl(2) and EventLoop::add().
+  static Result<std::unique_ptr<FdInput>> create(event_manager::EventLoop& loop, int fd,
+                                                 Console& console);
+  ~FdInput();
+  FdInput(const FdInput&) = delete;
+  FdInput& operator=(const FdInput&) = delete;
+
+ private:
+  FdInput(int fd, Console& console) : fd_(fd), console_(console) {}
+  void pump();
+
+  int fd_;
+  Console& console_;
+  event_manager::Registration watch_;
+  std::shared_ptr<FdInput*> self_;  // null when this object is gone, for what was posted before
+};
+
+}  // namespace vmm::virtio_console

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/virtio_console/fd_port.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace vmm::virtio_console {
+
+std::size_t FdOutput::write(std::span<const std::byte> bytes) {
+  const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+  if (written >= 0) return static_cast<std::size_t>(written);
+  return errno == EAGAIN || errno == EINTR ? 0 : bytes.size();
+}
+
+Result<std::unique_ptr<FdInput>> FdInput::create(event_manager::EventLoop& loop, int fd,
+                                                 Console& console) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return fail(Error::from_errno("console input: fcntl"));
+  }
+  std::unique_ptr<FdInput> input(new FdInput(fd, console));
+  input->self_ = std::make_shared<FdInput*>(input.get());
+  auto watch = loop.add(fd, event_manager::kReadable,
+                        [raw = input.get()](event_manager::EventSet) { raw->pump(); });
+  if (!watch) {
+    if (watch.error().is_os(EPERM)) return input;
+    return fail(watch.error());
+  }
+  input->watch_ = std::move(*watch);
+  // The worker says so; what it posts may come when the input has gone.
+  console.set_on_space([poster = loop.poster(), self = input->self_] {
+    (void)poster.post([self] {
+      if (*self != nullptr && (*self)->watch_) {
+        (void)(*self)->watch_.modify(event_manager::kReadable);
+      }
+    });
+  });
+  return input;
+}
+
+FdInput::~FdInput() {
+  console_.set_on_space(nullptr);
+  if (self_ != nullptr) *self_ = nullptr;
+}
+
+void FdInput::pump() {
+  std::array<std::byte, 1024> bytes;
+  const std::size_t room = std::min(console_.space(), bytes.size());
+  if (room == 0) return (void)watch_.modify(event_manager::kNoEvents);
+  const ssize_t got = ::read(fd_, bytes.data(), room);
+  if (got > 0) (void)console_.enqueue(std::span(bytes).first(static_cast<std::size_t>(got)));
+  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) watch_.reset();
+}
+
+}  // namespace vmm::virtio_console

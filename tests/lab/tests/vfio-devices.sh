@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=sh source=lib.sh disable=SC2154
+# needs: vmm-reference generic debian api-call
+# l1: --iommu
+# on request
+# timeout: 1000
+. ./lib.sh
+# shellcheck source=lib-hotplug.sh
+. ./lib-hotplug.sh
+
+# An NVMe disk and an e1000e network device of L1 are the guest's, whose kernel is Debian's for all hardware:
+# fio and ping, MSI-X, resets of both functions, DMA of the network device beyond guest memory and to the
+# disk's registers, and both devices taken away while they are busy. fio is the one of the Debian guest's disk.
+
+disk_address=0000:00:10.0
+card_address=0000:00:12.0
+given_disk=/sys/bus/pci/devices/$disk_address
+given_card=/sys/bus/pci/devices/$card_address
+
+if [ "$LAB" = host ] || [ ! -e $given_disk/iommu_group ]; then
+  skip 'vfio-devices: devices of the host for a guest' 'there are none to give away'
+  exit
+fi
+modprobe vfio-pci && modprobe vfio_iommu_type1
+dmesg -c >/dev/null
+
+# to DRIVER ADDRESS: the device leaves its driver, if it has one, for another; '' for none.
+to() {
+  at=/sys/bus/pci/devices/$2
+  if [ -e "$at/driver" ]; then echo "$2" >"$at/driver/unbind"; fi
+  echo "$1" >"$at/driver_override"
+  echo "$2" >/sys/bus/pci/drivers_probe
+}
+
+given=$(readlink /dev/disk-given)
+dd if=/dev/urandom of="$given" bs=1M count=4 2>/dev/null
+sync
+of_host=$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)
+to vfio-pci $disk_address
+to vfio-pci $card_address
+for address in $disk_address $card_address; do
+  check "vfio-devices: $address is there to be given" [ -e /sys/bus/pci/drivers/vfio-pci/"$address" ]
+done
+
+# What the guests below have in common: Debian's programs, the addresses of both devices, and counts of MSI-X.
+cat >>words <<'EOF'
+wait_for [ -b /dev/vda ]
+mkdir /mnt
+mount -o ro /dev/vda /mnt
+mount --bind /dev /mnt/dev
+mount -t tmpfs tmpfs /mnt/tmp
+find_devices() {
+  wait_for [ -b /dev/nvme0n1 ]
+  wait_for [ -e /sys/class/net/eth0 ]
+  disk_at=$(basename "$(readlink /sys/class/nvme/nvme0/device)")
+  card_at=$(basename "$(readlink /sys/class/net/eth0/device)")
+}
+interrupts() { sed -n "s/^ *[0-9]*: *\([0-9]*\) .*MSI.*$1.*/\1/p" /proc/interrupts | sort -n | tail -n 1; }
+# fio NAME SECONDS OPTION...: writes at random for so long, reads all back and compares.
+fio() {
+  fio_name=$1 fio_seconds=$2
+  shift 2
+  timeout "$fio_seconds" chroot /mnt fio --name=verify --filename=/dev/nvme0n1 --offset=8m --size=32m --rw=randwrite \
+    --bsrange=4k-128k --iodepth=16 --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
+    --output-format=terse "$@" >/tmp/fio 2>/tmp/fio.err
+  echo "fio $fio_name: $?, $(grep -c '^3;' /tmp/fio) reports, $(sed -n '/^3;/p' /tmp/fio | cut -d ';' -f 5) errors"
+}
+network() {
+  ip link set eth0 up
+  ip addr flush dev eth0
+  ip addr add 10.0.2.15/24 dev eth0
+  wait_for grep -q 1 /sys/class/net/eth0/carrier
+  echo "$1 $(ping -A -c 20 -s 1400 -W 5 10.0.2.2 | grep received)"
+}
+EOF
+modules='modules=virtio_pci,virtio_blk,ext4,crc32c_generic,nvme,e1000e'
+programs='path=debian,image_type=raw,readonly=on'
+
+cat words - >script <<'EOF'
+dmesg -c >/dev/null
+find_devices
+echo "drivers $(basename "$(readlink "/sys/bus/pci/devices/$disk_at/driver")") $(basename "$(readlink "/sys/bus/pci/devices/$card_at/driver")")"
+echo "read $(dd if=/dev/nvme0n1 bs=1M count=4 2>/dev/null | sha256sum)"
+before=$(interrupts nvme0q1)
+fio first 120
+echo "disk interrupts $(($(interrupts nvme0q1) - before))"
+before=$(interrupts eth0-rx)
+network ping
+echo "card interrupts $(($(interrupts eth0-rx) - ${before:-0}))"
+grep -E 'nvme|eth0' /proc/interrupts
+for at in $disk_at $card_at; do
+  echo "reset methods $(cat "/sys/bus/pci/devices/$at/reset_method")"
+  echo flr >"/sys/bus/pci/devices/$at/reset_method"
+  echo 1 >"/sys/bus/pci/devices/$at/reset" && echo "reset done"
+done
+sleep 1
+fio 'after reset' 120
+network 'after reset'
+dmesg | grep -iE 'nvme.*(timeout|error|fail)|e1000e.*(error|fail|hang|reset adapter)|DMAR|BUG|Call Trace'
+
+# The card is told of a ring in the disk's registers, which it reads there; then of a ring and of a buffer where the
+# guest has no memory, and is sent a packet.
+ip link set eth0 down
+echo "$card_at" >/sys/bus/pci/drivers/e1000e/unbind
+echo 1 >"/sys/bus/pci/devices/$card_at/enable"
+printf '\006' | /bin/busybox dd of="/sys/bus/pci/devices/$card_at/config" bs=1 seek=4 conv=notrunc 2>/dev/null
+read -r base _ <"/sys/bus/pci/devices/$card_at/resource"
+set_register() { devmem $((base + $1)) 32 "$2"; }
+read -r disk_base _ <"/sys/bus/pci/devices/$disk_at/resource"
+printf 'peer %x\n' $((disk_base))
+# ring_at LOW HIGH: of one descriptor, and what the card has taken of it a second later.
+ring_at() {
+  set_register 0x0400 0          # TCTL: disabled
+  set_register 0x3810 0          # TDH
+  set_register 0x3818 0          # TDT
+  set_register 0x3800 "$1"       # TDBAL
+  set_register 0x3804 "$2"       # TDBAH
+  set_register 0x3808 0x00001000 # TDLEN
+  set_register 0x0400 0x0000000a # TCTL: enabled
+  set_register 0x3818 1          # TDT: there is a descriptor
+  sleep 1
+  echo "taken $(devmem $((base + 0x3810)) 32)"
+}
+set_register 0x0000 0x00000040 # CTRL: link up
+ring_at $((disk_base & 0xffffffff)) $((disk_base >> 32))
+ring_at 0x20000000 0x0000007f
+echo 1 >"/sys/bus/pci/devices/$card_at/reset"
+echo "$card_at" >/sys/bus/pci/drivers/e1000e/bind
+wait_for [ -e /sys/class/net/eth0 ]
+network afterwards
+echo "disk afterwards $(dd if=/dev/nvme0n1 bs=1M count=4 2>/dev/null | sha256sum)"
+EOF
+guest_with_script "$modules" --disk "$programs" --device path=$given_disk path=$given_card
+boots 'vfio-devices: a guest with a disk and a network device of the host boots'
+check 'vfio-devices: its own drivers have them' says '^drivers nvme e1000e' 1 0
+check 'vfio-devices: the guest reads what the host wrote' says "^read $of_host" 1 0
+check 'vfio-devices: fio reads back what it wrote' says '^fio first: 0, 1 reports, 0 errors' 1 0
+check 'vfio-devices: for which interrupts came by MSI-X' says '^disk interrupts [1-9][0-9][0-9]' 1 0
+check 'vfio-devices: the network device answers' says '^ping .*20 packets received' 1 0
+check 'vfio-devices: for which interrupts came by MSI-X, too' says '^card interrupts [1-9][0-9]' 1 0
+check 'vfio-devices: both have a reset of the function' says '^reset methods .*flr' 2 0
+check 'vfio-devices: it is done while the drivers have them' says '^reset done' 2 0
+check 'vfio-devices: fio reads back what it wrote after it' says '^fio after reset: 0, 1 reports, 0 errors' 1 0
+check 'vfio-devices: the network device answers after it' says '^after reset .*20 packets received' 1 0
+check 'vfio-devices: the drivers have no complaints' \
+  [ "$(grep -ciE 'nvme.*(timeout|error|fail)|e1000e.*(error|fail|hang)|BUG|Call Trace' "$log")" = 0 ]
+check 'vfio-devices: the network device has read both rings' says '^taken 0x00000001' 2 0
+peer=$(tr -d '\r' <"$log" | sed -n 's/^peer //p')
+check "vfio-devices: it reaches the disk's registers" sh -c "! dmesg | grep -q $peer"
+check 'vfio-devices: the IOMMU stops what is not for guest memory, and reports it' sh -c 'dmesg | grep -q 7f20000000'
+check 'vfio-devices: the guest gets its network device to work again' says '^afterwards .*20 packets received' 1 0
+check 'vfio-devices: its disk is as it was' says "^disk afterwards $of_host" 1 0
+
+cat words - >script <<'EOF'
+dmesg -c >/dev/null
+find_devices
+network ping
+echo "ready"
+fio busy 60 --time_based --runtime=50 &
+ping -i 0.01 -s 1400 -W 5 10.0.2.2 >/dev/null &
+sleep 1
+echo 'both are busy'
+wait_for no /sys/class/net/eth0
+echo 'the card has gone'
+wait_for no /dev/nvme0n1
+echo 'the disk has gone'
+kill $! 2>/dev/null
+wait_for [ -b /dev/nvme0n1 ]
+wait_for [ -e /sys/class/net/eth0 ]
+fio again 120
+network again
+dmesg | grep -E 'BUG|WARNING|Call Trace'
+EOF
+guest_with_script "$modules" --disk "$programs" --api-socket path=api.sock
+add device "{\"path\":\"$given_disk\",\"id\":\"nvme\"}"
+add device "{\"path\":\"$given_card\",\"id\":\"card\"}"
+check 'vfio-devices: both devices come to a guest, and are busy' says '^both are busy' 1 120
+check 'vfio-devices: the network device goes' remove card
+check 'vfio-devices: the guest notices' says '^the card has gone' 1 60
+check 'vfio-devices: the disk goes' remove nvme
+check 'vfio-devices: the guest notices that' says '^the disk has gone' 1 60
+wait_closed() {
+  tenths=100
+  while ls -l "/proc/$vmm_pid/fd" | grep -q vfio && [ $tenths -gt 0 ]; do
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
+  [ $tenths -gt 0 ]
+}
+check 'vfio-devices: the VMM holds nothing of VFIO any more' wait_closed
+to nvme $disk_address
+tenths=0
+while [ ! -b "$given" ] && [ $tenths -lt 100 ]; do
+  sleep 0.1
+  tenths=$((tenths + 1))
+done
+check 'vfio-devices: meanwhile the host has the disk' \
+  [ "$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)" = "$of_host" ]
+to vfio-pci $disk_address
+check 'vfio-devices: the disk comes again' add device "{\"path\":\"$given_disk\",\"id\":\"nvme\"}"
+check 'vfio-devices: the network device, too' add device "{\"path\":\"$given_card\",\"id\":\"card\"}"
+check 'vfio-devices: fio reads back what it wrote' says '^fio again: 0, 1 reports, 0 errors' 1 150
+check 'vfio-devices: the network device answers' says '^again .*20 packets received' 1 60
+boots 'vfio-devices: the guest ends as others do'
+check 'vfio-devices: it had no complaints' [ "$(grep -cE 'BUG|WARNING|Call Trace' "$log")" = 0 ]
+
+to nvme $disk_address
+to '' $card_address
+tenths=0
+while [ ! -b "$given" ] && [ $tenths -lt 100 ]; do
+  sleep 0.1
+  tenths=$((tenths + 1))
+done
+check 'vfio-devices: the host has its disk back, with what was on it' \
+  [ "$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)" = "$of_host" ]
+dmesg | grep -E 'BUG:|WARNING:|Call Trace' | tee complaints
+check 'vfio-devices: the host has no complaints' [ ! -s complaints ]
