@@ -27,7 +27,7 @@ meson_tests() {
 lab_tests() {
   heading "lab: real guests ($2)"
   rm -f "$top/build/$1/results.json"
-  "$top/tests/lab/run_tests.py" --arch "$2" || true
+  "$top/tests/lab/run_tests.py" --again --arch "$2" || true
   groups+=("$1=$top/build/$1/results.json")
 }
 
@@ -41,7 +41,7 @@ qemu_tests() {
     logs+=("${results%.json}.log")
     rm -f "$results"
     # shellcheck disable=SC2086  # the names of tests
-    "$top/tests/vhost-user/${test% *}_test.py" --results "$results" "$top/build/plain" ${test#"${test% *}"} \
+    "$top/tests/vhost-user/${test% *}_test.py" --again --results "$results" "$top/build/plain" ${test#"${test% *}"} \
       >"${logs[-1]}" 2>&1 &
     groups+=("vhost-user-${test% *}=$results")
   done

@@ -52,6 +52,11 @@ class Summary(unittest.TestCase):
         self.assertEqual(str(result), "0 passed, 0 failed, 1 skipped")
         self.assertIn("no such device", result.notes[0])
 
+    def test_a_second_try_is_told_and_not_counted(self) -> None:
+        result = counts({"lab": "ok", "name": "a"}, {"lab": "ok", "name": "a", "again": True})
+        self.assertEqual(str(result), "1 passed, 0 failed, 0 skipped")
+        self.assertEqual(result.notes, ["passed at the second try only: a"])
+
     def test_lab_results(self) -> None:
         result = counts({"lab": "ok", "name": "a", "count": 5}, {"lab": "not ok", "name": "b"},
                         {"lab": "skip", "name": "c", "reason": "no such host"})

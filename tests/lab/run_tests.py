@@ -12,10 +12,13 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 TOP = Path(__file__).resolve().parents[2]
 LAB = TOP / "tests/lab/lab"
@@ -195,8 +198,34 @@ def run(test: Test, slow: int) -> tuple[Test, list[dict], str, float]:
     return test, found, output, time.monotonic() - begin
 
 
+def has_failed(found: list[dict]) -> bool:
+    return any(entry["lab"] == "not ok" for entry in found)
+
+
+def run_all(tests: list[Test], target: Target, jobs: int,
+            slow: int) -> Iterator[tuple[Test, list[dict]]]:
+    """Runs and shows the tests; the log of a failure is kept as NAME.failed.log too."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for job in concurrent.futures.as_completed([pool.submit(run, t, slow) for t in tests]):
+            test, found, output, seconds = job.result()
+            log = target.results / f"{test.name}.log"
+            log.write_text(output, encoding="utf-8")
+            if has_failed(found):
+                shutil.copy(log, target.results / f"{test.name}.failed.log")
+            show(test, found, output, seconds)
+            yield test, found
+
+
+def record(results: TextIO, test: Test, found: list[dict]) -> bool:
+    """Writes what summary.py reads. Whether nothing failed."""
+    for entry in found:
+        entry["name"] = f"{test.name}: {entry['name']}"
+        results.write(json.dumps(entry) + "\n")
+    return not has_failed(found)
+
+
 def show(test: Test, found: list[dict], output: str, seconds: float) -> None:
-    failed = any(entry["lab"] == "not ok" for entry in found)
+    failed = has_failed(found)
     print(f"-- {test.name} ({seconds:.0f} s)")
     if failed:
         print(output.rstrip())
@@ -216,6 +245,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1),
                         help="boots side by side (default 2)")
     parser.add_argument("--slow", type=int, default=1, help="multiply the time limits")
+    parser.add_argument("--again", action="store_true",
+                        help="give what fails on an emulated machine a second try, alone")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     arguments = parser.parse_args()
 
@@ -237,17 +268,17 @@ def main() -> int:
         stem, _, variant = name.partition("@")
         tests.append(Test(TESTS / f"{stem}.sh", target, variant))
     good = True
-    with (open(target.results / "results.json", "w", encoding="utf-8") as results,
-          concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool):
-        jobs = [pool.submit(run, test, arguments.slow) for test in tests]
-        for job in concurrent.futures.as_completed(jobs):
-            test, found, output, seconds = job.result()
-            (target.results / f"{test.name}.log").write_text(output, encoding="utf-8")
-            show(test, found, output, seconds)
-            for entry in found:
-                good = good and entry["lab"] != "not ok"
-                entry["name"] = f"{test.name}: {entry['name']}"
-                results.write(json.dumps(entry) + "\n")
+    failed = []
+    with open(target.results / "results.json", "w", encoding="utf-8") as results:
+        for test, found in run_all(tests, target, arguments.jobs, arguments.slow):
+            if has_failed(found) and arguments.again and not target.direct:
+                failed.append(test)
+                continue
+            good = record(results, test, found) and good
+        for test, found in run_all(failed, target, 1, 2 * arguments.slow):
+            if not has_failed(found):
+                found.append({"lab": "ok", "name": "its log of the failure is kept", "again": True})
+            good = record(results, test, found) and good
     return 0 if good else 1
 
 
