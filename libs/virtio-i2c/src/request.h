@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-// The format of requests: virtio 1.3, 5.17.6.1. RequestHeader and what is to be written are
+// The format of requests: virtio 1.3, 5.16.6.1. RequestHeader and what is to be written are
 // device-readable; what was read, then the status, are device-writable.
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 namespace vmm::virtio_i2c {
 namespace {
 
-TEST_CASE("addresses are written as 5.17.6.1 says", "[address]") {
+TEST_CASE("addresses are written as 5.16.6.1 says", "[address]") {
   struct Row {
     std::uint16_t field;
     Address address;

@@ -16,7 +16,7 @@ struct Address {
   /// below takes for 10 bits; or 10 bits.
   [[nodiscard]] bool is_valid() const { return number <= (ten_bit ? 0x3ff : 0x77); }
 
-  /// From the field `addr` of a request: virtio 1.3, 5.17.6.1. nullopt: it is none.
+  /// From the field `addr` of a request: virtio 1.3, 5.16.6.1. nullopt: it is none.
   [[nodiscard]] static std::optional<Address> from_wire(std::uint16_t field);
   /// The field. Precondition: is_valid().
   [[nodiscard]] std::uint16_t to_wire() const;

@@ -15,10 +15,10 @@
 
 namespace vmm::virtio_i2c {
 
-/// VIRTIO_I2C_F_ZERO_LENGTH_REQUEST: 5.17.3.
+/// VIRTIO_I2C_F_ZERO_LENGTH_REQUEST: 5.16.3.
 inline constexpr std::uint64_t kFeatureZeroLengthRequest = virtio_device::feature(0);
 
-/// The I2C adapter device: virtio 1.3, 5.17. Its driver sees one bus, on which are the devices that
+/// The I2C adapter device: virtio 1.3, 5.16. Its driver sees one bus, on which are the devices that
 /// the list allows, and no others.
 ///
 /// Requests are executed in order. Those of a group (FAIL_NEXT) that are there together become one
@@ -53,7 +53,7 @@ class I2c final : public virtio_device::VirtioDevice {
   void read_config(std::span<std::byte>) override {}
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
   /// Errors besides: EPROTO for a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST, which is to be
-  /// refused: 5.17.6.4.
+  /// refused: 5.16.6.4.
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override {}
 
