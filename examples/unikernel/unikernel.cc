@@ -5,7 +5,7 @@
 //   unikernel [--memory MIB] KERNEL [WORD...]
 //
 // The console is standard input and output; the words are the kernel's command line. It ends when
-// the guest powers off or resets.
+// the guest powers off; with 3 when it crashes or resets.
 
 #include <unistd.h>
 
@@ -48,7 +48,7 @@ Result<linux_loader::Cmdline> command_line(const Options& options,
   return line;
 }
 
-Result<void> run(const Options& options) {
+Result<kvm_board::VcpuEnd> run(const Options& options) {
   VMM_TRY(const auto image, linux_loader::open_image(options.kernel));
   VMM_TRY(const auto ranges, unikernel::ram(options.memory_mib << 20));
   std::vector<vm_memory::RegionConfig> regions;
@@ -86,8 +86,7 @@ Result<void> run(const Options& options) {
   // How a kernel without ACPI ends on x86_64: it resets the machine by the keyboard controller.
   VMM_TRY_DO(ports.add(vm_device::PioAddress(0x60), vm_superio::I8042::kSize,
                        std::make_shared<vm_superio::I8042>([&] { runner.request_stop(); })));
-  VMM_TRY_DO(runner.run());
-  return {};
+  return runner.run();
 }
 
 bool parse(int argc, char** argv, Options& options) {
@@ -113,9 +112,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: unikernel [--memory MIB] KERNEL [WORD...]\n");
     return 2;
   }
-  Result<void> done = VcpuRunner::handle_signal();
-  if (done) done = run(options);
-  if (done) return 0;
-  std::fprintf(stderr, "unikernel: %s: %s\n", options.kernel, to_string(done.error()).c_str());
-  return 1;
+  const Result<void> handled = VcpuRunner::handle_signal();
+  const auto end = handled ? run(options) : fail(handled.error());
+  if (!end) {
+    std::fprintf(stderr, "unikernel: %s: %s\n", options.kernel, to_string(end.error()).c_str());
+    return 1;
+  }
+  if (*end != kvm_board::VcpuEnd::kReset) return 0;
+  std::fprintf(stderr, "unikernel: %s: the guest crashed, or reset the machine\n", options.kernel);
+  return 3;
 }

@@ -42,4 +42,6 @@ for memory in ((), ("--memory", "128")):
     done = run(*memory, GUEST, "guest=me", "two", text="stressed\n")
     check("the guest has its command line and its console, both ways, and ends",
           done[0] == 0 and done[1].startswith(line) and done[1].endswith("\ndesserts\n"), done)
+done = run(GUEST, "guest=!")
+check("a guest that crashes is told", done[0] == 3 and "crashed" in done[2], done)
 sys.exit(1 if failed else 0)

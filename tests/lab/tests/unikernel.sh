@@ -14,3 +14,5 @@ for memory in 64 256; do
 done
 timeout 60 unikernel lib.sh </dev/null >"$log" 2>vmm.err
 check 'unikernel: what is no kernel is refused, exit status 1' [ $? = 1 ]
+timeout 60 unikernel test-unikernel guest=! </dev/null >"$log" 2>vmm.err
+check 'unikernel: one that crashes or resets is told, exit status 3' [ $? = 3 ]
