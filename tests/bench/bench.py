@@ -17,6 +17,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+import report as performance  # pylint: disable=wrong-import-position
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(__file__).resolve().with_name("peers.tsv")
 EMPTY = "bench:empty"
@@ -28,8 +32,8 @@ class Fail(Exception):
     """A message for the user; the program ends with status 2."""
 
 
-def read_peers(path):
-    """{row: {"ns", "instructions", "floor_ns", "bulk", "peer"}}, the better peer of each row."""
+def read_all_peers(path):
+    """{row: {peer: {"peer", "ns", "instructions", "floor_ns", "bulk"}}}"""
     number = lambda word: None if word == "-" else float(word)
     rows = {}
     for at, line in enumerate(path.read_text().splitlines(), 1):
@@ -39,13 +43,20 @@ def read_peers(path):
         if len(words) != 6:
             raise Fail(f"{path}:{at}: {len(words)} columns instead of 6")
         name, peer, ns, instructions, floor_ns, note = words
-        row = {"peer": peer, "ns": number(ns), "instructions": number(instructions),
-               "floor_ns": number(floor_ns), "bulk": note == "bulk"}
-        known = rows.get(name)
-        if known is None:
-            rows[name] = row
-        elif row["instructions"] < known["instructions"]:
-            rows[name] = {**row, "floor_ns": row["floor_ns"] or known["floor_ns"]}
+        rows.setdefault(name, {})[peer] = {
+            "peer": peer, "ns": number(ns), "instructions": number(instructions),
+            "floor_ns": number(floor_ns), "bulk": note == "bulk"}
+    return rows
+
+
+def read_peers(path):
+    """The same with the better peer of each row only: {row: {"peer", ...}}."""
+    rows = {}
+    for name, peers in read_all_peers(path).items():
+        counted = [peer for peer in peers.values() if peer["instructions"] is not None]
+        best = min(counted, key=lambda peer: peer["instructions"], default=next(iter(peers.values())))
+        floors = [peer["floor_ns"] for peer in peers.values() if peer["floor_ns"]]
+        rows[name] = {**best, "floor_ns": best["floor_ns"] or (floors[0] if floors else None)}
     return rows
 
 
@@ -74,7 +85,9 @@ def build(directory):
              "-Dbenches=true", "-Dtests=false", "-Dexamples=false"])
     print(f"building {directory}", file=sys.stderr)
     try:
-        run(["ninja", "-C", str(directory)])
+        targets = run(["ninja", "-C", str(directory), "-t", "targets", "all"])
+        run(["ninja", "-C", str(directory),
+             *re.findall(r"^(libs/[^/:]+_bench): ", targets, re.M)])
     except Fail as error:
         raise Fail(f"{error}; run ninja -C {directory} to see why") from None
 
@@ -238,6 +251,15 @@ def measure(programs, options):
     return times, counts
 
 
+def about():
+    """Where the figures come from."""
+    cpus = re.findall(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
+    compiler = run(["c++", "--version"]).splitlines()[0]
+    return (f"Ours: {os.cpu_count()} CPUs ({cpus[0] if cpus else os.uname().machine}), "
+            f"{compiler}, release with link-time optimization. "
+            "Theirs: see the head of `tests/bench/peers.tsv`.\n")
+
+
 def report(rows, programs, peers, options):
     if options.json == "-":
         json.dump(rows, sys.stdout, indent=1)
@@ -251,19 +273,40 @@ def report(rows, programs, peers, options):
         pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def earlier(paths, peers):
+    """The rows of earlier runs; the peers' figures are today's."""
+    rows = {}
+    for path in paths:
+        try:
+            for row in json.loads(path.read_text()):
+                rows[row["name"]] = row
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Fail(f"{path}: not the results of a run: {error}") from None
+    for name, row in rows.items():
+        peer = peers.get(name, {})
+        row |= {"peer": peer.get("ns"), "peer_instructions": peer.get("instructions")}
+    return list(rows.values())
+
+
 def main():
     options = parse_arguments()
     peers = read_peers(PEERS)
-    if options.instructions and shutil.which("valgrind") is None:
-        raise Fail("--instructions needs valgrind")
-    if not options.no_build:
-        build(options.build_dir)
-    programs = find_programs(options)
-    offer_kernels()
-    rows = merge(*measure(programs, options), peers)
+    programs = []
+    if options.results:
+        rows = [r for r in earlier(options.results, peers) if options.pattern.search(r["name"])]
+    else:
+        if options.instructions and shutil.which("valgrind") is None:
+            raise Fail("--instructions needs valgrind")
+        if not options.no_build:
+            build(options.build_dir)
+        programs = find_programs(options)
+        offer_kernels()
+        rows = merge(*measure(programs, options), peers)
     if not rows:
         raise Fail(f"no row matches {options.filter!r}")
     report(rows, programs, peers, options)
+    if options.report:
+        performance.write(options.report, rows, read_all_peers(PEERS), about())
     worse = [r["name"] for r in rows if exceeds(r) and not peers[r["name"]]["bulk"]]
     judged = [r for r in rows if r["instructions"] is not None and r["peer_instructions"] is not None]
     if judged:
