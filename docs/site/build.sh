@@ -14,7 +14,7 @@ parameter that is not there).
 TEXT
 }
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 out=$top/build/docs
 
 say() { printf 'docs: %s\n' "$*" >&2; }
@@ -30,11 +30,15 @@ count() { grep -cE "$1" "$out/warnings.log" || true; }
 
 mkdir -p "$out"
 python3 "$top/docs/site/pages.py" "$out/pages"
-(cd "$top" && doxygen docs/site/Doxyfile >"$out/log" 2>&1) || {
+rm -rf "$out/html"
+cd "$top"
+{
+  cat docs/site/Doxyfile
+  echo "STRIP_FROM_INC_PATH = $(find libs -type d -name include | sort | paste -sd' ')"
+} | TOP=$top doxygen - >"$out/log" 2>&1 || {
   tail -n 20 "$out/log" >&2
   exit 1
 }
-cp "$top/docs/"*.svg "$out/html/"
 undocumented=$(count 'is not documented')
 wrong=$(count 'warning: (argument|found documented|The following parameter)')
 say "build/docs/html: $(find "$out/html" -name '*.html' | wc -l) pages; $undocumented public items without a word"

@@ -40,5 +40,7 @@ for page in [TOP / "README.md", *(p for folder in FOLDERS for p in (TOP / folder
     to = OUT / page.relative_to(TOP)
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(converted(page))
-for picture in (TOP / "docs").glob("*.svg"):
-    shutil.copy(picture, OUT / "docs")
+for picture in (TOP / "docs").rglob("*.svg"):
+    to = OUT / picture.relative_to(TOP)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(picture, to)
