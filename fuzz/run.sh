@@ -7,8 +7,8 @@ usage() {
 usage: dev fuzz [TARGET...] [--list] [--time 10m] [--jobs N] [--build-dir DIR]
 
 Builds the fuzz targets with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and
-runs TARGET... (default: all) from their seeds in libs/*/fuzz/corpus/TARGET. Prints executions,
-coverage (edges) and findings.
+runs TARGET... (default: all) from their seeds in libs/*/fuzz/corpus/TARGET. Prints how long each ran,
+executions, coverage (edges, and libFuzzer's features) and findings.
 
   --list           print the targets and where their seeds are; run nothing
   --time T         how long each target runs: 30s, 10m, 2h (default 10m)
@@ -93,7 +93,7 @@ retry_findings() {
 
 # Runs one target and prints its summary.
 run_target() {
-  local target=$1 found=$build_dir/found/$1 seeds dictionary status=0
+  local target=$1 found=$build_dir/found/$1 seeds dictionary status=0 begin=$SECONDS
   mkdir -p "$found/corpus"
   retry_findings "$(program_of "$target")" "$found"
   mapfile -t seeds < <(seeds_of "$target")
@@ -103,17 +103,18 @@ run_target() {
   [ -z "$dictionary" ] || words+=("-dict=$dictionary")
   [ "$processes" = 1 ] || words+=("-fork=$processes")
   "${words[@]}" "$found/corpus" "${seeds[@]}" >"$found/log" 2>&1 || status=$?
-  summarize "$target" "$found" "$status"
+  summarize "$target" "$found" "$status" $((SECONDS - begin))
 }
 
 summarize() {
-  local target=$1 found=$2 status=$3 findings runs edges
+  local target=$1 found=$2 status=$3 spent=$4 findings runs edges features
   findings=$(findings_of "$found" | wc -l)
   runs=$(sed -nE 's/^(#|stat::number_of_executed_units: )([0-9]+).*/\2/p' "$found/log" | sort -n |
     tail -n 1)
   edges=$(sed -nE 's/^#.*cov: ([0-9]+).*/\1/p' "$found/log" | tail -n 1)
-  printf '%-28s %12s executions %7s edges %5s inputs %4s findings\n' "$target" "${runs:-0}" \
-    "${edges:-0}" "$(find "$found/corpus" -type f | wc -l)" "$findings"
+  features=$(sed -nE 's/^#.*ft: ([0-9]+).*/\1/p' "$found/log" | tail -n 1)
+  printf '%-20s %6s s %11s executions %6s edges %7s features %5s inputs %4s findings\n' "$target" \
+    "$spent" "${runs:-0}" "${edges:-0}" "${features:-0}" "$(find "$found/corpus" -type f | wc -l)" "$findings"
   if [ "$status" != 0 ] || [ "$findings" != 0 ]; then
     grep -hE '^(==[0-9]+==)?ERROR|runtime error|Assertion|^SUMMARY|Test unit written' "$found/log" |
       head -n 8 | sed 's/^/    /' || true
