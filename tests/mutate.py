@@ -5,6 +5,7 @@
     ./dev mutate virtio-queue           # builds, runs, prints survivors
     ./dev mutate vm-memory --list       # which checks there are
     ./dev mutate vm-memory --only 17,18
+    ./dev mutate vm-memory --time 300   # stops after five minutes; the next run goes on from there
 
 A copy of the library is made in build/mutate/LIB in which each check asks whether it is the one that
 is switched off; so all mutants are one program, built once, and a mutant is a number in its
@@ -16,9 +17,10 @@ environment. Checks are
   min    std::min(): the larger one
 A mutant is killed when a test that reaches it fails, crashes or takes longer than the time limit.
 Mutants that change nothing that could be seen are listed, with the reason, in
-tests/equivalent_mutants.txt. Exit status: 0 no other survivors, 1 survivors, 2 wrong usage.
+tests/equivalent_mutants.txt. Exit status: 0 no other survivors, 1 survivors or not all tried, 2 wrong usage.
 """
 import argparse
+import json
 import os
 import re
 import shlex
@@ -353,6 +355,10 @@ def quoted(test: str) -> str:
 
 def reach(program: Path) -> dict[int, list[tuple[float, str]]]:
     """Which tests reach each mutant, the quick ones first."""
+    known = program.parent / "reach.json"
+    if known.exists() and known.stat().st_mtime > program.stat().st_mtime:
+        table = json.loads(known.read_text(encoding="utf-8"))
+        return {int(number): [(seconds, test) for seconds, test in tests] for number, tests in table.items()}
     names = subprocess.run([str(program), "--list-test-names-only"], capture_output=True, text=True,
                            check=False).stdout.splitlines()
     reached: dict[int, list[tuple[float, str]]] = {}
@@ -365,7 +371,9 @@ def reach(program: Path) -> dict[int, list[tuple[float, str]]]:
             continue
         for number in note.read_text().split():
             reached.setdefault(int(number), []).append((seconds, quoted(test)))
-    return {number: sorted(tests) for number, tests in reached.items()}
+    reached = {number: sorted(tests) for number, tests in reached.items()}
+    known.write_text(json.dumps(reached), encoding="utf-8")
+    return reached
 
 
 def is_killed(program: Path, number: int, tests: list[tuple[float, str]], limit: float) -> bool:
@@ -396,7 +404,10 @@ def main() -> int:
     parser.add_argument("--only", help="these numbers, separated by commas")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once (default 2)")
     parser.add_argument("--limit", type=float, default=10, help="seconds for a mutant (default 10)")
+    parser.add_argument("--time", type=float, default=float("inf"), metavar="SECONDS",
+                        help="try no more mutants after this time")
     options = parser.parse_args()
+    deadline = time.monotonic() + options.time
     if not (TOP / "libs" / options.name / "meson.build").exists():
         parser.error(f"there is no library {options.name}")
     all_sites = sites_of(options.name)
@@ -418,6 +429,8 @@ def main() -> int:
     seen = dict(line.split(" ", 1) for line in notes.read_text(encoding="utf-8").splitlines())
 
     def fate(number: int) -> str:
+        if str(number) not in seen and time.monotonic() > deadline:
+            return "not tried"
         if str(number) not in seen:
             killed = is_killed(program, number, reached.get(number, []), options.limit)
             seen[str(number)] = "killed" if killed else "lives"
@@ -436,10 +449,10 @@ def main() -> int:
             words, line = mutants[number]
             print(f"{number:4} {what:11} line {line:4} {words}")
     counts = {what: list(fates.values()).count(what)
-              for what in ("killed", "equivalent", "survives", "not reached")}
+              for what in ("killed", "equivalent", "survives", "not reached", "not tried")}
     print(f"{options.name}: {len(fates)} mutants, " +
           ", ".join(f"{count} {what}" for what, count in counts.items()))
-    return 1 if counts["survives"] or counts["not reached"] else 0
+    return 0 if counts["killed"] + counts["equivalent"] == len(fates) else 1
 
 
 if __name__ == "__main__":
