@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Checks that the README quotes hello-vmm as it is, lists every library, and links to files that exist."""
+"""Checks that the README quotes hello-vmm as it is and is no longer than a screen, that it and docs/libraries.md
+list every library, and that links lead to files that exist."""
 import pathlib
 import re
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+MOST_LINES = 70
 
 
 def problems():
@@ -14,10 +16,15 @@ def problems():
     for block in re.findall(r"```cpp\n(.*?)```", readme, re.S):
         if block.strip() not in source:
             yield "README.md: a C++ block is not in examples/hello-vmm/hello_vmm.cc any more"
+    if readme.count("\n") > MOST_LINES:
+        yield f"README.md: {readme.count(chr(10))} lines; one screen is {MOST_LINES}"
+    libraries = (TOP / "docs/libraries.md").read_text()
     table = (TOP / "libs/meson.build").read_text()
     for name, folder in re.findall(r"^  \['([^']+)', '([^']+)',", table, re.M):
         if f"](libs/{folder})" not in readme:
-            yield f"README.md: no row for the library {name} (libs/{folder})"
+            yield f"README.md: the library {name} (libs/{folder}) is not in it"
+        if f"](../libs/{folder})" not in libraries:
+            yield f"docs/libraries.md: no row for the library {name} (libs/{folder})"
     pages = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("libs/**/README.md"))]
     for page in pages:
         text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.S)
