@@ -10,7 +10,7 @@ Makes the site of the documentation, build/docs/html: the guide, the pages in do
 library, and all public headers. The messages are in build/docs/warnings.log.
 
 Prints how many public items are without a word. Exit status: 1 when something that is said is wrong (a
-parameter that is not there).
+parameter that is not there, a link that leads nowhere).
 TEXT
 }
 
@@ -31,6 +31,7 @@ count() { grep -cE "$1" "$out/warnings.log" || true; }
 mkdir -p "$out"
 python3 "$top/docs/site/pages.py" "$out/pages"
 rm -rf "$out/html"
+mkdir -p "$out/pages/docs/performance"
 cd "$top"
 {
   cat docs/site/Doxyfile
@@ -40,9 +41,10 @@ cd "$top"
   exit 1
 }
 undocumented=$(count 'is not documented')
-wrong=$(count 'warning: (argument|found documented|The following parameter)')
+mistakes='warning: (argument|found documented|The following parameter|unable to resolve reference|unexpected token)'
+wrong=$(count "$mistakes")
 say "build/docs/html: $(find "$out/html" -name '*.html' | wc -l) pages; $undocumented public items without a word"
 if [[ $wrong -gt 0 ]]; then
-  grep -E 'warning: (argument|found documented|The following parameter)' "$out/warnings.log" >&2 || true
+  grep -E "$mistakes" "$out/warnings.log" >&2 || true
   exit 1
 fi

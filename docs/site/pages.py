@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The pages of the repository as Doxygen wants them: pages.py FOLDER
 
-Comments go. Links to folders lead to their README.md, links to code of the repository become words.
+Comments go. Links to folders lead to their README.md; links to code of the repository and into pages become
+words, since this Doxygen gives headings names of its own.
 """
 import pathlib
 import re
@@ -10,20 +11,25 @@ import shutil
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-OUT = pathlib.Path(sys.argv[1])
+OUT = pathlib.Path(sys.argv[1]).resolve()
 FOLDERS = ("docs", "libs", "examples", "tests/lab", "fuzz")
+PAGES = [*TOP.glob("*.md"), *(page for folder in FOLDERS for page in (TOP / folder).rglob("*.md"))]
 
 
 def relink(page, match):
     words, target = match.groups()
-    path, _, anchor = target.partition("#")
-    if "://" in target or not path:
+    path = target.partition("#")[0]
+    if "://" in target:
         return match.group(0)
+    if not path:
+        return words
     found = page.parent / path
-    if found.is_dir() and (found / "README.md").is_file():
-        return f"[{words}]({path.rstrip('/')}/README.md)"
-    if found.suffix in (".md", ".svg") and found.is_file():
-        return f"[{words}]({path}{'#' + anchor if anchor and found == page else ''})"
+    if found.is_dir():
+        found = found / "README.md"
+    if found.suffix == ".svg" and found.is_file():
+        return f"[{words}]({path})"
+    if found.resolve() in PAGES:  # in whole: others are looked for in Doxygen's folder first
+        return f"[{words}]({OUT / found.resolve().relative_to(TOP)})"
     return words
 
 
@@ -36,7 +42,7 @@ def converted(page):
 
 
 shutil.rmtree(OUT, ignore_errors=True)
-for page in [TOP / "README.md", *(p for folder in FOLDERS for p in (TOP / folder).rglob("*.md"))]:
+for page in PAGES:
     to = OUT / page.relative_to(TOP)
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(converted(page))
