@@ -60,6 +60,10 @@ class Console final : public vm_superio::ByteSink {
   std::size_t read_input(std::span<std::byte> bytes);
   /// Whether the input is at its end and is no longer worth waiting for.
   [[nodiscard]] bool at_end() const { return at_end_; }
+  /// Of the terminal or pty at the host's end; not known for other modes.
+  [[nodiscard]] sys_util::WindowSize window_size() const {
+    return sys_util::window_size_of(output_.get());
+  }
   /// Whether the user typed the escape that ends the VMM (with escape=on).
   [[nodiscard]] bool quit_requested() const { return quit_; }
   /// Lets `loop` write a backlog as its reader takes it, and serve the clients of a socket; empty

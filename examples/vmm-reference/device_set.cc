@@ -40,6 +40,12 @@ class HostConsole final : public virtio_console::ConsoleOutput {
 
 }  // namespace
 
+void DeviceSet::fit_console(const Console& console) {
+  const sys_util::WindowSize size = console.window_size();
+  if (console_ == nullptr || size == sys_util::WindowSize()) return;
+  console_->resize({.columns = size.columns, .rows = size.rows});
+}
+
 Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, const Host& host) {
   DeviceSet set(host.device_events);
   if (host.console.present()) VMM_TRY_DO(set.add_console(config.console_device, host.console));
@@ -166,6 +172,7 @@ Outcome<void> DeviceSet::add_console(const DeviceConfig& config, Console& consol
   VMM_STEP("--console", console_,
            virtio_console::Console::create(
                {.output = console_output_.get(), .capacity = 4096, .size = {}}));
+  fit_console(console);
   return add_fixed("__console", config, console_);
 }
 

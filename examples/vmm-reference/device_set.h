@@ -76,6 +76,8 @@ class DeviceSet {
 
   /// The virtio console; nullptr when there is none.
   [[nodiscard]] virtio_console::Console* console() const { return console_.get(); }
+  /// Tells the guest how large the terminal of its console is now.
+  void fit_console(const Console& console);
   /// The files that the guest sees as persistent memory.
   [[nodiscard]] const std::vector<PmemFile>& pmems() const { return pmems_; }
   /// The first address behind `ram_end` and memory that comes while the guest runs.

@@ -31,6 +31,7 @@ void SerialInput::read() {
   const std::size_t space = std::min(space_(), bytes.size());
   if (space == 0) return watch(false);  // asking for the space has armed input_space()
   const std::size_t read = console_.read_input(std::span(bytes).first(space));
+  if (on_input_) on_input_();
   // All of it fits, as only this thread adds.
   enqueue_(std::span(bytes).first(read));
   if (console_.at_end()) registration_.reset();

@@ -28,6 +28,8 @@ class SerialInput final : public vm_superio::InputListener {
   SerialInput(const SerialInput&) = delete;
   SerialInput& operator=(const SerialInput&) = delete;
 
+  /// `on_input` is called before what the user has typed reaches the port.
+  void set_on_input(std::function<void()> on_input) { on_input_ = std::move(on_input); }
   /// Begins to feed `port`, a Serial or Pl011 that must outlive this object.
   template <class Port>
   Outcome<void> start(Port& port) {
@@ -46,6 +48,7 @@ class SerialInput final : public vm_superio::InputListener {
   Console& console_;
   event_manager::EventLoop& loop_;
   std::function<void()> on_quit_;
+  std::function<void()> on_input_;
   std::function<std::size_t()> space_;
   std::function<void(std::span<const std::byte>)> enqueue_;
   event_manager::Registration registration_;

@@ -140,24 +140,14 @@ constexpr std::array kVcpu{ioctl_of(KVM_RUN),
                            Rule{"getrandom"}};
 
 // Of vCPUs what they may, and more: machines are made and taken apart here.
-constexpr std::array kControl{ioctls_of(kKvmType),
-                              ioctls_of(kVfioType),
-                              ioctl_of(TUNSETOFFLOAD),
-                              ioctl_of(TUNSETQUEUE),
-                              Rule{kPoll},
-                              Rule{"fcntl"},
-                              Rule{"pread64"},
-                              Rule{"pwrite64"},
-                              Rule{"sendmsg"},
-                              Rule{"recvmsg"},
-                              Rule{"sendto"},
-                              Rule{"shutdown"},
-                              Rule{"accept4"},
-                              Rule{"ftruncate"},
-                              Rule{"clock_nanosleep"},
-                              Rule{"getrandom"},
-                              Rule{"landlock_restrict_self"},
-                              Rule{"exit_group"}};
+constexpr std::array kControl{
+    ioctls_of(kKvmType),     ioctls_of(kVfioType), ioctl_of(TUNSETOFFLOAD),
+    ioctl_of(TUNSETQUEUE),   ioctl_of(TIOCGWINSZ), Rule{kPoll},
+    Rule{"fcntl"},           Rule{"pread64"},      Rule{"pwrite64"},
+    Rule{"sendmsg"},         Rule{"recvmsg"},      Rule{"sendto"},
+    Rule{"shutdown"},        Rule{"accept4"},      Rule{"ftruncate"},
+    Rule{"clock_nanosleep"}, Rule{"getrandom"},    Rule{"landlock_restrict_self"},
+    Rule{"exit_group"}};
 
 constexpr std::array kEvents{Rule{kPoll}};
 

@@ -145,8 +145,13 @@ Outcome<void> Vm::feed_console() {
   virtio_console::Console& device = *devices_->console();
   console_input_ = std::make_unique<SerialInput>(
       *console_, host_.loop, [&events = host_.events] { events.report(VmEnd::kStopped); });
+  console_input_->set_on_input([this] { fit_console(); });
   device.set_on_space([input = console_input_.get()] { input->input_space(); });
   return console_input_->start(device);
+}
+
+void Vm::fit_console() {
+  if (devices_) devices_->fit_console(*console_);
 }
 
 void Vm::start() {

@@ -76,6 +76,8 @@ class Vm {
 
   void press_power_button() { machine_->press_power_button(); }
   [[nodiscard]] bool inject_nmi() { return machine_->inject_nmi(); }
+  /// The terminal may have another size.
+  void fit_console();
   [[nodiscard]] const DeviceSet& devices() const { return *devices_; }
   [[nodiscard]] std::vector<Counters> counters() const;
 

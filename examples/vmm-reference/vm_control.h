@@ -62,6 +62,10 @@ class VmControl {
   CallResult<void> remove();
   CallResult<void> press_power_button();
   CallResult<void> inject_nmi();
+  /// The terminal may have another size.
+  void fit_console() {
+    if (vm_ != nullptr) vm_->fit_console();
+  }
 
   struct Sizes {
     std::optional<std::uint64_t> vcpus;

@@ -72,7 +72,7 @@ class Vmm {
 
 Outcome<void> Vmm::open_everything() {
   VMM_TRY_DO(prepare_process());
-  constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+  constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGWINCH};
   VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
   VMM_TRY_DO(begin_net_launcher());
   VMM_TRY_DO(prepare_filters(options_.seccomp));
@@ -136,12 +136,14 @@ Outcome<void> Vmm::serve() {
   return {};
 }
 
-// SIGUSR1 presses the power button; the others end the VMM.
+// SIGUSR1 presses the power button, SIGWINCH tells of the terminal's size; the others end the VMM.
 void Vmm::take_signal() {
   const auto signal = signals_->take();
   if (!signal || !*signal) return;
   if ((*signal)->number == SIGUSR1) {
     (void)control_->press_power_button().has_value();  // without a VM there is none
+  } else if ((*signal)->number == SIGWINCH) {
+    control_->fit_console();
   } else {
     loop_->stop();
   }

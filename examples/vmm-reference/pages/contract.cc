@@ -117,7 +117,10 @@ constexpr std::array kOptions{
     Option{"api-socket", "", kPathOrFd},
     Option{"balloon", "", kAllBalloon},
     Option{"cmdline"},
-    Option{"console", "off when it is not given and `--serial` has the terminal", kAllConsole},
+    Option{"console",
+           "off when it is not given and `--serial` has the terminal; a new size of a pty is seen "
+           "with the next input",
+           kAllConsole},
     Option{"cpus", "", kCpus},
     Option{"dbus-object-path", "in their D-Bus build"},
     Option{"dbus-service-name", "in their D-Bus build"},

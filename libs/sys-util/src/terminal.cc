@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/sys_util/terminal.h"
 
+#include <sys/ioctl.h>
 #include <termios.h>
 
 #include <cerrno>
@@ -8,6 +9,12 @@
 #include <utility>
 
 namespace vmm::sys_util {
+
+WindowSize window_size_of(int fd) {
+  winsize size{};
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0) return {};
+  return {.columns = size.ws_col, .rows = size.ws_row};
+}
 
 Result<TerminalSettings> TerminalSettings::read(int fd) {
   static_assert(sizeof(termios) <= kTermiosBytes);

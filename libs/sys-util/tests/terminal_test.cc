@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/sys_util/terminal.h"
 
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -83,4 +84,18 @@ TEST_CASE("raw mode of what is no terminal does nothing") {
 
 TEST_CASE("raw mode of a descriptor that is not open is an error", "[hostile]") {
   REQUIRE(RawTerminal::enter(-1).error().is_os(EBADF));
+}
+
+TEST_CASE("the size of a terminal is seen at both of its ends") {
+  const PseudoTerminal pty = *PseudoTerminal::open();
+  REQUIRE(window_size_of(pty.controller.get()) == WindowSize{});
+  winsize size{};
+  size.ws_col = 100;
+  size.ws_row = 40;
+  REQUIRE(::ioctl(pty.terminal.get(), TIOCSWINSZ, &size) == 0);
+  const WindowSize expected{.columns = 100, .rows = 40};
+  REQUIRE(window_size_of(pty.terminal.get()) == expected);
+  REQUIRE(window_size_of(pty.controller.get()) == expected);
+  const EventFd no_terminal = *EventFd::create();
+  REQUIRE(window_size_of(no_terminal.fd()) == WindowSize{});
 }

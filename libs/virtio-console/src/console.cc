@@ -77,10 +77,14 @@ void Console::write_config(std::uint64_t offset, std::span<const std::byte> data
 }
 
 Result<virtio_device::WorkerList> Console::activate(virtio_device::Activation activation) {
+  bool has_size = false;
   {
     const MutexLock lock(mutex_);
-    interrupt_ = activation.interrupt;
+    if (activation.has(kFeatureSize)) interrupt_ = activation.interrupt;
+    has_size = interrupt_ != nullptr && size_ != TerminalSize();
   }
+  // Linux reads the size when it hears that it has changed, and not before.
+  if (has_size) activation.interrupt->config_changed();
   virtio_device::WorkerList workers;
   workers.push_back(std::make_unique<ConsoleWorker>(output_, input_, std::move(activation)));
   return workers;

@@ -196,14 +196,32 @@ TEST_CASE("the size of the terminal and its changes", "[console]") {
   CHECK(desk.rig.config<Le16>(0).get() == 80);
   CHECK(desk.rig.config<Le16>(2).get() == 25);
   CHECK(desk.rig.config<Le32>(4).get() == 1);
+  CHECK(desk.rig.config_interrupts() == 1);  // the driver is told at its start
   const std::uint32_t generation = desk.rig.core().config_generation();
   desk.device->resize({.columns = 132, .rows = 43});
-  CHECK(desk.rig.config_interrupts() == 1);
+  CHECK(desk.rig.config_interrupts() == 2);
   CHECK(desk.rig.core().config_generation() != generation);
   CHECK(desk.rig.config<Le16>(0).get() == 132);
   CHECK(desk.rig.config<Le16>(2).get() == 43);
   desk.device->resize({.columns = 132, .rows = 43});
-  CHECK(desk.rig.config_interrupts() == 1);
+  CHECK(desk.rig.config_interrupts() == 2);
+  desk.rig.reset();
+  desk.device->resize({.columns = 90, .rows = 30});
+  CHECK(desk.rig.config_interrupts() == 2);
+  REQUIRE(desk.rig.start());
+  CHECK(desk.rig.config_interrupts() == 3);
+  CHECK(desk.rig.config<Le16>(0).get() == 90);
+}
+
+TEST_CASE("nobody is told of a size that is not known, or that he does not ask for", "[console]") {
+  Paper paper;
+  const auto device = *Console::create({.output = &paper, .capacity = 16, .size = {}});
+  DeviceRig rig(device, {.features = kFeatureSize});
+  REQUIRE(rig.start());
+  CHECK(rig.config_interrupts() == 0);
+  Desk desk;  // its driver has not chosen the feature
+  desk.device->resize({.columns = 132, .rows = 43});
+  CHECK(desk.rig.config_interrupts() == 0);
 }
 
 TEST_CASE("an emergency write prints one character, whatever its width", "[console]") {

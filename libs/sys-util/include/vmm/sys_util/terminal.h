@@ -3,10 +3,23 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "vmm/base/result.h"
 
 namespace vmm::sys_util {
+
+/// Columns and rows of a terminal; 0: not known.
+struct WindowSize {
+  std::uint16_t columns = 0;
+  std::uint16_t rows = 0;
+
+  friend bool operator==(const WindowSize&, const WindowSize&) = default;
+};
+
+/// The size of the terminal, of either end of a pseudo-terminal. Not known when `fd` is no
+/// terminal.
+[[nodiscard]] WindowSize window_size_of(int fd);
 
 /// The saved settings of a terminal. Trivially copyable, so that a program can keep a copy where
 /// its signal handler or atexit function finds it. Empty when default-constructed or when the

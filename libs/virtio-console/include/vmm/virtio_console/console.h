@@ -72,6 +72,7 @@ class Console final : public virtio_device::VirtioDevice {
   void set_on_space(std::function<void()> on_space);
   /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
   bool enqueue(std::span<const std::byte> bytes);
+  /// A driver that knows of sizes is told; one that comes later reads it, and is told at its start.
   void resize(const TerminalSize& size);
 
   [[nodiscard]] virtio_device::DeviceType type() const override {
@@ -97,6 +98,7 @@ class Console final : public virtio_device::VirtioDevice {
   std::shared_ptr<Input> input_;
   Mutex mutex_;
   TerminalSize size_ VMM_GUARDED_BY(mutex_);
+  // Of a driver that wants to hear of sizes.
   std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
 
   friend class ConsoleWorker;
