@@ -14,6 +14,7 @@
 
 #include "api_device_routes.h"
 #include "api_endpoints.h"
+#include "device_tree_json.h"
 #include "json_text.h"
 #include "vm_json.h"
 #include "vmm/base/log.h"
@@ -47,9 +48,11 @@ Answer shut_vmm_down(ApiRoutes& routes, HttpRequest&) {
 
 Answer info(ApiRoutes& routes, HttpRequest&) {
   VMM_TRY(const VmControl::Info vm, routes.vm_info());
-  return std::optional("{\"config\":" + vm_json(vm.config) + ",\"state\":\"" +
-                       std::string(name_of(vm.state)) +
-                       "\",\"memory_actual_size\":" + std::to_string(vm.actual_memory) + "}");
+  const std::string tree =
+      vm.devices ? ",\"device_tree\":" + device_tree_json(*vm.devices) : std::string();
+  return std::optional(
+      "{\"config\":" + vm_json(vm.config) + ",\"state\":\"" + std::string(name_of(vm.state)) +
+      "\",\"memory_actual_size\":" + std::to_string(vm.actual_memory) + tree + "}");
 }
 
 Answer counters(ApiRoutes& routes, HttpRequest&) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "hot_devices.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -108,6 +109,17 @@ void HotDevices::removed(const std::string& id) {
   const auto place = leaving_.extract(id);
   monitor_.report(Event::kDeviceRemoved,
                   {{"id", id}, {"bdf", place.empty() ? std::string() : place.mapped()}});
+}
+
+std::vector<PlacedDevice> HotDevices::placed() const {
+  std::vector<PlacedDevice> all;
+  if (hotplug_ == nullptr) return all;
+  for (const PciBoard::Placed& device : hotplug_->placed()) {
+    const bool virtio = std::ranges::any_of(
+        devices_.slots(), [&](const DeviceSlot& slot) { return slot.id == device.id; });
+    all.push_back({.id = device.id, .bdf = bdf_of(device.place), .virtio = virtio});
+  }
+  return all;
 }
 
 void HotDevices::memory_changed(const vm_memory::GuestMemory& memory) {

@@ -3,10 +3,12 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "config.h"
 #include "device_list.h"
 #include "device_set.h"
+#include "device_tree_json.h"
 #include "event_monitor.h"
 #include "pci_hotplug.h"
 
@@ -48,6 +50,8 @@ class HotDevices {
   void wanted(const std::string& id);
   /// The guest has given it back: it ends. What the machine tells of.
   void removed(const std::string& id);
+  /// The devices of the machine; none when they cannot come and go.
+  [[nodiscard]] std::vector<PlacedDevice> placed() const;
   /// Memory has come or gone: those who serve devices of the VM are told.
   void memory_changed(const vm_memory::GuestMemory& memory);
 

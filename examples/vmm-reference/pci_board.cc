@@ -323,6 +323,14 @@ void PciBoard::remove(const std::string& id) {
   places_.erase(found);
 }
 
+std::vector<PciBoard::Placed> PciBoard::placed() const {
+  std::vector<Placed> all;
+  for (const Place& place : places_) {
+    if (!place.id.empty()) all.push_back({.id = place.id, .place = seen_at(place.address)});
+  }
+  return all;
+}
+
 std::optional<pci::FunctionAddress> PciBoard::find(const std::string& id) const {
   const auto found = std::ranges::find(places_, id, &Place::id);
   return found == places_.end() ? std::nullopt : std::optional(found->address);

@@ -111,6 +111,12 @@ class PciBoard final : private pci::EjectListener {
   [[nodiscard]] GuestPlace seen_at(const pci::FunctionAddress& address) const;
   /// Where a device is; nullopt: nowhere. The address of what is behind a port is the port's.
   [[nodiscard]] std::optional<pci::FunctionAddress> find(const std::string& id) const;
+  struct Placed {
+    std::string id;
+    GuestPlace place;
+  };
+  /// All devices that have an id, in the order in which they came.
+  [[nodiscard]] std::vector<Placed> placed() const;
   /// Which device is there; empty: none.
   [[nodiscard]] std::string id_at(const pci::FunctionAddress& address) const;
 

@@ -66,6 +66,8 @@ class PciHotplug final : private pci::EjectListener {
   [[nodiscard]] std::optional<pci::FunctionAddress> find(const std::string& id) const {
     return parts_.board.find(id);
   }
+  /// All devices and where the guest sees them.
+  [[nodiscard]] std::vector<PciBoard::Placed> placed() const { return parts_.board.placed(); }
   /// Asks the guest to give a device back; again when it was asked before. False when there is no
   /// such device.
   [[nodiscard]] bool ask_for(const std::string& id);

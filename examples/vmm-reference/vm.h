@@ -81,6 +81,10 @@ class Vm {
   [[nodiscard]] const DeviceSet& devices() const { return *devices_; }
   [[nodiscard]] std::vector<Counters> counters() const;
 
+  /// Its devices and where the guest sees them; nullopt while it is not booted.
+  [[nodiscard]] std::optional<std::vector<PlacedDevice>> placed_devices() const {
+    return hot_devices_ ? std::optional(hot_devices_->placed()) : std::nullopt;
+  }
   /// The guest's memory, without what is in the balloon, in bytes.
   [[nodiscard]] std::uint64_t actual_memory() const;
 

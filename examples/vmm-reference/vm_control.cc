@@ -71,7 +71,8 @@ CallResult<VmControl::Info> VmControl::info() const {
   VMM_TRY_DO(allow(VmCall::kInfo, vm_ == nullptr ? VmState::kAbsent : state_));
   return Info{.config = std::as_const(*vm_).config(),
               .state = state_,
-              .actual_memory = vm_->actual_memory()};
+              .actual_memory = vm_->actual_memory(),
+              .devices = vm_->placed_devices()};
 }
 
 CallResult<void> VmControl::create(VmConfig config) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "config.h"
 #include "failure.h"
@@ -83,7 +84,8 @@ class VmControl {
   struct Info {
     VmConfig config;
     VmState state = VmState::kCreated;
-    std::uint64_t actual_memory = 0;  ///< see Vm::actual_memory()
+    std::uint64_t actual_memory = 0;                                  ///< see Vm::actual_memory()
+    std::optional<std::vector<PlacedDevice>> devices = std::nullopt;  ///< of a booted VM
   };
   [[nodiscard]] CallResult<Info> info() const;
 

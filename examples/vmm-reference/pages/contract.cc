@@ -172,7 +172,8 @@ constexpr std::array kOptions{
 constexpr std::array kEndpoints{
     Name{"vmm.ping"},
     Name{"vmm.shutdown"},
-    Name{"vm.info", "no `device_tree`; the states Shutdown and BreakPoint are never shown"},
+    Name{"vm.info",
+         "no resources in its `device_tree`; the states Shutdown and BreakPoint are never shown"},
     Name{"vm.counters", "every virtio device is there, with `activations` and `resets`"},
     Name{"vm.create"},
     Name{"vm.delete"},

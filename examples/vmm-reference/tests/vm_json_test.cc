@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "device_tree_json.h"
 #include "options.h"
 
 namespace vmm::reference {
@@ -315,6 +316,18 @@ TEST_CASE("JSON: one device joins a configuration", "[json]") {
   CHECK_FALSE(add_device_json("disks", R"({})", *vm).has_value());
   CHECK_FALSE(add_device_json("chairs", R"({})", *vm).has_value());
   CHECK(vm->disks.size() == 1);
+}
+
+TEST_CASE("JSON: the tree of devices has virtio devices below their transports", "[json]") {
+  CHECK(device_tree_json({}) == "{}");
+  CHECK(
+      device_tree_json({{.id = "gpu", .bdf = "0001:00:02.0", .virtio = false},
+                        {.id = "_disk0", .bdf = "0000:00:01.0", .virtio = true}}) ==
+      R"({"gpu":{"id":"gpu","resources":[],"parent":null,"children":[],"pci_bdf":"0001:00:02.0"},)"
+      R"("_virtio-pci-_disk0":{"id":"_virtio-pci-_disk0","resources":[],"parent":null,)"
+      R"("children":["_disk0"],"pci_bdf":"0000:00:01.0"},)"
+      R"("_disk0":{"id":"_disk0","resources":[],"parent":"_virtio-pci-_disk0","children":[],)"
+      R"("pci_bdf":null}})");
 }
 
 }  // namespace

@@ -85,6 +85,9 @@ check 'api: boot' answers 204 PUT vm.boot
 check 'api: the vsock socket is there once boot has answered' [ -S vm.sock ]
 check 'api: the VM runs' [ "$(state)" = Running ]
 check 'api: a second boot is refused' answers 500 PUT vm.boot
+api GET vm.info
+check 'api: info tells where its disk is, below its transport' \
+  grep -q '"_virtio-pci-data":{[^}]*"children":\["data"\],"pci_bdf":"0000:[0-9a-f:]*\.0"}' answer
 check 'api: the guest gets to its script' says '^beat 3' 1 120
 not_behind=$(grep -l '^Seccomp:[^2]*$' /proc/"$vmm_pid"/task/*/status | wc -l)
 check "api: each thread has its filter, vCPU's and disk's too" [ "$not_behind" = 0 ]

@@ -156,6 +156,11 @@ come_and_go() {
   check 'hotplug: a disk without an id comes' add disk '{"path":"hot.img","image_type":"Raw"}'
   check 'hotplug: it has got one, and a place' \
     grep -q "\"id\":\"_disk0\",\"bdf\":\"$place\"" answer
+  bdf=$(sed -n 's/.*"bdf":"\([^"]*\)".*/\1/p' answer)
+  api GET vm.info
+  check 'hotplug: vm.info has it there, too' \
+    grep -q "\"_virtio-pci-_disk0\":{[^}]*\"pci_bdf\":\"$bdf\"" answer
+  check 'hotplug: and no longer what has gone' [ "$(grep -c 'virtio-pci-hot"' answer)" = 0 ]
   check 'hotplug: the guest has it' says '^disk after all 4194304' 1 40
   boots 'hotplug: the guest ends as others do'
   check 'hotplug: it had no complaints' \
