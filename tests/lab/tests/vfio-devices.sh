@@ -7,39 +7,20 @@
 . ./lib.sh
 # shellcheck source=lib-hotplug.sh
 . ./lib-hotplug.sh
+# shellcheck source=lib-vfio.sh
+. ./lib-vfio.sh
 
 # An NVMe disk and an e1000e network device of L1 are the guest's, whose kernel is Debian's for all hardware:
 # fio and ping, MSI-X, resets of both functions, DMA of the network device beyond guest memory and to the
 # disk's registers, and both devices taken away while they are busy. fio is the one of the Debian guest's disk.
 
-disk_address=0000:00:10.0
-card_address=0000:00:12.0
-given_disk=/sys/bus/pci/devices/$disk_address
-given_card=/sys/bus/pci/devices/$card_address
-
-if [ "$LAB" = host ] || [ ! -e $given_disk/iommu_group ]; then
-  skip 'vfio-devices: devices of the host for a guest' 'there are none to give away'
-  exit
-fi
-modprobe vfio-pci && modprobe vfio_iommu_type1
+may_give 'vfio-devices: devices of the host for a guest' || exit
 dmesg -c >/dev/null
-
-# to DRIVER ADDRESS: the device leaves its driver, if it has one, for another; '' for none.
-to() {
-  at=/sys/bus/pci/devices/$2
-  if [ -e "$at/driver" ]; then echo "$2" >"$at/driver/unbind"; fi
-  echo "$1" >"$at/driver_override"
-  echo "$2" >/sys/bus/pci/drivers_probe
-}
-
-given=$(readlink /dev/disk-given)
-dd if=/dev/urandom of="$given" bs=1M count=4 2>/dev/null
-sync
-of_host=$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)
-to vfio-pci $disk_address
-to vfio-pci $card_address
+fill_given 4
+of_host=$(sum_of_given 0 4)
 for address in $disk_address $card_address; do
-  check "vfio-devices: $address is there to be given" [ -e /sys/bus/pci/drivers/vfio-pci/"$address" ]
+  to vfio-pci "$address"
+  check "vfio-devices: $address is there to be given" has_driver vfio-pci "$address"
 done
 
 # What the guests below have in common: Debian's programs, the addresses of both devices, and counts of MSI-X.
@@ -79,6 +60,9 @@ programs='path=debian,image_type=raw,readonly=on'
 cat words - >script <<'EOF'
 dmesg -c >/dev/null
 find_devices
+for at in $disk_at $card_at; do
+  echo "messages $(cat "/sys/bus/pci/devices/$at/msi_irqs"/* | sort -u)"
+done
 echo "drivers $(basename "$(readlink "/sys/bus/pci/devices/$disk_at/driver")") $(basename "$(readlink "/sys/bus/pci/devices/$card_at/driver")")"
 echo "read $(dd if=/dev/nvme0n1 bs=1M count=4 2>/dev/null | sha256sum)"
 before=$(interrupts nvme0q1)
@@ -98,8 +82,7 @@ fio 'after reset' 120
 network 'after reset'
 dmesg | grep -iE 'nvme.*(timeout|error|fail)|e1000e.*(error|fail|hang|reset adapter)|DMAR|BUG|Call Trace'
 
-# The card is told of a ring in the disk's registers, which it reads there; then of a ring and of a buffer where the
-# guest has no memory, and is sent a packet.
+# The card is told of a ring in the disk's registers, which it reads there; then of one where the guest has no memory.
 ip link set eth0 down
 echo "$card_at" >/sys/bus/pci/drivers/e1000e/unbind
 echo 1 >"/sys/bus/pci/devices/$card_at/enable"
@@ -130,14 +113,15 @@ wait_for [ -e /sys/class/net/eth0 ]
 network afterwards
 echo "disk afterwards $(dd if=/dev/nvme0n1 bs=1M count=4 2>/dev/null | sha256sum)"
 EOF
-guest_with_script "$modules" --disk "$programs" --device path=$given_disk path=$given_card
+guest_with_script "$modules" --disk "$programs" --device path=$disk_device path=$card_device
 boots 'vfio-devices: a guest with a disk and a network device of the host boots'
 check 'vfio-devices: its own drivers have them' says '^drivers nvme e1000e' 1 0
 check 'vfio-devices: the guest reads what the host wrote' says "^read $of_host" 1 0
 check 'vfio-devices: fio reads back what it wrote' says '^fio first: 0, 1 reports, 0 errors' 1 0
-check 'vfio-devices: for which interrupts came by MSI-X' says '^disk interrupts [1-9][0-9][0-9]' 1 0
+check 'vfio-devices: both have MSI-X, and nothing else' says '^messages msix' 2 0
+check 'vfio-devices: for which interrupts came' says '^disk interrupts [1-9][0-9][0-9]' 1 0
 check 'vfio-devices: the network device answers' says '^ping .*20 packets received' 1 0
-check 'vfio-devices: for which interrupts came by MSI-X, too' says '^card interrupts [1-9][0-9]' 1 0
+check 'vfio-devices: for which interrupts came, too' says '^card interrupts [1-9][0-9]' 1 0
 check 'vfio-devices: both have a reset of the function' says '^reset methods .*flr' 2 0
 check 'vfio-devices: it is done while the drivers have them' says '^reset done' 2 0
 check 'vfio-devices: fio reads back what it wrote after it' says '^fio after reset: 0, 1 reports, 0 errors' 1 0
@@ -146,16 +130,18 @@ check 'vfio-devices: the drivers have no complaints' \
   [ "$(grep -ciE 'nvme.*(timeout|error|fail)|e1000e.*(error|fail|hang)|BUG|Call Trace' "$log")" = 0 ]
 check 'vfio-devices: the network device has read both rings' says '^taken 0x00000001' 2 0
 peer=$(tr -d '\r' <"$log" | sed -n 's/^peer //p')
-check "vfio-devices: it reaches the disk's registers" sh -c "! dmesg | grep -q $peer"
-check 'vfio-devices: the IOMMU stops what is not for guest memory, and reports it' sh -c 'dmesg | grep -q 7f20000000'
+check 'vfio-devices: the guest has told where those of the disk are' [ -n "$peer" ]
+check "vfio-devices: it reaches the disk's registers" [ "$(faults_at "$peer")" = 0 ]
+check 'vfio-devices: the IOMMU stops what is not for guest memory, and reports it' [ "$(faults_at 7f20000000)" != 0 ]
+check 'vfio-devices: and nothing else' [ "$(faults_at 7f20000000)" = "$(faults)" ]
 check 'vfio-devices: the guest gets its network device to work again' says '^afterwards .*20 packets received' 1 0
 check 'vfio-devices: its disk is as it was' says "^disk afterwards $of_host" 1 0
 
 cat words - >script <<'EOF'
 dmesg -c >/dev/null
+echo ready
 find_devices
 network ping
-echo "ready"
 fio busy 60 --time_based --runtime=50 &
 ping -i 0.01 -s 1400 -W 5 10.0.2.2 >/dev/null &
 sleep 1
@@ -172,46 +158,25 @@ network again
 dmesg | grep -E 'BUG|WARNING|Call Trace'
 EOF
 guest_with_script "$modules" --disk "$programs" --api-socket path=api.sock
-add device "{\"path\":\"$given_disk\",\"id\":\"nvme\"}"
-add device "{\"path\":\"$given_card\",\"id\":\"card\"}"
-check 'vfio-devices: both devices come to a guest, and are busy' says '^both are busy' 1 120
-check 'vfio-devices: the network device goes' remove card
-check 'vfio-devices: the guest notices' says '^the card has gone' 1 60
-check 'vfio-devices: the disk goes' remove nvme
-check 'vfio-devices: the guest notices that' says '^the disk has gone' 1 60
-wait_closed() {
-  tenths=100
-  while ls -l "/proc/$vmm_pid/fd" | grep -q vfio && [ $tenths -gt 0 ]; do
-    sleep 0.1
-    tenths=$((tenths - 1))
-  done
-  [ $tenths -gt 0 ]
-}
-check 'vfio-devices: the VMM holds nothing of VFIO any more' wait_closed
-to nvme $disk_address
-tenths=0
-while [ ! -b "$given" ] && [ $tenths -lt 100 ]; do
-  sleep 0.1
-  tenths=$((tenths + 1))
-done
-check 'vfio-devices: meanwhile the host has the disk' \
-  [ "$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)" = "$of_host" ]
+check 'vfio-devices: a guest without devices runs' says '^ready' 1 120
+check 'vfio-devices: the disk comes' add device "{\"path\":\"$disk_device\",\"id\":\"nvme\"}"
+check 'vfio-devices: the network device comes' add device "{\"path\":\"$card_device\",\"id\":\"card\"}"
+check 'vfio-devices: both are busy' says '^both are busy' 1 120
+leaves card '^the card has gone' 'vfio-devices: the network device, while it is busy,'
+leaves nvme '^the disk has gone' 'vfio-devices: the disk, while it is busy,'
+check 'vfio-devices: the VMM holds nothing of VFIO any more' holds_no_vfio
+take_disk
+check 'vfio-devices: meanwhile the host has the disk' [ "$(sum_of_given 0 4)" = "$of_host" ]
 to vfio-pci $disk_address
-check 'vfio-devices: the disk comes again' add device "{\"path\":\"$given_disk\",\"id\":\"nvme\"}"
-check 'vfio-devices: the network device, too' add device "{\"path\":\"$given_card\",\"id\":\"card\"}"
+check 'vfio-devices: the disk comes again' add device "{\"path\":\"$disk_device\",\"id\":\"nvme\"}"
+check 'vfio-devices: the network device, too' add device "{\"path\":\"$card_device\",\"id\":\"card\"}"
 check 'vfio-devices: fio reads back what it wrote' says '^fio again: 0, 1 reports, 0 errors' 1 150
 check 'vfio-devices: the network device answers' says '^again .*20 packets received' 1 60
 boots 'vfio-devices: the guest ends as others do'
 check 'vfio-devices: it had no complaints' [ "$(grep -cE 'BUG|WARNING|Call Trace' "$log")" = 0 ]
 
-to nvme $disk_address
+take_disk
 to '' $card_address
-tenths=0
-while [ ! -b "$given" ] && [ $tenths -lt 100 ]; do
-  sleep 0.1
-  tenths=$((tenths + 1))
-done
-check 'vfio-devices: the host has its disk back, with what was on it' \
-  [ "$(dd if="$given" bs=1M count=4 2>/dev/null | sha256sum)" = "$of_host" ]
+check 'vfio-devices: the host has its disk back, with what was on it' [ "$(sum_of_given 0 4)" = "$of_host" ]
 dmesg | grep -E 'BUG:|WARNING:|Call Trace' | tee complaints
 check 'vfio-devices: the host has no complaints' [ ! -s complaints ]

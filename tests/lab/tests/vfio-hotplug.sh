@@ -6,24 +6,15 @@
 . ./lib.sh
 # shellcheck source=lib-hotplug.sh
 . ./lib-hotplug.sh
+# shellcheck source=lib-vfio.sh
+. ./lib-vfio.sh
 
 # An NVMe disk of L1 comes to a running guest, goes while the guest writes to it, and comes again.
 
-address=0000:00:10.0
-device=/sys/bus/pci/devices/$address
-
-if [ "$LAB" = host ] || [ ! -e $device/iommu_group ]; then
-  skip 'vfio-hotplug: a disk of the host for a guest' 'there is none to give away'
-  exit
-fi
-modprobe vfio-pci && modprobe vfio_iommu_type1
-given=$(readlink /dev/disk-given)
-dd if=/dev/urandom of="$given" bs=1M count=8 2>/dev/null
-sync
-of_host=$(dd if="$given" bs=1M count=8 2>/dev/null | sha256sum)
-echo $address >$device/driver/unbind
-echo vfio-pci >$device/driver_override
-echo $address >/sys/bus/pci/drivers_probe
+may_give 'vfio-hotplug: a disk of the host for a guest' || exit
+fill_given 8
+of_host=$(sum_of_given 0 8)
+to vfio-pci $disk_address
 
 cat words - >script <<'EOF'
 echo ready
@@ -46,32 +37,24 @@ guest_with_script '' --api-socket path=api.sock
 check 'vfio-hotplug: a guest without devices runs' says '^ready' 1 120
 start_fds=$(fds)
 start_threads=$(threads)
-body="{\"path\":\"$device/\",\"id\":\"given\"}"
+body="{\"path\":\"$disk_device/\",\"id\":\"given\"}"
 check 'vfio-hotplug: the disk comes' add device "$body"
 check 'vfio-hotplug: it reads what the host wrote' says "^read $of_host" 1 60
 check 'vfio-hotplug: the same device of the host is refused' answers 409 PUT vm.add-device \
-  "{\"path\":\"/sys/bus/pci/drivers/vfio-pci/$address\"}"
-check 'vfio-hotplug: it goes while it is busy' remove given
-check 'vfio-hotplug: the guest notices' says '^it has gone' 1 60
+  "{\"path\":\"/sys/bus/pci/drivers/vfio-pci/$disk_address\"}"
+leaves given '^it has gone' 'vfio-hotplug: the disk, while it is busy,'
 check 'vfio-hotplug: the VMM holds nothing of VFIO any more' has_only "$start_fds" "$start_threads"
 check 'vfio-hotplug: the disk comes again' add device "$body"
 check 'vfio-hotplug: it reads that again' says "^again $of_host" 1 60
 # The host wants it back while the guest uses it: leaving the driver waits until the guest has given it.
-echo $address >/sys/bus/pci/drivers/vfio-pci/unbind &
+echo $disk_address >/sys/bus/pci/drivers/vfio-pci/unbind &
 unbinding=$!
 check 'vfio-hotplug: the guest gives back what the host wants' says '^gone at last' 1 60
 wait $unbinding
-check 'vfio-hotplug: the host has got it' [ ! -e $device/driver ]
+check 'vfio-hotplug: the host has got it' [ ! -e $disk_device/driver ]
 check 'vfio-hotplug: the log tells of it' grep -q 'given: the host wants the device back' vmm.err
 check 'vfio-hotplug: the VMM has nothing of it left' has_only "$start_fds" "$start_threads"
 check 'vfio-hotplug: nor a device of that id' answers 404 PUT vm.remove-device '{"id":"given"}'
 boots 'vfio-hotplug: the guest ends as others do'
-echo nvme >$device/driver_override
-echo $address >/sys/bus/pci/drivers_probe
-tenths=0
-while [ ! -b "$given" ] && [ $tenths -lt 100 ]; do
-  sleep 0.1
-  tenths=$((tenths + 1))
-done
-check 'vfio-hotplug: the host has its disk back' \
-  [ "$(dd if="$given" bs=1M count=8 2>/dev/null | sha256sum)" = "$of_host" ]
+take_disk
+check 'vfio-hotplug: the host has its disk back' [ "$(sum_of_given 0 8)" = "$of_host" ]

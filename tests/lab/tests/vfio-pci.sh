@@ -4,26 +4,14 @@
 # l1: --iommu
 # timeout: 600
 . ./lib.sh
+# shellcheck source=lib-vfio.sh
+. ./lib-vfio.sh
 
 # An NVMe disk and a network device of L1 are the guest's: its stock drivers use them, by DMA and MSI-X.
 
-address=0000:00:10.0
-device=/sys/bus/pci/devices/$address
-network=/sys/bus/pci/devices/0000:00:11.0
+may_give 'vfio-pci: a disk of the host for a guest' || exit
 
-if [ "$LAB" = host ] || [ ! -e $device/iommu_group ]; then
-  skip 'vfio-pci: a disk of the host for a guest' 'there is none to give away'
-  exit
-fi
-modprobe vfio-pci && modprobe vfio_iommu_type1
-
-# to DRIVER DEVICE: the device leaves its driver, if it has one, for another.
-to() {
-  if [ -e "$2/driver" ]; then basename "$2" >"$2/driver/unbind"; fi
-  echo "$1" >"$2/driver_override"
-  basename "$2" >/sys/bus/pci/drivers_probe
-}
-# For host and guest: sum FIRST COUNT: of so many MiB of the disk.
+# For the guest: sum FIRST COUNT: of so many MiB of the disk.
 cat >words <<'EOF'
 sum() { dd if="$disk" bs=1M skip="$1" count="$2" 2>/dev/null | sha256sum; }
 wait_for_disk() {
@@ -31,17 +19,12 @@ wait_for_disk() {
   while [ ! -b "$disk" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
 }
 EOF
-. ./words
 
-given=$(readlink /dev/disk-given)
-disk=$given
-dd if=/dev/urandom of="$disk" bs=1M count=8 2>/dev/null
-sync
-of_host=$(sum 0 8)
-to vfio-pci $device
-to vfio-pci $network
-check 'vfio-pci: the device is there to be given' \
-  [ "$(basename "$(readlink $device/driver)")" = vfio-pci ]
+fill_given 8
+of_host=$(sum_of_given 0 8)
+to vfio-pci $disk_address
+to vfio-pci $net_address
+check 'vfio-pci: the device is there to be given' has_driver vfio-pci $disk_address
 
 # What the scripts below have in common.
 cat >>words <<'EOF'
@@ -74,7 +57,7 @@ ip addr add 10.0.2.15/24 dev eth0
 ping -A -c 3 -W 5 10.0.2.2 | grep received
 grep virtio /proc/interrupts
 EOF
-guest_with_script 'modules=virtio_pci,virtio_net' --device path=$device path=$network,id=net
+guest_with_script 'modules=virtio_pci,virtio_net' --device path=$disk_device path=$net_device,id=net
 boots 'vfio-pci: a guest with a disk and a network device of the host boots'
 check 'vfio-pci: the guest reads what the host wrote' says "^read $of_host" 1 0
 of_guest=$(tr -d '\r' <"$log" | sed -n 's/^wrote //p')
@@ -118,18 +101,18 @@ echo "$pci" >/sys/bus/pci/drivers/nvme/bind
 wait_for_disk
 echo "afterwards $(sum 16 16)"
 EOF
-guest_with_script '' --device path=$device
+guest_with_script '' --device path=$disk_device
 boots 'vfio-pci: a guest with a disk of the host resets, and lets it reach beyond guest memory'
 check 'vfio-pci: the device is there before the reset of the guest' says '^first life' 1 0
 check 'vfio-pci: it works after that' says "^second life $of_guest" 1 0
-check 'vfio-pci: the IOMMU stops what is not for guest memory' sh -c 'dmesg | grep -q 7f10000000'
+check 'vfio-pci: the IOMMU stops what is not for guest memory' [ "$(faults_at 7f10000000)" != 0 ]
 check 'vfio-pci: the guest gets its device to work again' says "^afterwards $of_guest" 1 0
 
 cat words - >script <<'EOF'
 echo "by its pin $(sum 16 16)"
 grep nvme /proc/interrupts
 EOF
-guest_with_script 'pci=nomsi' --device "path=$device,pci_device_id=7,x_exclude_mmap_bars=[0]"
+guest_with_script 'pci=nomsi' --device "path=$disk_device,pci_device_id=7,x_exclude_mmap_bars=[0]"
 boots 'vfio-pci: a guest without MSI, and without memory of the device, boots'
 check 'vfio-pci: the device works by its interrupt pin' says "^by its pin $of_guest" 1 0
 check 'vfio-pci: that is a level' \
@@ -146,7 +129,5 @@ x86_64) why='a device of a board' ;;
 esac
 check 'vfio-pci: and the message says why' grep -q -- "--device: path=$board: .*$why" vmm.err
 
-to nvme $device
-disk=$given
-wait_for_disk
-check 'vfio-pci: the host has its disk back, with what the guest wrote' [ "$(sum 16 16)" = "$of_guest" ]
+take_disk
+check 'vfio-pci: the host has its disk back, with what the guest wrote' [ "$(sum_of_given 16 16)" = "$of_guest" ]
