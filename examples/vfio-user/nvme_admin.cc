@@ -11,7 +11,6 @@
 namespace vmm::nvme {
 namespace {
 
-constexpr unsigned kMaxEvents = 4;
 constexpr std::uint32_t kFeatureQueues = 0x07;
 constexpr std::uint32_t kFeatureEvents = 0x0b;
 
@@ -35,7 +34,7 @@ void fill_controller(Page& page, std::string_view serial) {
   put_text(page, 64, 8, "1");
   page[77] = std::byte{Controller::kMaxTransferShift};
   put(page, 80, std::uint32_t{0x0001'0200});
-  page[259] = std::byte{kMaxEvents - 1};
+  page[259] = std::byte{Controller::kMaxEvents - 1};
   page[512] = std::byte{0x66};  // entries of 64 bytes,
   page[513] = std::byte{0x44};  // and of 16
   put(page, 516, std::uint32_t{1});

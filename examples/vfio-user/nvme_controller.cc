@@ -190,6 +190,7 @@ void Controller::stop() {
 }
 
 Result<void> Controller::reset() {
+  is_held_ = false;
   stop();
   for (const std::uint64_t offset :
        {kConfiguration, kAdminSizes, kAdminSubmissions, kAdminSubmissions + 4, kAdminCompletions,
@@ -234,6 +235,7 @@ void Controller::ring(std::uint64_t offset, std::uint32_t value) {
 
 // A queue whose answers have no room waits for its driver. A command may delete the queue.
 void Controller::run(std::uint16_t queue) {
+  if (is_held_) return;
   Submissions& submissions = submissions_[queue];
   for (std::uint32_t left = submissions.entries; left != 0; --left) {
     if (!submissions.exists || submissions.head == submissions.tail) return;
@@ -283,7 +285,7 @@ void Controller::interrupt(const Completions& queue) {
 // The pin is high while answers wait for a driver that has not masked them. Whoever hears it masks
 // it, and unmasks it when the driver was told: if it is still high then, it is told again.
 void Controller::raise_pin() {
-  if (interrupts_ == nullptr || !interrupts_->is_enabled(kIntxIndex, 0)) return;
+  if (is_held_ || interrupts_ == nullptr || !interrupts_->is_enabled(kIntxIndex, 0)) return;
   if (interrupts_->is_masked(kIntxIndex, 0) || (config_[5] & kPinOff) != std::byte{0}) return;
   const bool high = std::ranges::any_of(completions_, [this](const Completions& queue) {
     const bool masked = queue.vector < 32 && (masked_ >> queue.vector & 1) != 0;

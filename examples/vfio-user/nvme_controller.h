@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nvme_migration.h"
 #include "nvme_spec.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
@@ -29,8 +30,10 @@ class Controller final : public vfio_user::Device {
  public:
   static constexpr std::uint16_t kIoQueues = 8;
   static constexpr std::uint16_t kVectors = kIoQueues + 1;
-  static constexpr std::uint32_t kMaxEntries = 256;  ///< of a queue
-  static constexpr unsigned kMaxTransferShift = 5;   ///< 2^5 pages
+  static constexpr std::uint32_t kMaxEntries = 256;        ///< of a queue
+  static constexpr std::uint32_t kMaxAdminEntries = 4096;  ///< of the admin queues
+  static constexpr unsigned kMaxEvents = 4;                ///< that are asked for at once
+  static constexpr unsigned kMaxTransferShift = 5;         ///< 2^5 pages
   static constexpr unsigned kBlockShift = 9;
   static constexpr std::uint64_t kBarBytes = 0x4000;
   static constexpr std::uint32_t kTableOffset = 0x2000;    ///< of MSI-X
@@ -50,6 +53,17 @@ class Controller final : public vfio_user::Device {
   void attached(vfio_user::DmaSpace& dma, vfio_user::Interrupts& interrupts) override;
   void detached() override;
   void unmasked(std::uint32_t index, std::uint32_t number) override;
+  vfio_user::Migration* migration() override { return &migration_; }
+
+  // For ControllerMigration: nvme_migration.cc
+
+  /// What was written is on the disk, and no command is done until go_on().
+  /// Errors: those of fdatasync(2).
+  Result<void> hold();
+  void go_on();
+  [[nodiscard]] ControllerState get_state() const;
+  /// Errors: EINVAL for a state of another disk, or one that makes no sense; nothing has changed.
+  Result<void> set_state(const ControllerState& state);
 
  private:
   struct Submissions {
@@ -116,7 +130,9 @@ class Controller final : public vfio_user::Device {
   std::array<Completions, kIoQueues + 1> completions_{};
   std::uint32_t masked_ = 0;  // vectors that the driver has masked, of the pin
   unsigned events_ = 0;       // commands that wait for an event, of which there are none
+  bool is_held_ = false;
   std::vector<std::byte> buffer_;
+  ControllerMigration migration_{*this};
 };
 
 }  // namespace vmm::nvme

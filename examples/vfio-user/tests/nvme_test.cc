@@ -1,138 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
-// A driver of the NVMe controller, at the client's end of a conversation.
-
 #include <poll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-#include <cstring>
+#include <optional>
 #include <thread>
 
-#include "../nvme_controller.h"
-#include "vmm/base/payload.h"
+#include "driver.h"
 #include "vmm/sys_util/event_fd.h"
-#include "vmm/sys_util/mapping.h"
-#include "vmm/sys_util/mem_fd.h"
-#include "vmm/vfio/device.h"
 #include "vmm/vfio/irq_events.h"
-#include "vmm/vfio_user/remote_space.h"
 #include "vmm/vfio_user/server_session.h"
 
 namespace vmm::nvme {
 namespace {
 
-constexpr std::uint64_t kIova = 0x10'0000;
-constexpr std::uint64_t kMemory = 128 * kPage;
 constexpr std::uint64_t kDisk = 1 << 20;
-constexpr std::uint32_t kEntries = 8;
 
-// Where things are in memory, in pages.
-constexpr std::uint64_t kAdminQueue = 0, kAdminAnswers = 1, kQueue = 2, kAnswers = 3, kList = 4,
-                        kData = 8;
-
-constexpr std::uint64_t page(std::uint64_t number) { return kIova + number * kPage; }
-
-struct Ends {
-  Ends() {
-    int ends[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    server.reset(ends[0]);
-    client.reset(ends[1]);
-  }
-  UniqueFd server, client;
-};
-
-class Rig {
+/// A controller on a thread of its own, and its driver.
+class Rig : public Driver {
  public:
   explicit Rig(bool with_file = true)
       : controller_(std::move(*sys_util::MemFd::create(kDisk)).release(), kDisk, "serial"),
-        server_([this] { serve(); }),
-        space_(vfio_user::RemoteSpace::create(
-            {.on_unmask_fd = [this](const std::shared_ptr<vfio_user::Client>& client,
-                                    std::uint32_t index, int fd) -> Result<void> {
-              client_ = client;
-              unmask_index = index;
-              unmask_fd = fd;
-              return {};
-            }})) {
-    vfio::DmaMemory ram{.iova = kIova, .memory = memory_.bytes(), .owner = nullptr};
-    if (with_file) ram.fd = file_.fd();
-    mapping_ = *space_->map(std::move(ram));
-    device_ = *space_->connect(std::move(ends_.client));
+        server_([this] { serve(); }) {
+    conversation_.emplace(
+        std::move(ends_.client), memory, with_file,
+        [this](const std::shared_ptr<vfio_user::Client>&, std::uint32_t index, int fd) {
+          unmask_index = index;
+          unmask_fd = fd;
+          return Result<void>();
+        });
+    use(device());
   }
   ~Rig() {
-    client_.reset();
-    device_.reset();
+    conversation_.reset();
     server_.join();
   }
 
-  void set(std::uint64_t offset, std::uint32_t value) {
-    REQUIRE(device_->write(0, offset, bytes_of(value)));
-  }
-  std::uint32_t get(std::uint64_t offset) {
-    std::uint32_t value = 0;
-    REQUIRE(device_->read(0, offset, std::as_writable_bytes(std::span(&value, 1))));
-    return value;
-  }
-  void enable() {
-    set(kConfiguration, 0);
-    set(kAdminSizes, (kEntries - 1) << 16 | (kEntries - 1));
-    REQUIRE(device_->write(0, kAdminSubmissions, bytes_of(page(kAdminQueue))));
-    REQUIRE(device_->write(0, kAdminCompletions, bytes_of(page(kAdminAnswers))));
-    set(kConfiguration, 6 << 16 | 4 << 20 | kEnable);
-    tails_ = {};
-    heads_ = {};
-    at<std::array<std::byte, 4 * kPage>>(kAdminQueue) = {};
-  }
-  template <class T>
-  T& at(std::uint64_t page_number, std::size_t offset = 0) {
-    return *reinterpret_cast<T*>(memory_.data() + page_number * kPage + offset);
-  }
-
-  /// Puts a command into a queue (0 or 1), without the doorbell.
-  void put(unsigned queue, const Command& command) {
-    const std::uint64_t where = queue == 0 ? kAdminQueue : kQueue;
-    std::memcpy(&at<std::byte>(where, tails_[queue] * sizeof(Command)), &command, sizeof(command));
-    tails_[queue] = (tails_[queue] + 1) % kEntries;
-  }
-  void ring(unsigned queue) { set(kDoorbells + queue * 8, tails_[queue]); }
-  /// Takes an answer.
-  Completion take(unsigned queue) {
-    const std::uint64_t where = queue == 0 ? kAdminAnswers : kAnswers;
-    const auto entry = at<Completion>(where, heads_[queue] * sizeof(Completion));
-    heads_[queue] = (heads_[queue] + 1) % kEntries;
-    set(kDoorbells + queue * 8 + 4, heads_[queue]);
-    return entry;
-  }
-  Status run(unsigned queue, const Command& command) {
-    put(queue, command);
-    ring(queue);
-    const Completion answer = take(queue);
-    CHECK(answer.id == command.id);
-    CHECK(answer.queue == queue);
-    result = answer.result;
-    return static_cast<Status>(answer.status >> 1);
-  }
-  Status create_queues(std::uint32_t vector = 1) {
-    const Status made = run(0, {.opcode = 5,
-                                .prp1 = page(kAnswers),
-                                .words = {(kEntries - 1) << 16 | 1, vector << 16 | 3}});
-    if (made != Status::kSuccess) return made;
-    return run(
-        0, {.opcode = 1, .prp1 = page(kQueue), .words = {(kEntries - 1) << 16 | 1, 1 << 16 | 1}});
-  }
-
+  vfio::Device& device() { return conversation_->device(); }
+  void unmap() { conversation_->unmap(); }
   /// What the descriptor that unmasks asks for.
-  void unmask() { REQUIRE(client_->unmask_irq(unmask_index)); }
+  void unmask() { REQUIRE(conversation_->client().unmask_irq(unmask_index)); }
   int unmask_fd = -1;
   std::uint32_t unmask_index = 99;
-
-  std::uint32_t result = 0;
-  vfio::Device& device() { return *device_; }
-  void unmap() { REQUIRE(mapping_.unmap()); }
 
  private:
   void serve() {
@@ -147,29 +56,10 @@ class Rig {
   }
 
   Ends ends_;
-  sys_util::MemFd file_ = *sys_util::MemFd::create(kMemory);
-  sys_util::Mapping memory_ = *sys_util::Mapping::create(
-      kMemory, {.protection = PROT_READ | PROT_WRITE, .flags = MAP_SHARED, .fd = file_.fd()});
   Controller controller_;
   std::thread server_;
-  std::shared_ptr<vfio_user::Client> client_;
-  std::shared_ptr<vfio_user::RemoteSpace> space_;
-  vfio::DmaMapping mapping_;
-  std::unique_ptr<vfio::Device> device_;
-  std::array<std::uint32_t, 2> tails_{};
-  std::array<std::uint32_t, 2> heads_{};
+  std::optional<Conversation> conversation_;
 };
-
-Command transfer(bool write, std::uint64_t block, std::uint32_t blocks, std::uint64_t prp1,
-                 std::uint64_t prp2 = 0) {
-  return {.opcode = static_cast<std::uint8_t>(write ? 1 : 2),
-          .id = 7,
-          .name_space = 1,
-          .prp1 = prp1,
-          .prp2 = prp2,
-          .words = {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
-                    blocks - 1}};
-}
 
 TEST_CASE("the controller is a PCI device with MSI-X", "[nvme]") {
   Rig rig;
