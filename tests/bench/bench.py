@@ -217,8 +217,15 @@ def parse_arguments():
     parser.add_argument("--no-build", action="store_true", help="run the programs as they are")
     parser.add_argument("--check", action="store_true", help="exit with status 1 when a row takes "
                         "more instructions than the peer (implies --instructions)")
+    parser.add_argument("--report", metavar="DIR", nargs="?", type=pathlib.Path,
+                        const=SOURCE / "docs", help="write the performance page and its pictures "
+                        "to DIR (default: docs; implies --instructions)")
+    parser.add_argument("--results", metavar="FILE", nargs="+", type=pathlib.Path, help="measure "
+                        "nothing: the rows that earlier runs wrote with --json")
     options = parser.parse_args()
-    options.instructions |= options.check
+    options.instructions |= options.check or options.report is not None
+    if options.report and options.filter:
+        parser.error("--report is of all rows: not with --filter")
     if options.rounds < 0 or options.count < 1:
         parser.error("--rounds and --count can't be negative, nor --count 0")
     try:

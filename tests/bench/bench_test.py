@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Tests of bench.py and of peers.tsv."""
 
+import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -72,6 +74,28 @@ class ReportTest(unittest.TestCase):
         row = bench.merge({"a/c": 4.0}, {}, {})[0]
         self.assertEqual((row["peer"], row["instructions"]), (None, None))
         self.assertFalse(bench.exceeds(row))
+
+
+class EarlierResultsTest(unittest.TestCase):
+    def run_with(self, *words):
+        done = subprocess.run([sys.executable, bench.__file__, *words], capture_output=True, text=True,
+                              check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_the_page_is_made_of_the_results_of_several_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            docs = pathlib.Path(folder)
+            for file, name in [("a", "vm-memory/find_region"), ("b", "fdt/fdt_1cpu_4virtio")]:
+                (docs / file).write_text(json.dumps(bench.merge({name: 2.0}, {name: 51.0}, {})))
+            status, said = self.run_with("--results", folder + "/a", folder + "/b", "--report", folder)
+            self.assertEqual(status, 0, said)
+            page = (docs / "performance.md").read_text()
+            self.assertIn("| find_region | 51.0 | 102 (0.50) |", page)
+            self.assertIn("| fdt_1cpu_4virtio | 51.0 | 83,742 (0.00) |", page)
+
+    def test_what_is_no_result_and_a_page_of_a_part_are_refused(self):
+        self.assertEqual(self.run_with("--results", __file__)[0], 2)
+        self.assertEqual(self.run_with("--report", "--filter", "x", "--no-build")[0], 2)
 
 
 if __name__ == "__main__":
