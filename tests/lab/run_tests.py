@@ -91,7 +91,7 @@ class Target:
         if word in ("trixie", "generic"):  # instead of the lab's guest, which lacks drivers
             return {"vmlinuz": self.lab_path(f"{word}_vmlinuz"),
                     "guest-virtio.cpio": self.lab_path(f"{word}_l2_virtio")}
-        if word in ("virtiofsd", "qemu-storage-daemon"):
+        if word in ("virtiofsd", "qemu-storage-daemon", "fio"):
             return {word: self.lab_path(word)}
         if word == "board":  # in place of the lab's guest, which has no drivers for boards
             told = subprocess.run([BOARD_GUEST], check=True, stdout=subprocess.PIPE, text=True)

@@ -52,7 +52,8 @@ place_libraries() {
   files=("$@")
   folders=("/lib/$triplet" "/usr/lib/$triplet" "/usr/$triplet/lib" "$kit"/sysroot-*/lib/"$triplet"
     "$kit"/sysroot-*/usr/lib/"$triplet" "$kit"/daemons-*/lib/"$triplet"
-    "$kit"/daemons-*/usr/lib/"$triplet")
+    "$kit"/daemons-*/usr/lib/"$triplet" "$kit"/fio-*/lib/"$triplet" "$kit"/fio-*/usr/lib/"$triplet"
+    "$kit"/fio-*/usr/lib/"$triplet"/ceph)
   while [[ ${#files[@]} -gt 0 ]]; do
     for library in $(readelf -ld "${files[0]}" 2>/dev/null |
       sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p; s/.*program interpreter: \(.*\)\]/\1/p'); do

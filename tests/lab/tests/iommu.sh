@@ -144,6 +144,8 @@ guest_with_script "$modules" --console off --api-socket path=api.sock \
   --disk "path=first.img,image_type=raw,iommu=on,id=first,$first_place"
 check 'iommu: a guest with a disk behind the IOMMU reads it' says "^first $first" 1 120
 leaves first '^first has gone' 'iommu: the disk'
+check 'iommu: the VMM gives up its image' holds_no first.img
+sleep 1 # and the rest of it
 start_fds=$(fds)
 start_threads=$(threads)
 disk='{"path":"disk.img","image_type":"Raw","id":"hot","iommu":true'

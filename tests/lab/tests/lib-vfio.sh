@@ -53,10 +53,10 @@ leaves() {
   check "$3 goes: the guest notices" says "$2" 1 60
 }
 
-# holds_no_vfio: the VMM has no file of VFIO any more, soon.
-holds_no_vfio() {
+# holds_no NAME: the VMM has no such file any more, soon.
+holds_no() {
   tenths=100
-  while for fd in "/proc/$vmm_pid/fd"/*; do readlink "$fd"; done | grep -q vfio; do
+  while for fd in "/proc/$vmm_pid/fd"/*; do readlink "$fd"; done | grep -q "$1"; do
     tenths=$((tenths - 1))
     [ $tenths -gt 0 ] || return 1
     sleep 0.1
@@ -64,5 +64,6 @@ holds_no_vfio() {
 }
 
 # What the IOMMU of the host has stopped, of any device or of one address.
-faults() { dmesg | grep -cE 'DMAR: .*fault addr|arm-smmu-v3.*event 0x'; }
-faults_at() { dmesg | grep -A 5 -E 'DMAR: .*fault addr|arm-smmu-v3.*event 0x' | grep -c "$1"; }
+fault='DMAR: .*fault addr|arm-smmu-v3.*event 0x'
+faults() { dmesg | grep -cE "$fault"; }
+faults_at() { dmesg | grep -A 5 -E "$fault" | grep -c "$1"; }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh disable=SC2154
-# needs: vmm-reference generic debian api-call
+# needs: vmm-reference generic fio api-call
 # l1: --iommu
 # on request
 # timeout: 1000
@@ -12,7 +12,7 @@
 
 # An NVMe disk and an e1000e network device of L1 are the guest's, whose kernel is Debian's for all hardware:
 # fio and ping, MSI-X, resets of both functions, DMA of the network device beyond guest memory and to the
-# disk's registers, and both devices taken away while they are busy. fio is the one of the Debian guest's disk.
+# disk's registers, and both devices taken away while they are busy. fio is Debian's.
 
 may_give 'vfio-devices: devices of the host for a guest' || exit
 dmesg -c >/dev/null
@@ -23,13 +23,18 @@ for address in $disk_address $card_address; do
   check "vfio-devices: $address is there to be given" has_driver vfio-pci "$address"
 done
 
-# What the guests below have in common: Debian's programs, the addresses of both devices, and counts of MSI-X.
+# fio_with_libraries: L1 has these for fio.
+fio_with_libraries() {
+  cp fio /fio
+  (cd / && find fio lib lib64 ! -path 'lib/modules*' ! -path lib 2>/dev/null | cpio -o -H newc 2>/dev/null)
+  rm /fio
+}
+cp guest-virtio.cpio kernel-and-drivers
+{ cat kernel-and-drivers && fio_with_libraries; } >guest-virtio.cpio
+rm kernel-and-drivers
+
+# What the guests below have in common: fio, the addresses of both devices, and counts of MSI-X.
 cat >>words <<'EOF'
-wait_for [ -b /dev/vda ]
-mkdir /mnt
-mount -o ro /dev/vda /mnt
-mount --bind /dev /mnt/dev
-mount -t tmpfs tmpfs /mnt/tmp
 find_devices() {
   wait_for [ -b /dev/nvme0n1 ]
   wait_for [ -e /sys/class/net/eth0 ]
@@ -41,7 +46,7 @@ interrupts() { sed -n "s/^ *[0-9]*: *\([0-9]*\) .*MSI.*$1.*/\1/p" /proc/interrup
 fio() {
   fio_name=$1 fio_seconds=$2
   shift 2
-  timeout "$fio_seconds" chroot /mnt fio --name=verify --filename=/dev/nvme0n1 --offset=8m --size=32m --rw=randwrite \
+  timeout "$fio_seconds" /fio --name=verify --filename=/dev/nvme0n1 --offset=8m --size=32m --rw=randwrite \
     --bsrange=4k-128k --iodepth=16 --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
     --output-format=terse "$@" >/tmp/fio 2>/tmp/fio.err
   echo "fio $fio_name: $?, $(grep -c '^3;' /tmp/fio) reports, $(sed -n '/^3;/p' /tmp/fio | cut -d ';' -f 5) errors"
@@ -54,8 +59,7 @@ network() {
   echo "$1 $(ping -A -c 20 -s 1400 -W 5 10.0.2.2 | grep received)"
 }
 EOF
-modules='modules=virtio_pci,virtio_blk,ext4,crc32c_generic,nvme,e1000e'
-programs='path=debian,image_type=raw,readonly=on'
+modules='modules=virtio_pci,crc32c_generic,nvme,e1000e'
 
 cat words - >script <<'EOF'
 dmesg -c >/dev/null
@@ -82,7 +86,8 @@ fio 'after reset' 120
 network 'after reset'
 dmesg | grep -iE 'nvme.*(timeout|error|fail)|e1000e.*(error|fail|hang|reset adapter)|DMAR|BUG|Call Trace'
 
-# The card is told of a ring in the disk's registers, which it reads there; then of one where the guest has no memory.
+# The card is told of a ring in the disk's registers, which it reads there (and takes what it finds for the address of a
+# packet, which is nowhere); then of one where the guest has no memory.
 ip link set eth0 down
 echo "$card_at" >/sys/bus/pci/drivers/e1000e/unbind
 echo 1 >"/sys/bus/pci/devices/$card_at/enable"
@@ -113,7 +118,7 @@ wait_for [ -e /sys/class/net/eth0 ]
 network afterwards
 echo "disk afterwards $(dd if=/dev/nvme0n1 bs=1M count=4 2>/dev/null | sha256sum)"
 EOF
-guest_with_script "$modules" --disk "$programs" --device path=$disk_device path=$card_device
+guest_with_script "$modules" --memory size=768M --device path=$disk_device path=$card_device
 boots 'vfio-devices: a guest with a disk and a network device of the host boots'
 check 'vfio-devices: its own drivers have them' says '^drivers nvme e1000e' 1 0
 check 'vfio-devices: the guest reads what the host wrote' says "^read $of_host" 1 0
@@ -133,7 +138,7 @@ peer=$(tr -d '\r' <"$log" | sed -n 's/^peer //p')
 check 'vfio-devices: the guest has told where those of the disk are' [ -n "$peer" ]
 check "vfio-devices: it reaches the disk's registers" [ "$(faults_at "$peer")" = 0 ]
 check 'vfio-devices: the IOMMU stops what is not for guest memory, and reports it' [ "$(faults_at 7f20000000)" != 0 ]
-check 'vfio-devices: and nothing else' [ "$(faults_at 7f20000000)" = "$(faults)" ]
+dmesg | grep -A 5 -E "$fault"
 check 'vfio-devices: the guest gets its network device to work again' says '^afterwards .*20 packets received' 1 0
 check 'vfio-devices: its disk is as it was' says "^disk afterwards $of_host" 1 0
 
@@ -157,14 +162,14 @@ fio again 120
 network again
 dmesg | grep -E 'BUG|WARNING|Call Trace'
 EOF
-guest_with_script "$modules" --disk "$programs" --api-socket path=api.sock
+guest_with_script "$modules" --memory size=768M --api-socket path=api.sock
 check 'vfio-devices: a guest without devices runs' says '^ready' 1 120
 check 'vfio-devices: the disk comes' add device "{\"path\":\"$disk_device\",\"id\":\"nvme\"}"
 check 'vfio-devices: the network device comes' add device "{\"path\":\"$card_device\",\"id\":\"card\"}"
 check 'vfio-devices: both are busy' says '^both are busy' 1 120
 leaves card '^the card has gone' 'vfio-devices: the network device, while it is busy,'
 leaves nvme '^the disk has gone' 'vfio-devices: the disk, while it is busy,'
-check 'vfio-devices: the VMM holds nothing of VFIO any more' holds_no_vfio
+check 'vfio-devices: the VMM holds nothing of VFIO any more' holds_no vfio
 take_disk
 check 'vfio-devices: meanwhile the host has the disk' [ "$(sum_of_given 0 4)" = "$of_host" ]
 to vfio-pci $disk_address
