@@ -39,7 +39,9 @@ ping -A -c 3 -W 5 192.0.2.1 | grep received
 ping -A -c 2 -W 5 -s 9000 192.0.2.1 | grep received
 dmesg | grep -i iommu
 EOF
-modules='modules=virtio_pci,virtio-iommu,virtio_blk,virtio_net'
+# With a device tree Linux waits ten seconds for the IOMMU's driver, then does without: too short in a slow L1.
+wait='deferred_probe_timeout=600'
+modules="$wait modules=virtio_pci,virtio-iommu,virtio_blk,virtio_net"
 guest_with_script "$modules" --disk path=disk.img,image_type=raw,iommu=on \
   --net tap=vmm0,ip=192.0.2.1,mask=255.255.255.0,iommu=on --console off
 boots 'iommu: a guest with a disk and a network device behind the IOMMU boots'
@@ -83,7 +85,7 @@ echo "wrote $(sha256sum </tmp/data)"
 echo "back $(dd if=/dev/nvme0n1 bs=1M skip=16 count=8 2>/dev/null | sha256sum)"
 grep nvme /proc/interrupts
 EOF
-guest_with_script 'modules=virtio_pci,virtio-iommu,nvme' --console off --device path=$disk_device,iommu=on
+guest_with_script "$wait modules=virtio_pci,virtio-iommu,nvme" --console off --device path=$disk_device,iommu=on
 boots 'iommu: a guest with a disk of the host behind the IOMMU boots'
 check 'iommu: the disk of the host has a group' says '^group 0000:00:01.0' 1 0
 check 'iommu: the guest reads what the host wrote to its disk' says "^read $of_host" 1 0
@@ -138,7 +140,7 @@ wait_for [ -b /dev/vda ]
 echo "last $(sha256sum </dev/vda)"
 dmesg | grep -iE 'unknown fault|page fault|BUG|WARNING|Call Trace'
 EOF
-modules='modules=virtio_pci,virtio-iommu,virtio_blk,nvme'
+modules="$wait modules=virtio_pci,virtio-iommu,virtio_blk,nvme"
 guest_with_script "$modules" --console off --api-socket path=api.sock \
   --platform 'num_pci_segments=2,iommu_segments=[1]' \
   --disk "path=first.img,image_type=raw,iommu=on,id=first,$first_place"
