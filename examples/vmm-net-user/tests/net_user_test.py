@@ -215,6 +215,15 @@ class NetUserTest(unittest.TestCase):
         self.assertEqual(peer.recv(len(data), socket.MSG_WAITALL), data)
         self.assertEqual(guest.end()[0], 0)
 
+    def test_a_guest_that_no_longer_listens_is_told_of(self):
+        guest = self.start()
+        guest.wire.shutdown(socket.SHUT_RD)
+        guest.send(0x806, bytes.fromhex("0001080006040001") + GUEST_MAC
+                   + socket.inet_aton(GUEST) + bytes(6) + socket.inet_aton(HOST))
+        status, errors = guest.end()
+        self.assertEqual(status, 0, errors)
+        self.assertIn("Failed to send packet", errors)
+
     def test_headers_that_are_none(self):
         guest = self.start("--vnet-header")
         frame = bytes(12) + b"\x08\0" + b"\x45" * 60
