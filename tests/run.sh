@@ -1,33 +1,59 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #
-# ./dev test, after the builds: runs everything and counts. The order is quick to slow; a group
-# that fails does not stop the others.
+# ./dev test: builds, runs and counts. What does not compile ends it; a group of tests that fails
+# does not stop the others.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 host_arch=$(uname -m)
+how=${1:-}
 groups=()
 
-heading() { printf '\n== %s\n' "$*"; }
+heading() { printf '\n== %s (%d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
 
-# meson_tests TYPE: the tests of build/TYPE. Their results count, not Meson's exit status.
+# The lab's program asks for it too.
+if [[ -n ${VMM_TEST_MINUTES:-} ]]; then
+  VMM_TEST_UNTIL=$(($(date +%s) + 60 * VMM_TEST_MINUTES))
+  export VMM_TEST_UNTIL
+fi
+
+# in_time GROUP: whether there is time for it; if not, it counts as skipped.
+in_time() {
+  if [[ -z ${VMM_TEST_UNTIL:-} || $(date +%s) -lt $VMM_TEST_UNTIL ]]; then return; fi
+  local results=$top/build/$1-skipped.json
+  printf '{"lab": "skip", "name": "all of it", "reason": "no time left"}\n' >"$results"
+  groups+=("$1=$results")
+  return 1
+}
+
+# build TYPE [TARGET...]
+build() {
+  heading "build of $1"
+  if [[ $1 == aarch64 ]]; then
+    "$top/dev" build --arch "$@"
+  else
+    "$top/dev" build --type "$@"
+  fi
+}
+
+# meson_tests TYPE [OPTION...]: the tests of build/TYPE. Their results count, not Meson's exit status.
 meson_tests() {
-  local log=$top/build/$1/meson-logs/testlog.json
-  heading "tests of build/$1"
+  local type=$1 log=$top/build/$1/meson-logs/testlog.json
+  shift
+  heading "tests of build/$type"
   rm -f "$log"
-  local options=()
-  # In emulation there is no KVM to skip for: those tests run in the lab.
-  if [[ $1 == aarch64 ]]; then options=(--no-suite kvm); fi
-  meson test -C "$top/build/$1" --no-rebuild --print-errorlogs "${options[@]}" || true
-  groups+=("$1=$log")
+  meson test -C "$top/build/$type" --no-rebuild --print-errorlogs "$@" || true
+  groups+=("$type=$log")
 }
 
 # lab_tests GROUP ARCH
 lab_tests() {
+  local core=(--core)
+  if [[ $how == --all ]]; then core=(); fi
   heading "lab: real guests ($2)"
   rm -f "$top/build/$1/results.json"
-  "$top/tests/lab/run_tests.py" --again --arch "$2" || true
+  "$top/tests/lab/run_tests.py" --again "${core[@]}" --arch "$2" || true
   groups+=("$1=$top/build/$1/results.json")
 }
 
@@ -49,14 +75,41 @@ qemu_tests() {
   cat "${logs[@]}"
 }
 
-meson_tests plain
-if [[ ${1:-} != --quick ]]; then
-  meson_tests asan
-  lab_tests lab "$host_arch"
+# Sanitizers run the same unit tests as the plain build, which only --quick and --all repeat.
+case $how in
+  --quick | --all)
+    build plain
+    meson_tests plain
+    ;;
+  *)
+    build plain programs
+    meson_tests plain --no-suite unit --no-suite fuzz --no-suite slow
+    ;;
+esac
+
+if [[ $how != --quick ]]; then
+  if in_time asan; then
+    if [[ $how == --all ]]; then
+      build asan
+      meson_tests asan
+    else
+      build asan unit-tests
+      meson_tests asan --no-suite programs --no-suite kvm
+    fi
+  fi
+  if in_time lab; then lab_tests lab "$host_arch"; fi
   if [[ $host_arch == x86_64 ]]; then
-    qemu_tests
-    meson_tests aarch64
-    lab_tests lab-aarch64 aarch64
+    if in_time vhost-user-qemu; then qemu_tests; fi
+    if in_time aarch64; then
+      # In emulation there is no KVM: those tests run in the lab.
+      if [[ $how == --all ]]; then
+        build aarch64
+        meson_tests aarch64 --no-suite kvm
+      else
+        build aarch64 programs
+      fi
+      lab_tests lab-aarch64 aarch64
+    fi
   fi
 fi
 heading 'summary'

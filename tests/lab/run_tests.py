@@ -28,6 +28,9 @@ BOARD_SCRIPT = TOP / "tests/vhost-user/gpio_guest.sh"
 REPORT = re.compile(r"^(ok|not ok|skip) - (.*?)(?: # (.*))?$")
 HOST_ARCH = platform.machine()
 
+# The result of what did not begin before VMM_TEST_UNTIL.
+OUT_OF_TIME = [{"lab": "skip", "name": "all of it", "reason": "no time left"}]
+
 # Other emulated machines that a test asks for with "# also ARCH: NAME...".
 VARIANTS = {
     "max": ["--cpu", "max,pauth-impdef=on"],
@@ -74,7 +77,7 @@ class Target:
         for test in json.loads(text):
             if any(suite.split(":")[-1] == "kvm" for suite in test["suite"]):
                 # A program for another architecture stands behind the one that can run it here.
-                path = next(Path(word) for word in test["cmd"] if word.endswith("_kvm_test"))
+                path = next(Path(word) for word in test["cmd"] if word.endswith("_test_on_kvm"))
                 found[path.name] = path
         return found
 
@@ -160,8 +163,9 @@ def reports(output: str) -> list[dict]:
     return found
 
 
-def names_for(target: Target, on_request: bool) -> list[str]:
-    """All tests of an architecture: NAME, or NAME@VARIANT; those "# on request" too, or without."""
+def names_for(target: Target, on_request: bool, core: bool = False) -> list[str]:
+    """The tests of an architecture: NAME, or NAME@VARIANT; those "# on request" too, or without, or
+    only those that are "# core"."""
     names = []
     for script in sorted(TESTS.glob("*.sh")):
         head = script.read_text(encoding="utf-8")
@@ -170,8 +174,10 @@ def names_for(target: Target, on_request: bool) -> list[str]:
             continue
         if not on_request and ("# on request\n" in head or f"# on request {target.arch}\n" in head):
             continue
+        if core and "# core\n" not in head and f"# core {target.arch}\n" not in head:
+            continue
         names.append(script.stem)
-        if not target.direct:
+        if not target.direct and not core:
             names += [f"{script.stem}@{variant}"
                       for variant in Test.field(head, f"also {target.arch}")]
     return names
@@ -202,11 +208,18 @@ def has_failed(found: list[dict]) -> bool:
     return any(entry["lab"] == "not ok" for entry in found)
 
 
+def run_in_time(test: Test, slow: int) -> tuple[Test, list[dict], str, float]:
+    """run(), unless the time for all tests is over."""
+    if time.time() < float(os.environ.get("VMM_TEST_UNTIL", "inf")):
+        return run(test, slow)
+    return test, [dict(entry) for entry in OUT_OF_TIME], "", 0
+
+
 def run_all(tests: list[Test], target: Target, jobs: int,
             slow: int) -> Iterator[tuple[Test, list[dict]]]:
     """Runs and shows the tests; the log of a failure is kept as NAME.failed.log too."""
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for job in concurrent.futures.as_completed([pool.submit(run, t, slow) for t in tests]):
+        for job in concurrent.futures.as_completed([pool.submit(run_in_time, t, slow) for t in tests]):
             test, found, output, seconds = job.result()
             log = target.results / f"{test.name}.log"
             log.write_text(output, encoding="utf-8")
@@ -247,13 +260,14 @@ def main() -> int:
     parser.add_argument("--slow", type=int, default=1, help="multiply the time limits")
     parser.add_argument("--again", action="store_true",
                         help="give what fails on an emulated machine a second try, alone")
+    parser.add_argument("--core", action="store_true", help="those that ./dev test runs")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     arguments = parser.parse_args()
 
     target = Target(arguments.arch)
-    names = names_for(target, on_request=False)
+    names = names_for(target, on_request=False, core=arguments.core)
     if arguments.list:
-        print("\n".join(names_for(target, on_request=True)))
+        print("\n".join(names if arguments.core else names_for(target, on_request=True)))
         return 0
     unknown = set(arguments.tests) - set(names_for(target, on_request=True))
     if unknown:
@@ -268,15 +282,17 @@ def main() -> int:
         stem, _, variant = name.partition("@")
         tests.append(Test(TESTS / f"{stem}.sh", target, variant))
     good = True
-    failed = []
+    failed = {}
     with open(target.results / "results.json", "w", encoding="utf-8") as results:
         for test, found in run_all(tests, target, arguments.jobs, arguments.slow):
             if has_failed(found) and arguments.again and not target.direct:
-                failed.append(test)
+                failed[test] = found
                 continue
             good = record(results, test, found) and good
-        for test, found in run_all(failed, target, 1, 2 * arguments.slow):
-            if not has_failed(found):
+        for test, found in run_all(list(failed), target, 1, 2 * arguments.slow):
+            if found == OUT_OF_TIME:
+                found = failed[test]
+            elif not has_failed(found):
                 found.append({"lab": "ok", "name": "its log of the failure is kept", "again": True})
             good = record(results, test, found) and good
     return 0 if good else 1

@@ -106,14 +106,14 @@ chip=$(cat /config/gpio-sim/board/bank/chip_name)
 export BOARD_I2C_BUS=$(grep -l 'SMBus stub' /sys/bus/i2c/devices/i2c-*/name | sed 's/.*i2c-\\([0-9]*\\).*/\\1/')
 export BOARD_GPIO_CHIP=${chip#gpiochip}
 export BOARD_GPIO_PULL=/sys/devices/platform/$(cat /config/gpio-sim/board/dev_name)/$chip
-/host_hardware_test
+/host-hardware
 """
 
 
 def test_hardware(bench):
     """The libraries use an I2C adapter and a GPIO chip that the guest's kernel simulates."""
     text = guest(bench, HARDWARE_SCRIPT, [], ["i2c-dev", "gpio-sim"],
-                 files=[bench.build / "examples/vhost-user/host_hardware_test"]).finish()
+                 files=[bench.build / "examples/vhost-user/host-hardware"]).finish()
     check("All tests passed" in text, "the test program")
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # arch: x86_64
+# core
 # needs: vmm-reference hello-vmm vmlinuz guest.cpio
 . ./lib.sh
 

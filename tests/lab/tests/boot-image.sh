@@ -2,6 +2,7 @@
 # shellcheck shell=sh source=lib.sh
 # arch: aarch64
 # also aarch64: max cortex-a72 gicv2
+# core
 # needs: vmm-reference vmlinuz guest.cpio
 . ./lib.sh
 

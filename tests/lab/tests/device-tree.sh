@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # arch: aarch64
+# core
 # needs: vmm-reference vmlinuz guest.cpio overlay.dtbo moves-memory.dtbo
 . ./lib.sh
 

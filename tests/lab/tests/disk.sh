@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# core
 # needs: vmm-reference vmlinuz guest-virtio.cpio zero-out
 # timeout: 600
 . ./lib.sh

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# core
 # needs: kvm-tests
 # also aarch64: max gicv2
 # timeout: 400
@@ -11,9 +12,9 @@ modprobe tun 2>/dev/null || true # for tests of taps
 
 # Every test program of the libraries that needs a real KVM, or another real thing of the kernel;
 # those that need vhost have a test of their own.
-for file in ./*_kvm_test; do
+for file in ./*_test_on_kvm; do
   case $file in
-    ./vhost_kvm_test | ./vhost_device_kvm_test) ;;
+    ./vhost_test_on_kvm | ./vhost_device_test_on_kvm) ;;
     *) run_program "$file" ;;
   esac
 done

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# core aarch64
 # needs: vmm-reference vmm-net-user vmlinuz guest-virtio.cpio
 # timeout: 400
 . ./lib.sh

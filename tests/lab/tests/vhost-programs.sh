@@ -10,4 +10,4 @@
 modprobe -a tun vhost_net vhost_vsock
 check 'there is vhost-net' [ -c /dev/vhost-net ]
 check 'there is vhost-vsock' [ -c /dev/vhost-vsock ]
-for file in ./vhost_kvm_test ./vhost_device_kvm_test; do run_program "$file"; done
+for file in ./vhost_test_on_kvm ./vhost_device_test_on_kvm; do run_program "$file"; done

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
+# core x86_64
 # needs: vmm-reference vmlinuz guest-virtio.cpio vhost-user-blk vhost-user-net
 # timeout: 600
 . ./lib.sh
