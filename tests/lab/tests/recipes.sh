@@ -6,17 +6,11 @@
 . ./lib.sh
 # shellcheck source=lib-net.sh
 . ./lib-net.sh
+# shellcheck source=lib-recipes.sh
+. ./lib-recipes.sh
 
 # The ways in which others start cloud-hypervisor, word for word, with this VMM in its place. What
 # the lab changes: the guest boots from an initramfs (its root), and paths are those of the test.
-
-# ch_remote STATUS METHOD NAME [FILE]: a request in the bytes of ch-remote; the answer in `answer`.
-ch_remote() {
-  wanted=$1
-  shift
-  api-call "$api" "$@" >answer 2>&1
-  [ "$(head -n 1 answer)" = "$wanted" ]
-}
 
 # guest_image MODULES: the guest with its drivers and the test's script, in guest-script.cpio; its
 # command line in $words.
@@ -24,14 +18,6 @@ guest_image() {
   printf '%s\n' script vsock-peer | cpio -o -H newc 2>/dev/null >script.cpio
   cat guest-virtio.cpio script.cpio >guest-script.cpio
   words="vmm.test=script modules=$1"
-}
-
-# fs_daemon FOLDER: Debian's virtiofsd at fs.sock.
-fs_daemon() {
-  rm -f fs.sock
-  virtiofsd --socket-path="$PWD/fs.sock" -o source="$PWD/$1" -o sandbox=chroot 2>>fs.err &
-  daemon_pid=$!
-  until [ -S fs.sock ] || ! kill -0 $daemon_pid; do sleep 0.1; done
 }
 
 cp "$(command -v vsock-peer)" . 2>/dev/null
