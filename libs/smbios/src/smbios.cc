@@ -111,7 +111,7 @@ void put_bios(Writer& out, const Identity& identity) {
 
 // The first three fields of a UUID are numbers, in little-endian order (7.2.1).
 void put_uuid(Writer& out, const Uuid& uuid) {
-  for (const std::size_t from : {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15}) {
+  for (const auto from : {3U, 2U, 1U, 0U, 5U, 4U, 7U, 6U, 8U, 9U, 10U, 11U, 12U, 13U, 14U, 15U}) {
     out.put8(uuid[from]);
   }
 }

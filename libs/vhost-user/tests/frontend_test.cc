@@ -98,7 +98,7 @@ TEST_CASE("answers that do not fit end the conversation", "[frontend][hostile]")
 }
 
 TEST_CASE("more queues than a transport has end the conversation", "[frontend][hostile]") {
-  for (const std::uint64_t count : {0x8000, 0x8001}) {
+  for (const auto count : {std::uint64_t{0x8000}, std::uint64_t{0x8001}}) {
     Scripted rig;
     rig.agree(kNoAck);
     rig.answer(Code::kGetQueueNum, to_bytes(count));

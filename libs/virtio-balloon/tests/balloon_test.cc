@@ -152,7 +152,7 @@ TEST_CASE("other writes to the configuration space change nothing", "[balloon][h
   fixture.rig.set_config(kActual, Le16(3));
   fixture.rig.set_config(kActual, Le64(3));
   fixture.rig.set_config(kActual + 2, Le32(3));
-  for (const std::uint64_t offset : {0, 4, 8, 12}) {
+  for (const auto offset : {0U, 4U, 8U, 12U}) {
     CHECK(fixture.rig.config<Le32>(offset).get() == 0);
   }
 }
