@@ -12,7 +12,6 @@ namespace vmm::nvme {
 namespace {
 
 constexpr std::uint32_t kBar = 0;
-constexpr std::size_t kRegisterBytes = 64;
 
 // Configuration space: a type 0 header, a pin and MSI-X.
 constexpr std::uint16_t kVendor = 0x1234;  // nobody's

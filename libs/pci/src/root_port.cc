@@ -196,14 +196,13 @@ std::shared_ptr<Function> RootPort::apply() {
 }
 
 BarSpace::Forwarded RootPort::windows() const {
-  const ConfigSpace& config = config_;
-  const bool open = (config.get<std::uint16_t>(kCommand) & kCommandMemory) != 0;
+  const bool open = (config_.get<std::uint16_t>(kCommand) & kCommandMemory) != 0;
   if (!open || !slot_->connects()) return {};
-  const auto part = [&config](std::uint16_t at) {
-    return static_cast<std::uint64_t>(config.get<std::uint16_t>(at) & kWindowAddress) << 16;
+  const auto part = [this](std::uint16_t at) VMM_REQUIRES(mutex_) {
+    return static_cast<std::uint64_t>(config_.get<std::uint16_t>(at) & kWindowAddress) << 16;
   };
-  const auto upper = [&config](std::uint16_t at) {
-    return std::uint64_t{config.get<std::uint32_t>(at)} << 32;
+  const auto upper = [this](std::uint16_t at) VMM_REQUIRES(mutex_) {
+    return std::uint64_t{config_.get<std::uint32_t>(at)} << 32;
   };
   return {.memory = window(part(kMemoryBase), part(kMemoryLimit) | kWindowStep),
           .prefetchable =

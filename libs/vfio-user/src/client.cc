@@ -57,11 +57,10 @@ Result<void> Client::take_twin(const Capabilities& said, std::span<UniqueFd> fds
 }
 
 Result<Message> Client::call(Command command, const Body& body) {
-  Channel& channel = channel_;
-  auto reply =
-      channel.call(command, body, options_.patience,
-                   [this, &channel](const Message& theirs) { return answer(channel, theirs); });
-  if (channel.over()) over_.store(true, std::memory_order_relaxed);
+  auto reply = channel_.call(command, body, options_.patience,
+                             [this](const Message& theirs)
+                                 VMM_REQUIRES(calls_) { return answer(channel_, theirs); });
+  if (channel_.over()) over_.store(true, std::memory_order_relaxed);
   return reply;
 }
 

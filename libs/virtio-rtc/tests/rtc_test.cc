@@ -30,8 +30,8 @@ class TestClock final : public Clock {
 
 std::shared_ptr<Rtc> make_rtc() {
   std::vector<std::unique_ptr<Clock>> clocks;
-  clocks.push_back(std::make_unique<TestClock>(ClockType::kUtc, 0x0102'0304'0506'0708));
-  clocks.push_back(std::make_unique<TestClock>(ClockType::kMonotonic, 7));
+  clocks.push_back(std::make_unique<TestClock>(ClockType::kUtc, 0x0102'0304'0506'0708U));
+  clocks.push_back(std::make_unique<TestClock>(ClockType::kMonotonic, 7U));
   clocks.push_back(
       std::make_unique<TestClock>(ClockType::kTai, fail(Error::os(EIO, "a broken clock"))));
   return *Rtc::create(std::move(clocks));

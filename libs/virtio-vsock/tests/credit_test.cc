@@ -73,7 +73,7 @@ TEST_CASE("what may be received is the buffer without what waits", "[vsock][cred
 
 TEST_CASE("receive credit is exact where counters wrap", "[vsock][credit]") {
   ReceiveCredit credit(3u << 30);
-  for (int i = 0; i < 100; ++i) {
+  for (unsigned i = 0; i < 100; ++i) {
     REQUIRE(credit.receive(3u << 30));
     REQUIRE_FALSE(credit.receive(1));
     credit.forward(3u << 30);

@@ -32,7 +32,7 @@ TEST_CASE("messages keep their boundaries in both directions", "[vsock]") {
   CHECK(program.read() == "one");
   CHECK(program.read() == "two, in parts");
   CHECK(program.read().empty());
-  for (const std::size_t bytes : {1, 4096, 4097, 70'000, 200'000}) {
+  for (const std::size_t bytes : std::vector<std::size_t>{1, 4096, 4097, 70'000, 200'000}) {
     CAPTURE(bytes);
     const std::string sent = text_of(bytes);
     REQUIRE(program.send(sent) == static_cast<ssize_t>(bytes));
@@ -69,7 +69,8 @@ TEST_CASE("messages wait for a slow host, with their boundaries", "[vsock]") {
   const HostProgram program = rig.open(kGuestPort, SocketType::kSeqpacket);
   std::vector<std::size_t> sizes;
   std::size_t total = 0;
-  for (const std::size_t bytes : {1, 62, 63, 64, 65, 8191, 8192, 40'000, 1, 1, 1, 2, 3}) {
+  for (const auto bytes :
+       std::vector<std::size_t>{1, 62, 63, 64, 65, 8191, 8192, 40'000, 1, 1, 1, 2, 3}) {
     for (int i = 0; i < 4; ++i) sizes.push_back(bytes);
   }
   for (const std::size_t bytes : sizes) {
