@@ -82,8 +82,9 @@ case $how in
     meson_tests plain
     ;;
   *)
-    build plain programs
-    meson_tests plain --no-suite unit --no-suite fuzz --no-suite slow
+    build plain programs examples/own-device/own_device_test \
+      examples/vfio-user/vfio_user_nvme_test examples/vmm-reference/vmm_reference_test
+    meson_tests plain --suite programs --suite with-programs --suite kvm --suite tooling --no-suite slow
     ;;
 esac
 

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "libs/sandbox/tests/child.h"
+#include "vmm/base/detail/system_call.h"
 
 using namespace vmm;
 using namespace vmm::reference;
@@ -27,11 +28,8 @@ using sandbox::testing::in_child;
 namespace {
 
 constexpr int kNotInstalled = 99;
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;  // what threads need is more than the tables have
-#else
-constexpr bool kSanitized = false;
-#endif
+// What threads need is then more than the tables have.
+constexpr bool kSanitized = vmm::detail::kIntercepted;
 
 std::set<std::string> calls_of(ThreadKind kind) {
   std::set<std::string> calls;
