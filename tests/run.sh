@@ -75,43 +75,47 @@ qemu_tests() {
   cat "${logs[@]}"
 }
 
-# Sanitizers run the same unit tests as the plain build, which only --quick and --all repeat.
-case $how in
-  --quick | --all)
-    build plain
-    meson_tests plain
-    ;;
-  *)
-    build plain programs examples/own-device/own_device_test \
-      examples/vfio-user/vfio_user_nvme_test examples/vmm-reference/vmm_reference_test
-    meson_tests plain --suite programs --suite with-programs --suite kvm --suite tooling --no-suite slow
-    ;;
-esac
+main() {
+  # Sanitizers run the same unit tests as the plain build, which only --quick and --all repeat.
+  case $how in
+    --quick | --all)
+      build plain
+      meson_tests plain
+      ;;
+    *)
+      build plain programs examples/own-device/own_device_test \
+        examples/vfio-user/vfio_user_nvme_test examples/vmm-reference/vmm_reference_test
+      meson_tests plain --suite programs --suite with-programs --suite kvm --suite tooling --no-suite slow
+      ;;
+  esac
 
-if [[ $how != --quick ]]; then
-  if in_time asan; then
-    if [[ $how == --all ]]; then
-      build asan
-      meson_tests asan
-    else
-      build asan unit-tests
-      meson_tests asan --no-suite programs --no-suite kvm
-    fi
-  fi
-  if in_time lab; then lab_tests lab "$host_arch"; fi
-  if [[ $host_arch == x86_64 ]]; then
-    if in_time vhost-user-qemu; then qemu_tests; fi
-    if in_time aarch64; then
-      # In emulation there is no KVM: those tests run in the lab.
+  if [[ $how != --quick ]]; then
+    if in_time asan; then
       if [[ $how == --all ]]; then
-        build aarch64
-        meson_tests aarch64 --no-suite kvm
+        build asan
+        meson_tests asan
       else
-        build aarch64 programs
+        build asan unit-tests
+        meson_tests asan --no-suite programs --no-suite kvm
       fi
-      lab_tests lab-aarch64 aarch64
+    fi
+    if in_time lab; then lab_tests lab "$host_arch"; fi
+    if [[ $host_arch == x86_64 ]]; then
+      if in_time vhost-user-qemu; then qemu_tests; fi
+      if in_time aarch64; then
+        # In emulation there is no KVM: those tests run in the lab.
+        if [[ $how == --all ]]; then
+          build aarch64
+          meson_tests aarch64 --no-suite kvm
+        else
+          build aarch64 programs
+        fi
+        lab_tests lab-aarch64 aarch64
+      fi
     fi
   fi
-fi
-heading 'summary'
-"$top/tests/summary.py" "${groups[@]}"
+  heading 'summary'
+  "$top/tests/summary.py" "${groups[@]}"
+}
+
+main
