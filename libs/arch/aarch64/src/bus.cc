@@ -27,7 +27,7 @@ std::uint64_t number(const FdtView::Cells& cells, std::size_t at, std::uint32_t 
 Bus::Bus(const FdtView& view)
     : address_cells_(view.u32(view.root(), "#address-cells").value_or(2)),
       size_cells_(view.u32(view.root(), "#size-cells").value_or(1)) {
-  mapped_ = address_cells_ <= kMaxCells && size_cells_ <= kMaxCells;
+  mapped_ = address_cells_ != 0 && address_cells_ <= kMaxCells && size_cells_ <= kMaxCells;
 }
 
 Bus::Bus(const FdtView& view, FdtView::Node node, const Bus& parent)
@@ -38,6 +38,8 @@ Bus::Bus(const FdtView& view, FdtView::Node node, const Bus& parent)
       mapped_(parent.mapped_ && view.property(node, "ranges").has_value()),
       ranges_(view.cells(node, "ranges")) {
   if (address_cells_ > kMaxCells || size_cells_ > kMaxCells || depth_ > kMaxDepth) mapped_ = false;
+  // Without addresses on either side there is nothing to translate.
+  if (address_cells_ == 0 || parent.address_cells_ == 0) mapped_ = false;
 }
 
 std::vector<std::optional<AddressRange>> Bus::registers(const FdtView& view,

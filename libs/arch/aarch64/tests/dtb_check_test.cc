@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/arch/aarch64/dtb_check.h"
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
@@ -335,6 +336,28 @@ TEST_CASE("addresses are followed through the buses of a board", "[dtb_check]") 
   CHECK(check({bytes.begin(), bytes.end()}, config) ==
         std::vector<std::string>{"wrong /soc@0/bus@20000000/i2c@20020000/clock@51: reg: none, the "
                                  "VMM has 0x9010000 to 0x9010fff"});
+}
+
+TEST_CASE("buses without addresses map nothing", "[dtb_check][hostile]") {
+  // A bus below it takes the addresses of its parent, in which an entry of "ranges" has no cell.
+  fdt::FdtWriter writer({});
+  {
+    fdt::Node root = writer.root();
+    root.u32("#address-cells", 0);
+    fdt::Node outer = root.child("a");
+    outer.u32("#address-cells", 0);
+    outer.u32("#size-cells", 0);
+    outer.u32("ranges", 0);
+    fdt::Node inner = outer.child("b");
+    inner.u32("#address-cells", 1);
+    inner.u32("#size-cells", 1);
+    inner.flag("ranges");
+    fdt::Node device = inner.child("c");
+    device.string("compatible", "virtio,mmio");
+    device.cells("reg", {0, 0x1000});
+  }
+  const auto told = check(*writer.finish(), small_machine());
+  CHECK(std::ranges::count(told, "wrong /a/b/c: reg: none") == 1);
 }
 
 TEST_CASE("a tree of nonsense is told of up to a limit, in printable text",
