@@ -6,8 +6,12 @@
 namespace vmm::sandbox {
 namespace {
 
+// The error is in the low byte of a code; above it is a thread's id, of which there are 2^22.
+constexpr unsigned kDetailShift = 8;
+constexpr std::int32_t kErrorMask = 0xff;
+
 std::string_view message(std::int32_t code) {
-  switch (static_cast<SandboxError>(code)) {
+  switch (static_cast<SandboxError>(code & kErrorMask)) {
     case SandboxError::kUnknownCall:
       return "a rule for a system call that is not known";
     case SandboxError::kTooManyRules:
@@ -19,6 +23,10 @@ std::string_view message(std::int32_t code) {
              "of security modules)";
     case SandboxError::kOldLandlock:
       return "the kernel's Landlock is too old (ABI 3, of Linux 6.2, is needed)";
+    case SandboxError::kBadArgument:
+      return "a rule that compares an argument beyond the sixth, or one of them twice";
+    case SandboxError::kDivergedThread:
+      return "a thread of the process has filters that the calling one has not";
   }
   return "unknown sandbox error";
 }
@@ -29,6 +37,22 @@ constexpr ErrorDomain kSandboxDomain{"sandbox", &message};
 
 Error make_error(SandboxError error) {
   return {kSandboxDomain, static_cast<std::int32_t>(error), "sandbox"};
+}
+
+Error make_diverged_thread(std::int32_t thread) {
+  return {kSandboxDomain,
+          static_cast<std::int32_t>(SandboxError::kDivergedThread) | (thread << kDetailShift),
+          "SECCOMP_FILTER_FLAG_TSYNC"};
+}
+
+bool is(const Error& error, SandboxError which) {
+  return &error.domain() == &kSandboxDomain &&
+         (error.code() & kErrorMask) == static_cast<std::int32_t>(which);
+}
+
+std::optional<std::int32_t> diverged_thread(const Error& error) {
+  if (!is(error, SandboxError::kDivergedThread)) return std::nullopt;
+  return error.code() >> kDetailShift;
 }
 
 }  // namespace vmm::sandbox

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "thread_label.h"
+#include "vmm/base/log.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/sys_util/file_io.h"
 
@@ -33,8 +34,59 @@ std::uint32_t action_of(Refusal refusal) {
       return SCMP_ACT_ERRNO(EPERM);
     case Refusal::kLog:
       return SCMP_ACT_LOG;
+    case Refusal::kTrace:
+      return SCMP_ACT_TRACE(0);
+    case Refusal::kKillThread:
+      return SCMP_ACT_KILL_THREAD;
+    case Refusal::kKillProcess:
+      return SCMP_ACT_KILL_PROCESS;
   }
   return SCMP_ACT_TRAP;
+}
+
+scmp_compare operator_of(Compare compare) {
+  switch (compare) {
+    case Compare::kMasked:
+      return SCMP_CMP_MASKED_EQ;
+    case Compare::kEqual:
+      return SCMP_CMP_EQ;
+    case Compare::kNotEqual:
+      return SCMP_CMP_NE;
+    case Compare::kLess:
+      return SCMP_CMP_LT;
+    case Compare::kAtMost:
+      return SCMP_CMP_LE;
+    case Compare::kAtLeast:
+      return SCMP_CMP_GE;
+    case Compare::kGreater:
+      return SCMP_CMP_GT;
+  }
+  return SCMP_CMP_EQ;
+}
+
+/// The comparisons of one rule, as libseccomp wants them.
+struct Comparisons {
+  std::array<scmp_arg_cmp, Rule::kMaxArguments> list{};
+  unsigned count = 0;
+};
+
+Result<Comparisons> comparisons_of(const Rule& rule) {
+  Comparisons out;
+  unsigned seen = 0;  // a bit for each argument
+  for (const Argument& argument : rule.arguments) {
+    const bool is_masked = argument.compare == Compare::kMasked;
+    if (is_masked && argument.mask == 0) continue;
+    const unsigned bit = 1u << (argument.index & 31u);
+    if (argument.index >= Rule::kMaxArguments || (seen & bit) != 0) {
+      return fail(SandboxError::kBadArgument);
+    }
+    seen |= bit;
+    out.list[out.count++] = {.arg = argument.index,
+                             .op = operator_of(argument.compare),
+                             .datum_a = is_masked ? argument.mask : argument.value,
+                             .datum_b = is_masked ? argument.value : 0};
+  }
+  return out;
 }
 
 Result<void> check(int answer) {
@@ -43,22 +95,15 @@ Result<void> check(int answer) {
 }
 
 Result<void> add(void* context, const Rule& rule, Refusal refusal) {
+  VMM_TRY(const Comparisons compares, comparisons_of(rule));
   const int number = seccomp_syscall_resolve_name(rule.call);
   if (number == __NR_SCMP_ERROR) return fail(SandboxError::kUnknownCall);
   if (number < 0) return {};  // of another architecture
-  std::array<scmp_arg_cmp, 2> compares{};
-  unsigned count = 0;
-  for (const Argument& argument : rule.arguments) {
-    if (argument.mask == 0) continue;
-    compares[count++] = {.arg = argument.index,
-                         .op = SCMP_CMP_MASKED_EQ,
-                         .datum_a = argument.mask,
-                         .datum_b = argument.value};
-  }
   std::uint32_t action = SCMP_ACT_ALLOW;
   if (rule.error != 0) action = SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
   if (action == action_of(refusal)) return {};  // which libseccomp does not take
-  return check(seccomp_rule_add_array(context, action, number, count, compares.data()));
+  return check(
+      seccomp_rule_add_array(context, action, number, compares.count, compares.list.data()));
 }
 
 // Of a call with several rules the first counts: libseccomp keeps the higher priority.
@@ -83,6 +128,9 @@ Result<SeccompFilter> SeccompFilter::compile(std::span<const Rule> rules, Refusa
   if (rules.size() > kMaxRules) return fail(SandboxError::kTooManyRules);
   const Context context(seccomp_init(action_of(refusal)), &seccomp_release);
   if (context == nullptr) return fail(Error::os(ENOMEM, kCompiling));
+  // libseccomp would end only the thread.
+  VMM_TRY_DO(
+      check(seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)));
   std::uint8_t priority = 255;
   for (const Rule& rule : rules) {
     VMM_TRY_DO(add(context.get(), rule, refusal));
@@ -111,7 +159,13 @@ Result<void> SeccompFilter::check_kernel() {
   return fail(SandboxError::kNoSeccomp);
 }
 
-Result<void> SeccompFilter::install() const {
+Result<void> SeccompFilter::install() const { return install_with(0); }
+
+Result<void> SeccompFilter::install_for_all_threads() const {
+  return install_with(SECCOMP_FILTER_FLAG_TSYNC);
+}
+
+Result<void> SeccompFilter::install_with(unsigned long flags) const {
   // The kernel only reads them.
   auto* const filter = reinterpret_cast<sock_filter*>(const_cast<Instruction*>(code_.data()));
   const sock_fprog program{.len = static_cast<unsigned short>(code_.size()), .filter = filter};
@@ -119,7 +173,12 @@ Result<void> SeccompFilter::install() const {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return fail(Error::from_errno("PR_SET_NO_NEW_PRIVS"));
   }
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0) return {};
+  const long answer = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (answer == 0) return {};
+  if (answer > 0) {  // the first thread that the kernel could not put behind the filter
+    VMM_LOG(kError, "thread %ld has filters of system calls that this one has not", answer);
+    return fail(make_diverged_thread(static_cast<std::int32_t>(answer)));
+  }
   if (errno == ENOSYS) return fail(SandboxError::kNoSeccomp);
   return fail(Error::from_errno("SECCOMP_SET_MODE_FILTER"));
 }

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <thread>
 #include <vector>
@@ -47,8 +49,10 @@ TEST_CASE("a call that is not allowed is trapped, refused, or logged", "[seccomp
     bool by_signal;
     int code;
   };
-  for (const Row& row : {Row{Refusal::kTrap, true, SIGSYS}, Row{Refusal::kErrno, false, EPERM},
-                         Row{Refusal::kLog, false, 0}}) {
+  for (const Row& row :
+       {Row{Refusal::kTrap, true, SIGSYS}, Row{Refusal::kErrno, false, EPERM},
+        Row{Refusal::kLog, false, 0}, Row{Refusal::kTrace, false, ENOSYS},
+        Row{Refusal::kKillProcess, true, SIGSYS}, Row{Refusal::kKillThread, true, SIGSYS}}) {
     const Ended ended = in_child([&row] {
       if (!lock_in(with({}), row.refusal)) return kNotInstalled;
       return ::syscall(SYS_getppid) < 0 ? errno : 0;
@@ -88,6 +92,173 @@ TEST_CASE("arguments are compared", "[seccomp]") {
   }
 }
 
+TEST_CASE("a thread or the whole process ends", "[seccomp]") {
+  for (const Refusal refusal : {Refusal::kKillThread, Refusal::kKillProcess}) {
+    const Ended ended = in_child([refusal] {
+      std::atomic<bool> installed = false;
+      std::thread thread([&] {
+        installed = lock_in(with({}), refusal).has_value();
+        (void)::syscall(SYS_getppid);
+        installed = false;
+      });
+      thread.join();
+      return installed ? 0 : kNotInstalled;
+    });
+    CHECK(ended.by_signal == (refusal == Refusal::kKillProcess));
+    CHECK(ended.code == (ended.by_signal ? SIGSYS : 0));
+  }
+}
+
+#if defined(__x86_64__)
+TEST_CASE("a system call of another ABI ends the process, not only its thread",
+          "[seccomp][hostile]") {
+  constexpr long kX32 = 0x4000'0000;
+  for (const Refusal refusal : {Refusal::kTrap, Refusal::kErrno, Refusal::kLog}) {
+    const Ended ended = in_child([refusal] {
+      std::thread thread([refusal] {
+        if (lock_in(with({Rule{"getppid"}}), refusal)) (void)::syscall(kX32 | SYS_getppid);
+      });
+      thread.join();
+      return 0;
+    });
+    CHECK((ended.by_signal && ended.code == SIGSYS));
+  }
+}
+#endif
+
+namespace {
+
+bool holds(Compare compare, std::uint64_t argument, std::uint64_t value) {
+  switch (compare) {
+    case Compare::kMasked:
+    case Compare::kEqual:
+      return argument == value;
+    case Compare::kNotEqual:
+      return argument != value;
+    case Compare::kLess:
+      return argument < value;
+    case Compare::kAtMost:
+      return argument <= value;
+    case Compare::kAtLeast:
+      return argument >= value;
+    case Compare::kGreater:
+      return argument > value;
+  }
+  return false;
+}
+
+/// A bit for each of the arguments with which the rule lets getppid(2) pass, which takes none.
+int passing(const Argument& argument, const std::array<std::uint64_t, 5>& tried) {
+  return in_child([&] {
+           const Rule rule{.call = "getppid", .arguments = {argument}};
+           if (!lock_in(with({rule}), Refusal::kErrno)) return kNotInstalled;
+           int passed = 0;
+           for (std::size_t i = 0; i < tried.size(); ++i) {
+             std::array<std::uint64_t, 6> words{};
+             words[argument.index] = tried[i];
+             const long answer =
+                 ::syscall(SYS_getppid, words[0], words[1], words[2], words[3], words[4], words[5]);
+             if (answer >= 0) passed |= 1 << i;
+           }
+           return passed;
+         })
+      .code;
+}
+
+}  // namespace
+
+TEST_CASE("each operator compares 64 bits", "[seccomp]") {
+  constexpr std::uint64_t kHigh = std::uint64_t{1} << 32;
+  for (const auto compare : {Compare::kMasked, Compare::kEqual, Compare::kNotEqual, Compare::kLess,
+                             Compare::kAtMost, Compare::kAtLeast, Compare::kGreater}) {
+    for (const std::uint64_t value : {std::uint64_t{1000}, 5 * kHigh + 1000, 5 * kHigh}) {
+      for (const auto index : {std::uint8_t{0}, std::uint8_t{5}}) {
+        const std::array tried{value - 1, value, value + 1, value + kHigh - 1, value ^ kHigh};
+        Argument argument = compared(index, compare, value);
+        if (compare == Compare::kMasked) argument = equals(index, value);
+        int expected = 0;
+        for (std::size_t i = 0; i < tried.size(); ++i) {
+          if (holds(compare, tried[i], value)) expected |= 1 << i;
+        }
+        CAPTURE(static_cast<int>(compare), value, index);
+        CHECK(passing(argument, tried) == expected);
+      }
+    }
+  }
+  // Bits outside the mask are not looked at.
+  constexpr std::uint64_t kMask = kHigh | 0xff;
+  CHECK(passing(masked(2, kMask, kHigh | 7), {kHigh | 7, 7, 5 * kHigh | 7, kHigh | 0x107, kHigh}) ==
+        0b01101);
+}
+
+TEST_CASE("all six arguments of a rule have to be right", "[seccomp]") {
+  const Ended ended = in_child([] {
+    const Rule rule{
+        .call = "getppid",
+        .arguments = {equals(0, 1), compared(1, Compare::kNotEqual, 2),
+                      compared(2, Compare::kLess, 3), compared(3, Compare::kAtMost, 4),
+                      compared(4, Compare::kAtLeast, 5), compared(5, Compare::kGreater, 6)}};
+    if (!lock_in(with({rule}), Refusal::kErrno)) return kNotInstalled;
+    int passed = ::syscall(SYS_getppid, 1L, 1L, 2L, 4L, 5L, 7L) < 0 ? 0 : 1;
+    const std::array<long, 6> wrong{0, 2, 3, 5, 4, 6};
+    for (std::size_t i = 0; i < wrong.size(); ++i) {
+      std::array<long, 6> words{1, 1, 2, 4, 5, 7};
+      words[i] = wrong[i];
+      const long answer =
+          ::syscall(SYS_getppid, words[0], words[1], words[2], words[3], words[4], words[5]);
+      if (answer >= 0) passed |= 2 << i;
+    }
+    return passed;
+  });
+  CHECK((!ended.by_signal && ended.code == 1));
+}
+
+TEST_CASE("a filter for all threads counts for one that runs already", "[seccomp]") {
+  const Ended ended = in_child([] {
+    const auto filter = SeccompFilter::compile(with({}), Refusal::kErrno);
+    std::atomic<int> step = 0;
+    int refused = 0;
+    std::thread sibling([&] {
+      if (::syscall(SYS_getppid) >= 0) refused |= 1;
+      step = 1;
+      step.notify_one();
+      step.wait(1);
+      if (::syscall(SYS_getppid) < 0 && errno == EPERM) refused |= 2;
+    });
+    step.wait(0);
+    if (filter && filter->install_for_all_threads()) refused |= 4;
+    step = 2;
+    step.notify_one();
+    sibling.join();
+    return refused;
+  });
+  CHECK((!ended.by_signal && ended.code == 7));
+}
+
+TEST_CASE("a thread with filters of its own is named", "[seccomp]") {
+  const Ended ended = in_child([] {
+    const auto filter = SeccompFilter::compile(with({Rule{"getppid"}}), Refusal::kErrno);
+    std::atomic<int> step = 0;
+    pid_t diverged = 0;
+    std::thread sibling([&] {
+      diverged = static_cast<pid_t>(::syscall(SYS_gettid));
+      if (!filter || !filter->install()) diverged = 0;
+      step = 1;
+      step.notify_one();
+      step.wait(1);
+    });
+    step.wait(0);
+    const auto answer = filter->install_for_all_threads();
+    step = 2;
+    step.notify_one();
+    sibling.join();
+    if (answer || !is(answer.error(), SandboxError::kDivergedThread)) return 1;
+    if (diverged == 0 || diverged_thread(answer.error()) != diverged) return 2;
+    return ::syscall(SYS_getuid) < 0 ? 3 : 0;  // nor is the calling thread behind it
+  });
+  CHECK((!ended.by_signal && ended.code == 0));
+}
+
 TEST_CASE("rules for one call add up", "[seccomp]") {
   const Ended ended = in_child([] {
     if (!lock_in(with({ioctls_of('T'), ioctls_of(0xae)}), Refusal::kErrno)) return kNotInstalled;
@@ -123,6 +294,14 @@ TEST_CASE("filters that cannot be", "[seccomp][hostile]") {
   CHECK(misspelt.error().code() == static_cast<std::int32_t>(SandboxError::kUnknownCall));
   const std::vector<Rule> many(SeccompFilter::kMaxRules + 1, Rule{"read"});
   CHECK_FALSE(SeccompFilter::compile(many, Refusal::kTrap));
+  for (const auto& arguments :
+       {std::array<Argument, 6>{equals(6, 1)}, {equals(255, 1)}, {equals(1, 1), without(1, 2)}}) {
+    const std::array rules{Rule{.call = "read", .arguments = arguments}};
+    const auto filter = SeccompFilter::compile(rules, Refusal::kTrap);
+    REQUIRE_FALSE(filter);
+    CHECK(is(filter.error(), SandboxError::kBadArgument));
+    CHECK_FALSE(diverged_thread(filter.error()));
+  }
 }
 
 TEST_CASE("calls of other architectures are passed over", "[seccomp]") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "vmm/base/error.h"
 
@@ -14,8 +15,16 @@ enum class SandboxError : std::uint8_t {
   kNoSeccomp,        ///< the kernel has no filters of system calls
   kNoLandlock,       ///< the kernel has no Landlock, or it is switched off
   kOldLandlock,      ///< its Landlock is older than what is asked for
+  kBadArgument,      ///< a rule compares an argument beyond the sixth, or one of them twice
+  kDivergedThread,   ///< another thread has filters of its own; see diverged_thread()
 };
 
 [[nodiscard]] Error make_error(SandboxError error);
+/// kDivergedThread for the thread with this id.
+[[nodiscard]] Error make_diverged_thread(std::int32_t thread);
+/// Whether `error` is `which`, whatever else it tells.
+[[nodiscard]] bool is(const Error& error, SandboxError which);
+/// The id of the thread that a kDivergedThread is about; nullopt for other errors.
+[[nodiscard]] std::optional<std::int32_t> diverged_thread(const Error& error);
 
 }  // namespace vmm::sandbox
