@@ -34,8 +34,10 @@ void Srat::memory(std::uint32_t node, std::uint64_t base, std::uint64_t bytes,
 void Srat::generic_initiator(std::uint32_t node, const PciFunction& function) {
   if (!function.valid()) return out().fail(AcpiError::kBadDevice);
   constexpr std::uint8_t kPciHandle = 1;
+  // The bus is the first byte, where other tables have it in the upper half of 16 bits.
+  const auto bus_and_function = static_cast<std::uint16_t>(function.bdf() << 8 | function.bus);
   out().put(std::uint8_t{5}, std::uint8_t{32}, std::uint8_t{0}, kPciHandle, node, function.segment,
-            function.bdf());
+            bus_and_function);
   out().zeros(12);
   out().put(kUse, std::uint32_t{0});
 }

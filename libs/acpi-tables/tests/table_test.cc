@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tests/support.h"
+#include "vmm/acpi_tables/numa.h"
 
 namespace vmm::acpi_tables {
 namespace {
@@ -54,6 +55,19 @@ TEST_CASE("an XSDT lists the addresses of tables", "[table]") {
       CHECK(load_le<std::uint64_t>(&(*xsdt)[36 + 8 * i]) == tables[i]);
     }
   }
+}
+
+TEST_CASE("a generic initiator's PCI handle is segment, bus, device and function", "[table]") {
+  TableBuffer out;
+  {
+    Srat srat(out, kOem);
+    srat.generic_initiator(1, {.segment = 0x0304, .bus = 2, .device = 3, .function = 4});
+  }
+  const Bytes srat = written(out);
+  constexpr std::size_t kEntry = Table::kHeaderBytes + 12;
+  REQUIRE(srat.size() == kEntry + 32);
+  CHECK(Bytes(srat.begin() + kEntry + 8, srat.begin() + kEntry + 14) ==
+        Bytes{0x04, 0x03, 0x02, 0x1c, 0, 0});
 }
 
 TEST_CASE("a table keeps its length and checksum with every entry more", "[table]") {
