@@ -117,9 +117,7 @@ Result<std::optional<NestedState>> Vcpu::get_nested_state() const {
   NestedState state{};
   state.size = sizeof(state);
   VMM_TRY_DO(call(fd_.get(), VMM_IOCTL(KVM_GET_NESTED_STATE), static_cast<void*>(&state)));
-  if (state.size <= NestedState::kHeaderBytes && state.flags == 0) {
-    return std::optional<NestedState>();
-  }
+  if (state.is_initial()) return std::optional<NestedState>();
   return std::optional<NestedState>(state);
 }
 

@@ -164,7 +164,7 @@ class Vcpu {
   [[nodiscard]] Result<std::vector<std::byte>> get_xsave2() const;
   /// Errors: EINVAL (found here) when there are fewer bytes than KVM would read.
   Result<void> set_xsave(std::span<const std::byte> state) const;
-  /// nullopt when the vCPU has no nested state.
+  /// nullopt when the vCPU has no nested state: NestedState::is_initial().
   [[nodiscard]] Result<std::optional<NestedState>> get_nested_state() const;
   /// Errors: EINVAL (found here) when `size` contradicts the structure.
   Result<void> set_nested_state(const NestedState& state) const;

@@ -180,6 +180,11 @@ struct alignas(8) NestedState {
   std::uint32_t size;    ///< bytes in use, header included
   std::uint8_t header[120];
   std::uint8_t payload[8192];
+
+  /// Whether it is what a vCPU has that never used virtualization itself, so that there is nothing
+  /// to carry over: no VMXON, also none that waits for the end of system management; or SVM with
+  /// its interrupt flag (GIF) set and no guest.
+  [[nodiscard]] bool is_initial() const;
 };
 
 /// struct kvm_sync_regs: what crosses with the run page instead of by ioctls.
