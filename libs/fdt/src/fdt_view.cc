@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/base/checked.h"
 #include "vmm/base/endian.h"
 #include "vmm/fdt/fdt_writer.h"
 
@@ -13,11 +14,28 @@ namespace vmm::fdt {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 40;
+constexpr std::size_t kStringsAt = 12;
 constexpr std::size_t kVersionAt = 20;
+constexpr std::size_t kStringsSizeAt = 32;
 constexpr std::uint32_t kVersion = 17;  // of 2006; libfdt's check is not safe with some older ones
 
 std::uint32_t load_be32(const std::byte* at) {
   return detail::byte_swap(load_le<std::uint32_t>(at));
+}
+
+/// Whether no name in the strings block is longer than kMaxName. libfdt looks for the end of a
+/// property's name with each use of it, so that many properties with one long name would take time
+/// by the square of the blob's size.
+bool names_are_short(std::span<const std::byte> blob) {
+  const std::size_t at = load_be32(blob.data() + kStringsAt);
+  const std::size_t size = load_be32(blob.data() + kStringsSizeAt);
+  if (!fits(at, size, blob.size())) return false;
+  std::size_t run = 0;
+  for (const std::byte byte : blob.subspan(at, size)) {
+    run = byte == std::byte{0} ? 0 : run + 1;
+    if (run > FdtView::kMaxName) return false;
+  }
+  return true;
 }
 
 std::optional<int> found(int offset) {
@@ -43,7 +61,9 @@ Result<FdtView, FdtError> FdtView::open(std::span<const std::byte> blob) {
   const std::uint32_t total = load_be32(blob.data() + 4);
   if (total > blob.size()) return fail(FdtError::kBadBlob);
   if (total > kMaxBytes) return fail(FdtError::kTooLarge);
+  if (total < kHeaderBytes) return fail(FdtError::kBadBlob);
   if (load_be32(blob.data() + kVersionAt) < kVersion) return fail(FdtError::kBadBlob);
+  if (!names_are_short(blob.first(total))) return fail(FdtError::kBadBlob);
   if (::fdt_check_full(blob.data(), total) != 0) return fail(FdtError::kBadBlob);
   if (too_deep(blob.data())) return fail(FdtError::kTooDeep);
   return FdtView(blob.first(total));

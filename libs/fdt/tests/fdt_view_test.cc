@@ -116,6 +116,50 @@ TEST_CASE("a blob cut at any byte is refused", "[fdt][hostile]") {
   }
 }
 
+/// A tree whose root has the property "x", whose name is then made this long. Its end is left to
+/// the end of the blob unless `closed`.
+Blob with_name(std::size_t bytes, bool closed = true) {
+  FdtWriter writer({});
+  writer.root().u32("x", 7);
+  Blob blob = *writer.finish();
+  const std::size_t name = blob.size() - 2;
+  REQUIRE(blob[name] == std::byte{'x'});
+  blob.resize(name);
+  blob.resize(name + bytes, std::byte{'x'});
+  if (closed) blob.push_back(std::byte{0});
+  put_be32(blob, 4, static_cast<std::uint32_t>(blob.size()));
+  put_be32(blob, 32, static_cast<std::uint32_t>(blob.size() - name));
+  return blob;
+}
+
+TEST_CASE("a name of a property may be long, but not without end", "[fdt][hostile]") {
+  for (const auto bytes : {1U, 31U, 32U, 255U}) {
+    const Blob blob = with_name(bytes);
+    const auto view = FdtView::open(blob);
+    REQUIRE(view);
+    CHECK(view->u32(view->root(), std::string(bytes, 'x')) == 7);
+  }
+  for (const auto bytes : {256U, 257U, 1U << 20}) {
+    const auto view = FdtView::open(with_name(bytes));
+    REQUIRE_FALSE(view);
+    CHECK(view.error() == FdtError::kBadBlob);
+  }
+  CHECK_FALSE(FdtView::open(with_name(255, false)));
+}
+
+TEST_CASE("a blob whose strings are elsewhere is refused", "[fdt][hostile]") {
+  const Blob good = machine();
+  for (const auto at : {12U, 32U}) {
+    for (const auto value : {static_cast<std::uint32_t>(good.size()) + 1, ~0U}) {
+      Blob blob = good;
+      put_be32(blob, at, value);
+      const auto view = FdtView::open(blob);
+      REQUIRE_FALSE(view);
+      CHECK(view.error() == FdtError::kBadBlob);
+    }
+  }
+}
+
 TEST_CASE("a blob that is misaligned or too large is refused", "[fdt][hostile]") {
   Blob blob = machine();
   blob.insert(blob.begin(), 4, std::byte{0});

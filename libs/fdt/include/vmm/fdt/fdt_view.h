@@ -18,10 +18,12 @@ namespace vmm::fdt {
 class FdtView {
  public:
   static constexpr std::size_t kMaxBytes = std::size_t{2} << 20;
+  /// Longest name of a property. The specification allows 31; tools make longer ones of labels.
+  static constexpr std::size_t kMaxName = 255;
 
   /// Errors: kMisaligned unless the blob starts at a multiple of 8; kTooLarge over kMaxBytes;
-  /// kTooDeep; kBadBlob for everything else, a total size beyond the span and versions before 17
-  /// included.
+  /// kTooDeep; kBadBlob for everything else, a total size beyond the span, versions before 17 and
+  /// names over kMaxName included.
   static Result<FdtView, FdtError> open(std::span<const std::byte> blob);
 
   /// A node of this tree.
