@@ -85,9 +85,8 @@ class Board {
     VMM_TRY(const auto system, kvm_ioctls::System::open());
     VMM_TRY(auto vm, arm::kvm::create_vm(system, ram.top()));
     VMM_TRY_DO(arm::kvm::set_up_vm(vm));
-    VMM_TRY(auto io, event_manager::LoopThread::create("io"));
-    auto board = std::unique_ptr<Board>(
-        new Board(options, ram, std::move(memory), std::move(vm), std::move(io)));
+    auto board = std::unique_ptr<Board>(new Board(options, ram, std::move(memory), std::move(vm)));
+    VMM_TRY(board->io_, event_manager::LoopThread::create("io"));
     VMM_TRY(board->mapped_, kvm_board::MappedMemory::create(board->vm_, board->memory_));
     VMM_TRY_DO(board->load());
     VMM_TRY_DO(board->add_vcpus());
@@ -109,18 +108,16 @@ class Board {
       });
     }
     for (std::thread& thread : threads) thread.join();
+    // The loop has a second to write what standard output did not take at once.
+    for (int i = 0; i < 100 && serial_output_.has_backlog(); ++i) ::usleep(10'000);
     for (const auto& end : ends) VMM_TRY_DO(end);
     return {};
   }
 
  private:
   Board(const Options& options, const arm::RamRegions& ram, vm_memory::GuestMemory memory,
-        kvm_ioctls::Vm vm, std::unique_ptr<event_manager::LoopThread> io)
-      : options_(options),
-        ram_(ram),
-        memory_(std::move(memory)),
-        vm_(std::move(vm)),
-        io_(std::move(io)) {}
+        kvm_ioctls::Vm vm)
+      : options_(options), ram_(ram), memory_(std::move(memory)), vm_(std::move(vm)) {}
 
   Result<void> load() {
     VMM_TRY(const auto image, linux_loader::open_image(text_of(options_, "kernel")));
@@ -154,14 +151,16 @@ class Board {
   }
 
   Result<void> add_virtio_devices() {
-    UniqueFd output(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
-    if (!output) return fail(Error::from_errno("standard output"));
-    serial_output_ = std::make_unique<vm_superio::FdSink>(std::move(output));
+    if (serial_output_.poll_fd() < 0) return fail(Error::os(EBADF, "standard output"));
     VMM_TRY_DO(bus_.add(arm::kSerial.base, arm::kSerial.size,
-                        std::make_shared<vm_superio::Pl011>(serial_irq_, *serial_output_)));
+                        std::make_shared<vm_superio::Pl011>(serial_irq_, serial_output_)));
     VMM_TRY(console_, virtio_console::Console::create({.output = &terminal_}));
-    io_->call(
-        [&] { typed_ = virtio_console::FdInput::create(io_->loop(), STDIN_FILENO, *console_); });
+    io_->call([&] {  // a terminal becomes non-blocking, also for what is written to it
+      drain_ =
+          io_->loop().add(serial_output_.poll_fd(), event_manager::kWritable | sys_util::kOnChange,
+                          [this](auto) { serial_output_.process(); });
+      typed_ = virtio_console::FdInput::create(io_->loop(), STDIN_FILENO, *console_);
+    });
     if (!typed_) return fail(typed_.error());
     VMM_TRY_DO(add_virtio(console_));
     if (const std::string path = text_of(options_, "disk"); !path.empty()) {
@@ -263,11 +262,12 @@ class Board {
   std::optional<arm::kvm::Gic> gic_;
   virtio_console::FdOutput terminal_{STDOUT_FILENO};
   std::shared_ptr<virtio_console::Console> console_;
-  Result<std::unique_ptr<virtio_console::FdInput>> typed_ = nullptr;  // ends behind its loop
+  vm_superio::FdSink serial_output_{UniqueFd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0))};
+  Result<event_manager::Registration> drain_ = event_manager::Registration();  // none for a file
+  Result<std::unique_ptr<virtio_console::FdInput>> typed_ = nullptr;  // these end behind the loop
   std::unique_ptr<event_manager::LoopThread> io_;
   kvm_board::KvmDoorbells doorbells_{vm_};
   GsiLine serial_irq_{vm_, kvm_board::spi_line(arm::kSerialSpi)};
-  std::unique_ptr<vm_superio::FdSink> serial_output_;
   std::vector<std::unique_ptr<GsiLine>> lines_;
   std::vector<std::unique_ptr<virtio_device::LoopWorkers>> workers_;
   vm_device::MmioBus bus_;
