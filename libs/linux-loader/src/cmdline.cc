@@ -10,7 +10,8 @@
 namespace vmm::linux_loader {
 namespace {
 
-constexpr std::string_view kSeparator = " -- ";
+constexpr std::string_view kSeparator = " -- ";  // between boot parameters and those of init
+constexpr std::string_view kSeparatorWord = "--";
 
 std::string_view message(std::int32_t code) {
   switch (static_cast<CmdlineError>(code)) {
@@ -27,7 +28,7 @@ std::string_view message(std::int32_t code) {
     case CmdlineError::kQuoting:
       return "a value with spaces must stand in double quotes, and hold none";
     case CmdlineError::kSeparator:
-      return "boot parameters must not contain \" -- \"";
+      return "boot parameters must not contain the word \"--\"";
     case CmdlineError::kNoBootArgs:
       return "arguments for init need at least one boot parameter before them";
     case CmdlineError::kDeviceSize:
@@ -54,12 +55,14 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-/// Where the separator begins outside double quotes; npos when there is none.
+/// Where the word "--" is outside double quotes; npos when there is none.
 std::size_t find_separator(std::string_view text) {
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
-    if (!quoted && text[i] == ' ' && text.substr(i).starts_with(kSeparator)) return i;
+    if (quoted || text[i] != '-' || (i != 0 && text[i - 1] != ' ')) continue;
+    const std::string_view rest = text.substr(i);
+    if (rest == kSeparatorWord || rest.starts_with("-- ")) return i;
   }
   return std::string_view::npos;
 }
@@ -118,13 +121,12 @@ Result<Cmdline, CmdlineError> Cmdline::create(std::size_t capacity) {
 
 Result<Cmdline, CmdlineError> Cmdline::parse(std::string_view text, std::size_t capacity) {
   VMM_TRY(Cmdline cmdline, create(capacity));
-  std::string_view boot = text;
+  std::string_view boot = trim(text);
   std::string_view init;
-  if (const std::size_t at = find_separator(text); at != std::string_view::npos) {
-    boot = text.substr(0, at);
-    init = trim(text.substr(at + kSeparator.size()));
+  if (const std::size_t at = find_separator(boot); at != std::string_view::npos) {
+    init = trim(boot.substr(at + kSeparatorWord.size()));
+    boot = trim(boot.substr(0, at));
   }
-  boot = trim(boot);
   if (!printable(boot) || !printable(init)) return fail(CmdlineError::kNotPrintable);
   if (boot.empty() && !init.empty()) return fail(CmdlineError::kNoBootArgs);
   if (boot.size() >= capacity ||
@@ -191,11 +193,7 @@ Result<void, CmdlineError> Cmdline::append(std::string_view text) {
   if (!printable(text)) return fail(CmdlineError::kNotPrintable);
   text = trim(text);
   if (text.empty()) return {};
-  // With a space on each side, as the text will stand between others.
-  if (text == "--" || text.starts_with("-- ") || text.ends_with(" --") ||
-      find_separator(text) != std::string_view::npos) {
-    return fail(CmdlineError::kSeparator);
-  }
+  if (find_separator(text) != std::string_view::npos) return fail(CmdlineError::kSeparator);
   return append_word(text);
 }
 

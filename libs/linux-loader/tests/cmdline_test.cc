@@ -135,8 +135,16 @@ TEST_CASE("a whole command line is split at the first separator outside quotes",
       {"a -- ", "a", ""},
       {"a --b c-- d", "a --b c-- d", ""},
       {"a=\"b -- c\" -- d", "a=\"b -- c\"", "d"},
-      {"a --", "a --", ""},
+      {"a --", "a", ""},
+      {"a -- -- b", "a", "-- b"},
+      {"a=\"b --", "a=\"b --", ""},
+      {"--", "", ""},
       {" -- ", "", ""},
+      {"-- \n", "", ""},
+      {"--x", "--x", ""},
+      {"x--", "x--", ""},
+      {"--x -- y", "--x", "y"},
+      {"--- a", "--- a", ""},
   }));
   CAPTURE(c.text);
   const auto cmdline = Cmdline::parse(c.text, 100);
@@ -159,6 +167,8 @@ TEST_CASE("a bad whole command line is refused", "[cmdline][hostile]") {
       {"a\tb", 100, CmdlineError::kNotPrintable},
       {"a -- b\x80", 100, CmdlineError::kNotPrintable},
       {" -- b", 100, CmdlineError::kNoBootArgs},
+      {"-- b", 100, CmdlineError::kNoBootArgs},
+      {"-- --", 100, CmdlineError::kNoBootArgs},
   }));
   CAPTURE(c.text, c.capacity);
   const auto cmdline = Cmdline::parse(c.text, c.capacity);

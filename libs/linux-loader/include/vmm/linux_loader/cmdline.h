@@ -22,7 +22,7 @@ enum class CmdlineError : std::uint8_t {
   kKey,           ///< an empty key, or one with a space or '='
   kMissingValue,  ///< an empty list of values
   kQuoting,       ///< a value with a space but no quotes around it, or with a quote inside
-  kSeparator,     ///< boot parameters that contain the " -- " separator
+  kSeparator,     ///< boot parameters that contain the separator, the word "--"
   kNoBootArgs,    ///< init arguments without any boot parameter
   kDeviceSize,    ///< a virtio-mmio device of size 0
   kOutsideRam,    ///< it does not fit into guest memory at that address
@@ -45,8 +45,9 @@ class Cmdline {
  public:
   /// An empty one; `capacity` is in bytes and counts the closing NUL. Errors: kCapacity.
   static Result<Cmdline, CmdlineError> create(std::size_t capacity);
-  /// From a whole text, split at the first " -- " outside double quotes; white space around both
-  /// parts is dropped. Errors: kCapacity, kTooLong, kNotPrintable, kNoBootArgs.
+  /// From a whole text, split as the kernel does at the first word "--" outside double quotes, be
+  /// it the first or last; white space around both parts is dropped. Errors: kCapacity, kTooLong,
+  /// kNotPrintable, kNoBootArgs.
   static Result<Cmdline, CmdlineError> parse(std::string_view text, std::size_t capacity);
 
   /// Appends `key=value`. Errors: kKey, kQuoting, kNotPrintable, kTooLong.
