@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "formats.h"
 #include "vmm/base/endian.h"
@@ -20,7 +21,6 @@ constexpr std::uint32_t kPtLoad = 1;
 constexpr std::uint32_t kPtNote = 4;
 constexpr std::uint32_t kPvhNoteType = 18;
 constexpr std::size_t kNoteHeaderBytes = 12;
-constexpr std::size_t kPvhNoteBytes = kNoteHeaderBytes + 4 + 4;  // a name of 4 bytes, an address
 constexpr std::uint64_t kMaxNoteBytes = 16 << 10;  // of a segment; those of a kernel are 1 KiB
 
 struct ProgramHeader {
@@ -184,9 +184,15 @@ Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& ran
   while (left >= kNoteHeaderBytes) {
     const auto name_bytes = load_le<std::uint32_t>(note);
     const auto desc_bytes = load_le<std::uint32_t>(note + 4);
+    constexpr std::uint64_t kMaxPadded = std::numeric_limits<std::uint32_t>::max();
+    if (padded(name_bytes) > kMaxPadded || padded(desc_bytes) > kMaxPadded) {
+      return fail(LoadError::kOverflow);
+    }
     if (load_le<std::uint32_t>(note + 8) == kPvhNoteType && name_bytes == 4 &&
         left >= kNoteHeaderBytes + 4 && std::memcmp(note + kNoteHeaderBytes, "Xen", 4) == 0) {
-      if (desc_bytes < 4 || left < kPvhNoteBytes) return fail(LoadError::kBadPvhNote);
+      if (desc_bytes < 4 || desc_bytes > left - kNoteHeaderBytes - 4) {
+        return fail(LoadError::kBadPvhNote);
+      }
       return GuestAddress(load_le<std::uint32_t>(note + kNoteHeaderBytes + 4));
     }
     const std::uint64_t size = kNoteHeaderBytes + padded(name_bytes) + padded(desc_bytes);
@@ -203,7 +209,9 @@ Result<std::optional<GuestAddress>> pvh_entry(const Input& in, const Elf& elf) {
   for (std::size_t i = 0; i < elf.notes; ++i) {
     VMM_TRY(const auto entry, pvh_in(in, elf.note[i]));
     if (!entry) continue;
-    if (!in.memory.contains(*entry)) return fail(LoadError::kBadEntry);
+    if (*entry < in.options.high_memory || !in.memory.contains(*entry)) {
+      return fail(LoadError::kBadEntry);
+    }
     return entry;
   }
   return std::optional<GuestAddress>();

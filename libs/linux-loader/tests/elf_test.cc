@@ -146,6 +146,27 @@ TEST_CASE("the PVH note gives a 32-bit entry", "[elf][pvh]") {
   if (c.entry && kernel->pvh_entry) CHECK(kernel->pvh_entry->raw() == *c.entry);
 }
 
+TEST_CASE("no entry is below high memory, that of PVH neither", "[elf][pvh]") {
+  const Ram ram(2 * kMiB);
+  const Bytes image = build(Elf{.segments = {{}, note_segment(pvh_note(0x100010))}});
+  const std::uint64_t entry = load(ram, image, {})->entry.raw();
+  REQUIRE(entry < 0x100010);
+  struct Row {
+    std::uint64_t high_memory;
+    bool taken;
+  };
+  for (const Row& row : {Row{entry, true}, Row{entry + 1, false}}) {
+    const auto kernel = load(ram, image, {.high_memory = GuestAddress(row.high_memory)});
+    CHECK(kernel.has_value() == row.taken);
+    if (!kernel) CHECK(is(kernel.error(), LoadError::kBadEntry));
+  }
+  const Bytes low = build(Elf{.segments = {{}, note_segment(pvh_note(0x7000))}});
+  CHECK(load(ram, low, {.high_memory = GuestAddress(0x7000)}));
+  const auto refused = load(ram, low, {.high_memory = GuestAddress(0x7001)});
+  REQUIRE_FALSE(refused);
+  CHECK(is(refused.error(), LoadError::kBadEntry));
+}
+
 TEST_CASE("a moved kernel and one for another processor have no PVH entry", "[elf][pvh]") {
   const Ram ram(4 * kMiB);
   const Elf elf{.segments = {{}, note_segment(pvh_note(0x100010))}};
@@ -178,8 +199,12 @@ TEST_CASE("hostile notes end the search or are refused", "[elf][pvh][hostile]") 
       {"desc of 3 bytes", huge_note(4, 3), LoadError::kBadPvhNote},
       {"desc of 0 bytes", huge_note(4, 0), LoadError::kBadPvhNote},
       {"no room for the desc", note(18, std::string_view("Xen\0", 4), {}), LoadError::kBadPvhNote},
-      {"largest name", huge_note(~0u, 4), std::nullopt},
-      {"largest name and desc", join({huge_note(~0u, ~0u), pvh_note(0x100010)}), std::nullopt},
+      {"a desc larger than the segment", huge_note(4, 5), LoadError::kBadPvhNote},
+      {"largest name", huge_note(~0u, 4), LoadError::kOverflow},
+      {"a name of 2^32 bytes when padded", huge_note(~0u - 2, 4), LoadError::kOverflow},
+      {"a desc of 2^32 bytes when padded", huge_note(4, ~0u - 2), LoadError::kOverflow},
+      {"largest name and desc", join({huge_note(~0u, ~0u), pvh_note(0x100010)}),
+       LoadError::kOverflow},
       {"a sum that wraps in 32 bits", join({huge_note(~0u - 3, 4), pvh_note(0x100010)}),
        std::nullopt},
       {"behind more notes than a kernel has", join({Bytes(12 * 1400), pvh_note(0x100010)}),

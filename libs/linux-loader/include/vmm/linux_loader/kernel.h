@@ -40,7 +40,8 @@ struct LoadOptions {
   /// start address in its header. Image: the 2 MiB aligned base to which its text offset is
   /// added. Default: as the file says; for an Image, the first 2 MiB boundary in RAM.
   std::optional<GuestAddress> base{};
-  /// Entry points below it are refused (x86_64: 1 MiB keeps a kernel off the boot tables).
+  /// Entry points below it, that of PVH included, are refused (x86_64: 1 MiB keeps a kernel off
+  /// the boot tables).
   GuestAddress high_memory{0};
   /// What a compressed kernel may grow to, in bytes; the size of guest RAM bounds it as well.
   std::uint64_t max_decompressed = std::uint64_t{512} << 20;

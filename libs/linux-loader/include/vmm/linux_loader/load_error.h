@@ -18,7 +18,7 @@ enum class LoadError : std::uint8_t {
   kTruncated,               ///< the source ends before what its headers promise
   kWrongArchitecture,       ///< a kernel for another processor
   kOutsideRam,              ///< a part, run-time memory included, has no guest RAM
-  kOverflow,                ///< addresses or sizes in the headers pass 2^64
+  kOverflow,                ///< headers: addresses or sizes pass 2^64; an ELF note: 2^32
   kBadEntry,                ///< the entry point is below high memory or outside RAM
   kElfClass,                ///< a 32-bit ELF
   kElfByteOrder,            ///< a big-endian ELF
