@@ -40,7 +40,8 @@ void Pvpanic::write_bar(std::uint8_t, std::uint64_t offset, std::span<const std:
   const auto written = static_cast<std::uint8_t>(std::to_integer<unsigned>(data[0]) & kEvents);
   const std::uint8_t before = told_.fetch_or(written);
   for (const Event event : {Event::kPanicked, Event::kCrashLoaded}) {
-    if ((written & ~before & static_cast<unsigned>(event)) != 0) on_event_(event);
+    if ((written & ~before & static_cast<unsigned>(event)) == 0) continue;
+    if (on_event_) on_event_(event);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -17,8 +18,9 @@ constexpr AddressRange kWindow{.base = GuestAddress(0xc000'0000), .size = 0x1000
 
 /// A segment with the device on it, decoding.
 struct Rig {
-  Rig() {
-    auto created = Pvpanic::create([this](Event event) { events.push_back(event); });
+  Rig() : Rig([this](Event event) { events.push_back(event); }) {}
+  explicit Rig(std::function<void(Event)> on_event) {
+    auto created = Pvpanic::create(std::move(on_event));
     REQUIRE(created.has_value());
     device = *created;
     REQUIRE(segment->add(device, {.slot = std::uint8_t{3}}).has_value());
@@ -88,6 +90,12 @@ TEST_CASE("each event is told once", "[pvpanic][hostile]") {
   Rig both;
   both.write(0, std::uint32_t{0xffff'ff03});
   CHECK(both.events == std::vector{Event::kPanicked, Event::kCrashLoaded});
+}
+
+TEST_CASE("a device whose events nobody wants takes them", "[pvpanic][hostile]") {
+  Rig rig(nullptr);
+  rig.write(0, std::uint8_t{3});
+  CHECK(rig.read<std::uint8_t>(0) == 3);
 }
 
 TEST_CASE("what is no event does nothing", "[pvpanic][hostile]") {

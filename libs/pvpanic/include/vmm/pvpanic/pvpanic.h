@@ -33,7 +33,8 @@ class Pvpanic final : public pci::Function, private pci::EndpointDevice {
   static constexpr std::uint8_t kEvents =
       static_cast<std::uint8_t>(Event::kPanicked) | static_cast<std::uint8_t>(Event::kCrashLoaded);
 
-  /// `on_event` is called on the thread of the vCPU that writes, and must not wait for it.
+  /// `on_event` is called on the thread of the vCPU that writes, and must not wait for it;
+  /// without one nobody is told.
   /// Errors: none that a caller can cause.
   static Result<std::shared_ptr<Pvpanic>> create(std::function<void(Event)> on_event);
 
