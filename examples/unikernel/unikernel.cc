@@ -118,7 +118,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "unikernel: %s: %s\n", options.kernel, to_string(end.error()).c_str());
     return 1;
   }
-  if (*end != kvm_board::VcpuEnd::kReset) return 0;
+  const bool well = *end != kvm_board::VcpuEnd::kReset && *end != kvm_board::VcpuEnd::kCrashed;
+  if (well) return 0;
   std::fprintf(stderr, "unikernel: %s: the guest crashed, or reset the machine\n", options.kernel);
   return 3;
 }

@@ -13,6 +13,7 @@
 
 #include "thread_filters.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm_board/vcpu_runner.h"
 
 namespace vmm::reference {
 namespace {
@@ -40,6 +41,10 @@ std::string describe(const kvm_ioctls::VcpuExit& exit) {
   if (const auto* fault = std::get_if<exits::MemoryFault>(&exit)) {
     std::snprintf(text, sizeof(text), "memory fault at guest address %#llx",
                   static_cast<unsigned long long>(fault->address.raw()));
+    return text;
+  }
+  if (const auto* event = std::get_if<exits::SystemEvent>(&exit)) {
+    std::snprintf(text, sizeof(text), "unexpected system event %u", event->type);
     return text;
   }
   return std::string("unexpected exit: ") + kvm_ioctls::name_of(exit);
@@ -191,8 +196,15 @@ bool VcpuThread::handle_other(const kvm_ioctls::VcpuExit& exit) {
     return false;
   }
   if (const auto* event = std::get_if<exits::SystemEvent>(&exit)) {
-    events_.report(event->type == exits::SystemEvent::kShutdown ? VmEnd::kPowerOff : VmEnd::kReset);
-    return false;
+    const auto end = kvm_board::end_of(*event);
+    if (event->type == exits::SystemEvent::kCrash) {  // what comes of it, the guest decides
+      VMM_LOG_GUEST(kWarn, "vCPU %u: the guest tells of its crash", options_.index);
+      return true;
+    }
+    if (end == kvm_board::VcpuEnd::kPowerOff || end == kvm_board::VcpuEnd::kReset) {
+      events_.report(end == kvm_board::VcpuEnd::kReset ? VmEnd::kReset : VmEnd::kPowerOff);
+      return false;
+    }
   }
   events_.report(runtime("vCPU " + std::to_string(options_.index) + ": " + describe(exit)));
   return false;

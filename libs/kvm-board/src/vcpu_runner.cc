@@ -30,6 +30,21 @@ void for_each_item(const Exit& exit, Access access) {
 
 }  // namespace
 
+std::optional<VcpuEnd> end_of(const exits::SystemEvent& event) {
+  switch (event.type) {
+    case exits::SystemEvent::kShutdown:
+      return VcpuEnd::kPowerOff;
+    case exits::SystemEvent::kReset:
+      return VcpuEnd::kReset;
+    case exits::SystemEvent::kCrash:
+    case exits::SystemEvent::kSevTerm:
+    case exits::SystemEvent::kTdxFatal:
+      return VcpuEnd::kCrashed;
+    default:
+      return std::nullopt;
+  }
+}
+
 Result<void> VcpuRunner::handle_signal() {
   struct sigaction action{};
   action.sa_handler = [](int) {};  // its arrival is what interrupts KVM_RUN
@@ -118,8 +133,7 @@ Result<std::optional<VcpuEnd>> VcpuRunner::answer(const kvm_ioctls::VcpuExit& ex
   if (std::holds_alternative<exits::Hlt>(exit)) return std::optional(VcpuEnd::kHalted);
   if (std::holds_alternative<exits::Shutdown>(exit)) return std::optional(VcpuEnd::kReset);
   if (const auto* event = std::get_if<exits::SystemEvent>(&exit)) {
-    const bool off = event->type == exits::SystemEvent::kShutdown;
-    return std::optional(off ? VcpuEnd::kPowerOff : VcpuEnd::kReset);
+    if (const auto end = end_of(*event)) return end;
   }
   VMM_LOG(kError, "vCPU: %s", kvm_ioctls::name_of(exit));
   return fail(Error::os(EIO, "answer an exit of the vCPU"));

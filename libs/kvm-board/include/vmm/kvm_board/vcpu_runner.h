@@ -18,7 +18,12 @@ enum class VcpuEnd : std::uint8_t {
   kHalted,    ///< HLT, without an interrupt controller in KVM
   kPowerOff,  ///< the guest has asked for it (PSCI, SBI)
   kReset,     ///< the same, or a triple fault
+  kCrashed,   ///< the guest has told of its crash (Hyper-V), or cannot go on (SEV, TDX)
 };
+
+/// What a system event comes to; nullopt for those that are no end: PSCI's suspension and what
+/// wakes from it, which a VMM must have asked for, and events of newer kernels.
+[[nodiscard]] std::optional<VcpuEnd> end_of(const kvm_ioctls::exits::SystemEvent& event);
 
 /// Runs a vCPU on the thread that asks for it, and answers its exits from buses. An access that no
 /// device takes reads as all ones, and is dropped when it is a write.
@@ -56,7 +61,8 @@ class VcpuRunner {
 
   /// Runs the guest until it ends, or until stop(). One thread at a time; afterwards it may be
   /// called again, and goes on unless stop() was called meanwhile.
-  /// Errors: those of KVM_RUN; EIO for an exit that nobody answers, whose name is logged.
+  /// Errors: those of KVM_RUN; EIO for an exit that nobody answers, system events that are no end
+  /// among them, whose name is logged.
   Result<VcpuEnd> run();
   /// Has run() return: the one in progress, soon, or the next. From any thread; for devices, which
   /// call it on the vCPU's own, after the access in progress.
