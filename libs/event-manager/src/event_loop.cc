@@ -55,6 +55,8 @@ Result<std::size_t> EventLoop::run_once(std::chrono::milliseconds timeout) {
 
 int EventLoop::fd() const { return state_->fd(); }
 
+std::uint64_t EventLoop::spinning_rounds() const { return state_->spinning_rounds(); }
+
 void EventLoop::stop() { state_->set_stopped(true); }
 
 }  // namespace vmm::event_manager

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "vmm/base/assert.h"
+#include "vmm/base/log.h"
 
 namespace vmm::event_manager::detail {
 namespace {
@@ -113,6 +114,7 @@ Result<std::size_t> LoopState::run_once(std::chrono::milliseconds timeout) {
 std::size_t LoopState::dispatch(std::size_t count) {
   const auto* event = reinterpret_cast<const sys_util::EpollEvent*>(events_.data());
   const auto* const end = event + count;
+  std::size_t hangups = 0;
   for (; event != end; ++event) {
     const std::uint64_t token = event->token;
     if (token == kMailboxToken) [[unlikely]] {
@@ -123,7 +125,12 @@ std::size_t LoopState::dispatch(std::size_t count) {
     if (ready.generation != generation_of(token)) [[unlikely]]
       continue;
     current_ = &ready;
-    ready.handler(event->events());
+    const EventSet set = event->events();
+    ready.handler(set);
+    if (set.has_any(kHangUp)) [[unlikely]] {
+      // What can be read comes first: a handler may take it a piece a round.
+      if (!drop_current_ && !set.has_any(kReadable)) ++hangups;
+    }
     if (drop_current_) [[unlikely]] {
       drop_current_ = false;
       current_ = nullptr;
@@ -132,7 +139,24 @@ std::size_t LoopState::dispatch(std::size_t count) {
     }
   }
   current_ = nullptr;
+  if (hangups != 0 && hangups == count) [[unlikely]] {
+    note_only_hangups();
+  } else {
+    hangup_rounds_ = 0;
+    spinning_ = false;
+  }
   return count;
+}
+
+/// A handler that ignores a hang-up has the loop spin. One that attends to it in its next few
+/// rounds does not yet.
+void LoopState::note_only_hangups() {
+  const std::size_t registrations = used_ - free_.size();
+  if (++hangup_rounds_ <= registrations) return;
+  ++spinning_rounds_;
+  if (std::exchange(spinning_, true)) return;
+  VMM_LOG_GUEST(kWarn, "event loop: %zu rounds with nothing but hang-ups that no handler minds",
+                hangup_rounds_);
 }
 
 void LoopState::run_posted() {

@@ -34,6 +34,7 @@ class LoopState {
   [[nodiscard]] int fd() const { return epoll_.fd(); }
   [[nodiscard]] bool stopped() const { return stopped_; }
   void set_stopped(bool stopped) { stopped_ = stopped; }
+  [[nodiscard]] std::uint64_t spinning_rounds() const { return spinning_rounds_; }
 
  private:
   struct Slot {
@@ -52,6 +53,7 @@ class LoopState {
   [[nodiscard]] Slot* find(std::uint64_t token);
   [[nodiscard]] std::uint32_t allocate_slot();
   std::size_t dispatch(std::size_t count);
+  void note_only_hangups();
   void run_posted();
 
   sys_util::Epoll epoll_;
@@ -60,7 +62,10 @@ class LoopState {
   std::shared_ptr<Mailbox> mailbox_;
   std::vector<std::unique_ptr<Slot[]>> chunks_;
   std::vector<std::uint32_t> free_;
-  std::uint32_t used_ = 0;     // slots that were ever given out
+  std::uint32_t used_ = 0;         // slots that were ever given out
+  std::size_t hangup_rounds_ = 0;  // in a row, up to now, with nothing but hang-ups that stay
+  std::uint64_t spinning_rounds_ = 0;
+  bool spinning_ = false;      // so many of them that it was told
   Slot* current_ = nullptr;    // whose handler is running
   bool drop_current_ = false;  // the running handler dropped its own registration
   bool running_ = false;

@@ -3,12 +3,14 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "vmm/base/log.h"
 #include "vmm/sys_util/epoll.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/sys_util/signal.h"
@@ -197,6 +199,56 @@ TEST_CASE("hang-ups come unasked and in every round until the registration is dr
   REQUIRE(hangups == 3);
   hung.reset();
   REQUIRE(*loop.run_once(kNoWait) == 1);
+}
+
+TEST_CASE("a loop that spins on hang-ups counts it and tells of it once") {
+  static int lines;
+  lines = 0;
+  set_log_sink([](LogLevel, std::string_view) { ++lines; });
+  EventLoop loop = *EventLoop::create();
+  std::array<int, 2> ends{-1, -1};
+  REQUIRE(::pipe(ends.data()) == 0);
+  ::close(ends[1]);
+  const EventFd idle = *EventFd::create(0);
+  EventFd other = *EventFd::create(0);
+  Registration hung_up = *loop.add(ends[0], kReadable, [](EventSet) {});
+  const Registration silent = *loop.add(idle.fd(), kReadable, [](EventSet) {});
+  const Registration busy = *loop.add(other.fd(), kReadable, [&](EventSet) { (void)other.take(); });
+  const auto rounds = [&](int count) {
+    for (int i = 0; i < count; ++i) REQUIRE(*loop.run_once(kNoWait) > 0);
+  };
+  rounds(3);  // as many as there are registrations
+  CHECK(loop.spinning_rounds() == 0);
+  CHECK(lines == 0);
+  rounds(5);
+  CHECK(loop.spinning_rounds() == 5);
+  CHECK(lines == 1);
+  REQUIRE(other.add());  // something else happens
+  rounds(4);
+  CHECK(loop.spinning_rounds() == 5);
+  hung_up.reset();
+  CHECK(*loop.run_once(kNoWait) == 0);
+  set_log_sink(nullptr);
+  ::close(ends[0]);
+}
+
+TEST_CASE("hang-ups with something to read, and those that are minded, are no spinning") {
+  EventLoop loop = *EventLoop::create();
+  for (int i = 0; i < 10; ++i) {
+    std::array<int, 2> ends{-1, -1};
+    REQUIRE(::pipe(ends.data()) == 0);
+    REQUIRE(::write(ends[1], "0123456789", 10) == 10);
+    ::close(ends[1]);
+    Registration registration;
+    registration = *loop.add(ends[0], kReadable, [&](EventSet ready) {
+      char byte = 0;
+      if (!ready.has_any(kReadable) || ::read(ends[0], &byte, 1) != 1) registration.reset();
+    });
+    for (int round = 0; round < 11; ++round) REQUIRE(*loop.run_once(kNoWait) == 1);
+    CHECK(*loop.run_once(kNoWait) == 0);
+    ::close(ends[0]);
+  }
+  CHECK(loop.spinning_rounds() == 0);
 }
 
 TEST_CASE("a registration can watch for something else, or for nothing") {

@@ -34,7 +34,7 @@ using sys_util::kWritable;
 class EventLoop {
  public:
   /// Is told what is ready. kError and kHangUp come even if not asked for; a handler that ignores
-  /// them is called in every round.
+  /// them is called in every round; see spinning_rounds().
   using Handler = std::function<void(EventSet ready)>;
 
   struct Options {
@@ -69,6 +69,10 @@ class EventLoop {
   /// Readable while run_once() would not wait: so one loop can be run by another of the same
   /// thread.
   [[nodiscard]] int fd() const;
+  /// How many rounds the loop has spun: nothing was ready but hang-ups (without anything to read)
+  /// of registrations that stayed, as in more rounds before in a row than it has registrations.
+  /// A warning is logged when that begins. 0 in a program that drops what has hung up.
+  [[nodiscard]] std::uint64_t spinning_rounds() const;
   /// Makes run() return after the current round; for handlers and posted functions. From another
   /// thread: post it.
   void stop();
