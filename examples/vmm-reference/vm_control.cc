@@ -55,7 +55,8 @@ Outcome<void> enforce(const sandbox::Landlock& files) {
 CallResult<VmState> VmControl::allow(VmCall call, VmState state) {
   const Verdict verdict = judge(call, state);
   if (!verdict.refusal) return verdict.next;
-  const bool absent = *verdict.refusal == Refusal::kNotCreated;
+  const bool absent = *verdict.refusal == Refusal::kNotCreated ||
+                      *verdict.refusal == Refusal::kNotBooted;
   return fail(
       CallFailure{.kind = absent ? CallFailure::Kind::kNotFound : CallFailure::Kind::kInternal,
                   .message = std::string(text_of(*verdict.refusal))});

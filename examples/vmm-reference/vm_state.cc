@@ -16,6 +16,7 @@ constexpr Verdict kRuns = to(VmState::kRunning);
 constexpr Verdict kStands = to(VmState::kPaused);
 constexpr Verdict kNoConfig = no(Refusal::kNotCreated);
 constexpr Verdict kNoVm = no(Refusal::kNotRunning);
+constexpr Verdict kNoMachine = no(Refusal::kNotBooted);
 
 struct Row {
   VmCall call;
@@ -41,11 +42,11 @@ constexpr std::array<Row, kVmCalls> kTable{{
      "The VM could not be resumed",
      {kNoVm, kNoVm, no(Refusal::kNotPaused), kRuns}},
     {VmCall::kShutdown, "The VM could not be shut down", {kNoVm, kNoVm, kMade, kMade}},
-    {VmCall::kReboot, "The VM could not be rebooted", {kNoConfig, kNoVm, kRuns, kRuns}},
+    {VmCall::kReboot, "The VM could not be rebooted", {kNoConfig, kNoMachine, kRuns, kRuns}},
     {VmCall::kPowerButton, "The power button could not be pressed", {kNoVm, kNoVm, kRuns, kStands}},
     {VmCall::kNmi, "The NMI could not be sent", {kNoVm, kNoVm, kRuns, kStands}},
     {VmCall::kResize, "The VM could not be resized", {kNoConfig, kMade, kRuns, kStands}},
-    {VmCall::kResizeDisk, "The disk could not be resized", {kNoVm, kNoVm, kRuns, kStands}},
+    {VmCall::kResizeDisk, "The disk could not be resized", {kNoConfig, kNoVm, kRuns, kStands}},
     {VmCall::kAddDevice, "The device could not be added", {kNoConfig, kMade, kRuns, kStands}},
     {VmCall::kRemoveDevice, "The device could not be removed", {kNoConfig, kMade, kRuns, kStands}},
 }};
@@ -84,6 +85,8 @@ std::string_view text_of(Refusal refusal) {
       return "VM is not created";
     case Refusal::kNotRunning:
       return "VM is not running";
+    case Refusal::kNotBooted:
+      return "VM is not booted";
     case Refusal::kAlreadyCreated:
       return "VM is already created";
     case Refusal::kAlreadyRunning:

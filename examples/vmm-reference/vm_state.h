@@ -44,6 +44,7 @@ inline constexpr std::size_t kVmCalls = 15;
 enum class Refusal : std::uint8_t {
   kNotCreated,  ///< there is no configuration: the client named something that is not there
   kNotRunning,  ///< there is a configuration, but no VM that runs or could go on
+  kNotBooted,   ///< the same, told as kNotCreated is
   kAlreadyCreated,
   kAlreadyRunning,
   kAlreadyPaused,

@@ -27,6 +27,8 @@ std::string word(const Verdict& verdict) {
       return "no config";
     case Refusal::kNotRunning:
       return "no vm";
+    case Refusal::kNotBooted:
+      return "no machine";
     case Refusal::kAlreadyCreated:
       return "exists";
     case Refusal::kAlreadyRunning:
@@ -50,11 +52,11 @@ TEST_CASE("state machine: every call in every state", "[vm-state]") {
       {kPause, {"no vm", "no vm", "paused", "stands"}},
       {kResume, {"no vm", "no vm", "not paused", "running"}},
       {kShutdown, {"no vm", "no vm", "created", "created"}},
-      {kReboot, {"no config", "no vm", "running", "running"}},
+      {kReboot, {"no config", "no machine", "running", "running"}},
       {kPowerButton, {"no vm", "no vm", "running", "paused"}},
       {kNmi, {"no vm", "no vm", "running", "paused"}},
       {kResize, {"no config", "created", "running", "paused"}},
-      {kResizeDisk, {"no vm", "no vm", "running", "paused"}},
+      {kResizeDisk, {"no config", "no vm", "running", "paused"}},
       {kAddDevice, {"no config", "created", "running", "paused"}},
       {kRemoveDevice, {"no config", "created", "running", "paused"}},
   };
@@ -77,8 +79,8 @@ TEST_CASE("state machine: states, refusals and calls have names of their own", "
   std::set<std::string_view> texts;
   for (std::size_t i = 0; i < kVmCalls; ++i) texts.insert(failure_of(static_cast<VmCall>(i)));
   CHECK(texts.size() == kVmCalls);
-  for (std::size_t i = 0; i < 6; ++i) texts.insert(text_of(static_cast<Refusal>(i)));
-  CHECK(texts.size() == kVmCalls + 6);
+  for (std::size_t i = 0; i < 7; ++i) texts.insert(text_of(static_cast<Refusal>(i)));
+  CHECK(texts.size() == kVmCalls + 7);
 }
 
 }  // namespace
