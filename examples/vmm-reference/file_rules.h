@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "config.h"
@@ -15,6 +16,7 @@ namespace vmm::reference {
 
 /// Rules for the files of `config`; they count for threads that enforce them. Runs where files can
 /// be opened. Failures: the kernel's Landlock is too old, or there is none; a file is not there.
-Outcome<sandbox::Landlock> make_file_rules(const VmConfig& config);
+/// `api_socket`: a path that is removed at the end of the process; empty: none.
+Outcome<sandbox::Landlock> make_file_rules(const VmConfig& config, const std::string& api_socket);
 
 }  // namespace vmm::reference

@@ -43,8 +43,11 @@ CallFailure failure_of(const DeviceRefusal& refusal) {
   return {.kind = kind(), .message = refusal.message};
 }
 
-// For the thread that opens files, this one, and what they begin from now on.
-Outcome<void> enforce(const sandbox::Landlock& files) {
+// For the thread that opens files, this one, and what they begin from now on. The consoles are open:
+// the files that they have made are there.
+Outcome<void> confine(const VmConfig& config, const std::string& api_socket) {
+  VMM_TRY(const sandbox::Landlock files,
+          opening([&] { return make_file_rules(config, api_socket); }));
   VMM_STEP_DO("--landlock", opening([&files] { return files.enforce(); }));
   VMM_STEP_DO("--landlock", files.enforce());
   return {};
@@ -78,18 +81,14 @@ CallResult<VmControl::Info> VmControl::info() const {
 
 CallResult<void> VmControl::create(VmConfig config) {
   VMM_TRY(const VmState next, allow(VmCall::kCreate));
-  std::optional<sandbox::Landlock> files;
   if (options_.landlock) config.landlock = true;
   if (config.landlock) {
     config.landlock_rules.insert(config.landlock_rules.end(), options_.landlock_rules.begin(),
                                  options_.landlock_rules.end());
-    auto rules = opening([&config] { return make_file_rules(config); });
-    if (!rules) return fail(failure_of(rules.error()));
-    files = *std::move(rules);
   }
   auto vm = Vm::create(std::move(config), host_);
   if (!vm) return fail(failure_of(vm.error()));
-  if (files) VMM_TRY_DO(told(enforce(*files)));
+  if ((*vm)->config().landlock) VMM_TRY_DO(told(confine((*vm)->config(), options_.api_socket)));
   vm_ = *std::move(vm);
   state_ = next;
   return {};

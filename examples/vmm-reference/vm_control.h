@@ -45,6 +45,7 @@ class VmControl {
     bool stay_after_power_off = false;  ///< the guest's power-off leaves the VMM running
     bool landlock = false;              ///< for every VM, whatever its configuration says
     std::vector<LandlockRule> landlock_rules = {};  ///< besides those of its configuration
+    std::string api_socket = {};                    ///< its path; empty: there is none
     std::function<void()> on_end;                   ///< the process has nothing more to do
   };
 

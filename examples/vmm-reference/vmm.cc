@@ -90,6 +90,7 @@ Outcome<void> Vmm::open_everything() {
                    VmControl::Options{.stay_after_power_off = options_.no_shutdown,
                                       .landlock = options_.landlock,
                                       .landlock_rules = options_.landlock_rules,
+                                      .api_socket = options_.api_socket.path,
                                       .on_end = [this] { loop_->stop(); }});
   if (options_.api_socket.given()) {
     VMM_TRY(api_, ApiService::open(options_.api_socket, {.loop = *loop_, .control = *control_},

@@ -479,6 +479,27 @@ class ApiTest(unittest.TestCase):
             self.assertEqual(vmm.end(None), (0, ""))
             self.assertEqual(os.listdir(folder), ["given"])
 
+    def test_landlock_and_a_later_vm(self):
+        """What a VM confines, a later one finds its consoles by; and no socket stays behind."""
+        vmm = self.vmm()
+        folder = vmm.folder.name
+        os.mkdir(folder + "/serial")
+        with open(folder + "/file", "wb") as file:
+            pass
+        config = {"payload": {"kernel": file.name}, "console": {"mode": "Pty"}, "landlock_enable": True,
+                  "serial": {"mode": "Socket", "socket": folder + "/serial/socket"}}
+        status, errors = vmm.call("PUT", "vm.create", config)
+        if status == 500 and "Landlock" in errors[2]:
+            self.skipTest(errors[2])
+        for _ in range(2):
+            self.assertEqual((status, errors), (204, None))
+            self.assertTrue(os.path.exists(folder + "/serial/socket"))
+            self.assertEqual(vmm.call("PUT", "vm.delete"), (204, None))
+            self.assertFalse(os.path.exists(folder + "/serial/socket"))
+            status, errors = vmm.call("PUT", "vm.create", config)
+        self.assertEqual(vmm.end()[0], 0)
+        self.assertFalse(os.path.exists(vmm.path))
+
     def test_ends(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             vmm = self.vmm()

@@ -77,7 +77,8 @@ Result<void> Landlock::allow(const std::string& path, FileAccess access) {
   if (!file) return fail(Error::from_errno("open"));
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) return fail(Error::from_errno("fstat"));
-  std::uint64_t allowed = (access.read ? kReading : 0) | (access.write ? kWriting : 0);
+  std::uint64_t allowed = (access.read ? kReading : 0) | (access.write ? kWriting : 0) |
+                          (access.remove ? kRemoveFile : 0);
   if (!S_ISDIR(status.st_mode)) allowed &= kOfFiles;
   if (allowed == 0) return {};
   const PathBeneath rule{.allowed_access = allowed, .parent = file.get()};

@@ -101,6 +101,23 @@ TEST_CASE("a rule for one file, and for what is not there", "[landlock]") {
   CHECK(rules->allow(folders.root + "/nowhere", {.read = true}).error().is_os(ENOENT));
 }
 
+TEST_CASE("removing files may be all that is allowed", "[landlock]") {
+  if (!has_landlock()) return;
+  const Folders folders;
+  const Ended ended = in_child([&] {
+    auto rules = Landlock::create();
+    if (!rules || !rules->allow(folders.root + "/in", {.remove = true}) || !rules->enforce()) {
+      return 99;
+    }
+    if (open_errno(folders.root + "/in/file", O_RDONLY) != EACCES) return 1;
+    if (open_errno(folders.root + "/in/file", O_WRONLY) != EACCES) return 2;
+    if (open_errno(folders.root + "/in/new", O_WRONLY | O_CREAT) != EACCES) return 3;
+    if (::unlink((folders.root + "/out/file").c_str()) == 0) return 4;
+    return ::unlink((folders.root + "/in/file").c_str()) == 0 ? 0 : 5;
+  });
+  CHECK(ended.code == 0);
+}
+
 TEST_CASE("what is open stays open", "[landlock]") {
   if (!has_landlock()) return;
   const Folders folders;

@@ -8,11 +8,23 @@
 #include "vmm/sys_util/terminal.h"
 
 namespace vmm::sys_util {
+namespace {
+
+// That of the mounted devpts first: the other may be of a devpts that is not mounted here.
+Result<UniqueFd> open_controller() {
+  constexpr int kFlags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  UniqueFd mounted(::open("/dev/pts/ptmx", kFlags));
+  if (mounted) return mounted;
+  UniqueFd other(::open("/dev/ptmx", kFlags));
+  if (!other) return fail(Error::from_errno("open /dev/ptmx"));
+  return other;
+}
+
+}  // namespace
 
 Result<PseudoTerminal> PseudoTerminal::open() {
   PseudoTerminal pty;
-  pty.controller.reset(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!pty.controller) return fail(Error::from_errno("open /dev/ptmx"));
+  VMM_TRY(pty.controller, open_controller());
   const int controller = pty.controller.get();
   const int locked = 0;
   VMM_TRY_DO(ioctl(controller, VMM_IOCTL(TIOCSPTLCK), &locked));

@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <string>
 
 using namespace vmm;
 using sys_util::PseudoTerminal;
@@ -38,4 +39,13 @@ TEST_CASE("the path of a pseudo-terminal leads to its other end") {
   struct stat by_path = {};
   REQUIRE(::fstat(pty.terminal.get(), &by_fd) == 0);
   if (::stat(pty.path.c_str(), &by_path) == 0) REQUIRE(by_fd.st_rdev == by_path.st_rdev);
+}
+
+TEST_CASE("a pseudo-terminal is of the devpts that is mounted, where that may be used") {
+  if (::access("/dev/pts/ptmx", R_OK | W_OK) != 0) return;
+  const PseudoTerminal pty = *PseudoTerminal::open();
+  char target[64] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(pty.controller.get());
+  REQUIRE(::readlink(link.c_str(), target, sizeof(target) - 1) > 0);
+  REQUIRE(std::string(target) == "/dev/pts/ptmx");
 }

@@ -72,3 +72,4 @@ kill -TERM "$vmm_pid"
 finish 20
 check 'landlock: the VMM ends with 0' [ "$vmm_status" = 0 ]
 check 'landlock: the vsock socket is gone' [ ! -e vm.sock ]
+check 'landlock: the socket of the API is gone' [ ! -e api.sock ]

@@ -17,6 +17,7 @@ namespace vmm::sandbox {
 struct FileAccess {
   bool read = false;   ///< read files, list folders
   bool write = false;  ///< write, truncate, make, rename and remove files, but for device nodes
+  bool remove = false;  ///< remove files of a folder, and nothing else
 };
 
 /// A set of rules for files: what no rule allows cannot be opened any more. Descriptors that are
