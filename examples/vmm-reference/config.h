@@ -264,7 +264,7 @@ struct VmConfig {
   DeviceConfig console_device;
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
-  std::optional<RngConfig> rng;
+  RngConfig rng;  ///< each VM has one
   std::vector<GenericVhostUserConfig> generics;
   std::vector<FsConfig> file_systems;
   std::vector<PmemConfig> pmems;

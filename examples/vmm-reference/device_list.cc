@@ -51,7 +51,7 @@ bool is_fixed(const VmConfig& vm, const std::string& id) {
   const auto has = [&id](const DeviceConfig& device, const char* otherwise) {
     return id == (device.id.empty() ? otherwise : device.id);
   };
-  return has(vm.console_device, "__console") || (vm.rng && has(vm.rng->device, "__rng")) ||
+  return has(vm.console_device, "__console") || has(vm.rng.device, "__rng") ||
          (vm.balloon && has(vm.balloon->device, "__balloon")) ||
          (vm.watchdog && id == "__watchdog") || (vm.rtc && has(*vm.rtc, "__rtc"));
 }

@@ -333,7 +333,7 @@ Outcome<void> check_places(const VmConfig& vm) {
   for (const HostDeviceConfig& host : vm.host_devices) VMM_TRY_DO(add(host.device));
   for (const UserDeviceConfig& user : vm.user_devices) VMM_TRY_DO(add(user.device));
   VMM_TRY_DO(add(vm.console_device));
-  if (vm.rng) VMM_TRY_DO(add(vm.rng->device));
+  VMM_TRY_DO(add(vm.rng.device));
   if (vm.vsock) VMM_TRY_DO(add(vm.vsock->device));
   if (vm.balloon) VMM_TRY_DO(add(vm.balloon->device));
   if (vm.rtc) VMM_TRY_DO(add(*vm.rtc));

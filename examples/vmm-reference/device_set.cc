@@ -52,7 +52,7 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, const Host& host) {
   set.groups_ = make_rate_limit_groups(config);
   for (const DiskConfig& disk : config.disks) VMM_TRY_DO(set.add(disk));
   for (const NetConfig& net : config.nets) VMM_TRY_DO(set.add(net));
-  if (config.rng) VMM_TRY_DO(set.add_rng(*config.rng));
+  VMM_TRY_DO(set.add_rng(config.rng));
   for (const GenericVhostUserConfig& generic : config.generics) VMM_TRY_DO(set.add(generic));
   for (const FsConfig& fs : config.file_systems) VMM_TRY_DO(set.add(fs));
   for (const PmemConfig& pmem : config.pmems) VMM_TRY_DO(set.add(pmem));

@@ -98,7 +98,7 @@ std::vector<LandlockRule> files_of(const VmConfig& config) {
     rules.push_back({.path = pmem.file, .read = true, .write = !pmem.discard_writes});
   }
   add_nets(rules, config);
-  if (config.rng) read_only(rules, config.rng->source);
+  read_only(rules, config.rng.source);
   if (config.vsock && config.vsock->vhost) read_write(rules, "/dev/vhost-vsock");
   if (config.vsock && !config.vsock->vhost) folder_of(rules, config.vsock->socket);
   add_host_devices(rules, config);

@@ -17,7 +17,7 @@ Outcome<void> for_each_device(const VmConfig& vm, F&& f) {
   for (const PmemConfig& pmem : vm.pmems) VMM_TRY_DO(f("--pmem", pmem.device));
   for (const HostDeviceConfig& host : vm.host_devices) VMM_TRY_DO(f("--device", host.device));
   for (const UserDeviceConfig& user : vm.user_devices) VMM_TRY_DO(f("--user-device", user.device));
-  if (vm.rng) VMM_TRY_DO(f("--rng", vm.rng->device));
+  VMM_TRY_DO(f("--rng", vm.rng.device));
   if (vm.vsock) VMM_TRY_DO(f("--vsock", vm.vsock->device));
   if (vm.balloon) VMM_TRY_DO(f("--balloon", vm.balloon->device));
   if (vm.rtc) VMM_TRY_DO(f("--rtc", *vm.rtc));

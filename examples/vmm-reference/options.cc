@@ -123,7 +123,8 @@ constexpr std::array kOptions{
               "device_type=NUMBER|NAME,socket=PATH,queue_sizes=[SIZE,...]: any virtio device\n"
               "that another process serves",
               &of_vm<parse_generic_vhost_user>},
-    OptionRow{"rng", Arity::kOne, "src=/dev/urandom", &of_vm<parse_rng>},
+    OptionRow{"rng", Arity::kOne, "src=/dev/urandom: each VM has such a device, with or without it",
+              &of_vm<parse_rng>},
     OptionRow{"pmem", Arity::kMany, "file=PATH,size=SIZE,discard_writes=off", &of_vm<parse_pmem>},
     OptionRow{"device", Arity::kMany,
               "path=/sys/bus/pci/devices/ADDRESS,x_exclude_mmap_bars=[BARS]: a PCI device of\n"

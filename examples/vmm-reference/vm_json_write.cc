@@ -303,11 +303,9 @@ std::string vm_json(const VmConfig& vm) {
   put(object, "rate_limit_groups", vm.rate_limit_groups);
   put(object, "disks", vm.disks);
   put(object, "net", vm.nets);
-  if (vm.rng) {
-    json::object rng{{"src", vm.rng->source}};
-    put_device(rng, vm.rng->device);
-    object["rng"] = std::move(rng);
-  }
+  json::object rng{{"src", vm.rng.source}};
+  put_device(rng, vm.rng.device);
+  object["rng"] = std::move(rng);
   if (vm.balloon) object["balloon"] = of(*vm.balloon);
   put(object, "generic_vhost_user", vm.generics);
   put(object, "fs", vm.file_systems);

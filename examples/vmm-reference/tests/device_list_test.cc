@@ -53,7 +53,6 @@ TEST_CASE("devices that come have the next ids, or their own", "[hotplug]") {
 TEST_CASE("what cannot come is refused, and nothing has changed", "[hotplug][hostile]") {
   VmConfig vm;
   vm.disks = {disk("one")};
-  vm.rng = RngConfig();
   vm.vsock = named<VsockConfig>("sockets");
   struct Case {
     const char* name;
@@ -112,7 +111,6 @@ TEST_CASE("devices leave the configuration by their ids", "[hotplug]") {
   VmConfig vm;
   vm.disks = {disk("one"), disk("two")};
   vm.vsock = named<VsockConfig>("sockets");
-  vm.rng = RngConfig();
   vm.balloon = named<BalloonConfig>("mine");
   REQUIRE(remove_device(vm, "one"));
   REQUIRE(vm.disks.size() == 1);
@@ -124,7 +122,6 @@ TEST_CASE("devices leave the configuration by their ids", "[hotplug]") {
   CHECK(remove_device(vm, "__rng").error().kind == Kind::kInvalid);
   CHECK(remove_device(vm, "mine").error().kind == Kind::kInvalid);
   CHECK(remove_device(vm, "__watchdog").error().kind == Kind::kUnknown);
-  CHECK(vm.rng);
   REQUIRE(add_device(vm, VsockConfig()));
 }
 

@@ -25,6 +25,11 @@ TEST_CASE("the virtio console has the terminal, unless the serial port has it", 
   CHECK(with_kernel({"--serial", "tty", "--console", "tty"})->vmm.vm->console.mode == Mode::kTty);
 }
 
+TEST_CASE("every VM has an entropy device", "[options]") {
+  CHECK(with_kernel({})->vmm.vm->rng.source == "/dev/urandom");
+  CHECK(with_kernel({"--rng", "id=r"})->vmm.vm->rng.source == "/dev/urandom");
+}
+
 TEST_CASE("devices have the defaults that people know", "[options]") {
   const auto got =
       with_kernel({"--disk", "path=d", "--net", "tap=t", "--rng", "src=/dev/random", "--vsock",
@@ -40,7 +45,7 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
   const NetConfig& net = vm.nets.at(0);
   CHECK((net.queue_size == 256 && net.num_queues == 2));
   CHECK((net.offload_csum && net.offload_tso && net.offload_ufo && !net.mac && !net.mtu));
-  CHECK(vm.rng->source == "/dev/random");
+  CHECK(vm.rng.source == "/dev/random");
   CHECK((vm.vsock->cid == 3 && vm.vsock->socket == "/s"));
   CHECK((vm.balloon->size == 1u << 20 && !vm.balloon->deflate_on_oom));
   CHECK((vm.pmems.at(0).size == 0 && !vm.pmems[0].discard_writes));
@@ -90,7 +95,7 @@ TEST_CASE("devices are behind the virtual IOMMU when they say so", "[options]") 
   if (!got) FAIL(got.error().message);
   const VmConfig& vm = *got->vmm.vm;
   CHECK((vm.disks[0].device.iommu && vm.disks[1].device.iommu && !vm.disks[2].device.iommu));
-  CHECK((vm.nets[0].device.iommu && vm.rng->device.iommu && vm.pmems[0].device.iommu));
+  CHECK((vm.nets[0].device.iommu && vm.rng.device.iommu && vm.pmems[0].device.iommu));
   CHECK((vm.vsock->device.iommu && vm.console_device.iommu));
   CHECK(vm.iommu_segments == std::vector<std::uint16_t>{1, 2});
   CHECK(vm.iommu_address_bits == 39);

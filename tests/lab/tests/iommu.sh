@@ -87,7 +87,7 @@ grep nvme /proc/interrupts
 EOF
 guest_with_script "$wait modules=virtio_pci,virtio-iommu,nvme" --console off --device path=$disk_device,iommu=on
 boots 'iommu: a guest with a disk of the host behind the IOMMU boots'
-check 'iommu: the disk of the host has a group' says '^group 0000:00:01.0' 1 0
+check 'iommu: the disk of the host has a group' says '^group 0000:00:02.0' 1 0
 check 'iommu: the guest reads what the host wrote to its disk' says "^read $of_host" 1 0
 of_guest=$(tr -d '\r' <"$log" | sed -n 's/^wrote //p')
 check 'iommu: the guest reads back what it wrote to it' says "^back $of_guest" 1 0
