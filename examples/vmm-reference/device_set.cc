@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_set.h"
 
-#include "balloon_device.h"
 #include "vmm/virtio_queue/layout.h"
 #include "vmm/virtio_rng/rng.h"
 #include "vmm/virtio_rtc/rtc.h"
@@ -60,7 +59,8 @@ Outcome<DeviceSet> DeviceSet::create(const VmConfig& config, const Host& host) {
   VMM_TRY(set.hot_memory_, HotMemory::create(config));
   if (set.hot_memory_ != nullptr) VMM_TRY_DO(set.add_fixed("__mem", {}, set.hot_memory_->device()));
   if (config.balloon) {
-    VMM_TRY(set.balloon_, make_balloon(*config.balloon));
+    set.set_pinned(!config.host_devices.empty());
+    VMM_TRY(set.balloon_, make_balloon(*config.balloon, set.reclaim_));
     const DeviceConfig& device = config.balloon->device;
     VMM_TRY_DO(set.add_fixed(device.id.empty() ? "__balloon" : device.id, device, set.balloon_));
   }

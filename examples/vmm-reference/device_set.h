@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "balloon_device.h"
 #include "config.h"
 #include "console.h"
 #include "disk_device.h"
@@ -88,6 +89,8 @@ class DeviceSet {
   [[nodiscard]] HotMemory* hot_memory() const { return hot_memory_.get(); }
   /// nullptr when there is none.
   [[nodiscard]] virtio_balloon::Balloon* balloon() const { return balloon_.get(); }
+  /// Whether devices of the host have guest memory pinned, so that the balloon gives none back.
+  void set_pinned(bool pinned) { reclaim_->set_pinned(pinned); }
   /// Lets the threads of all devices stand still, and the watchdog not mind. Not twice. What other
   /// processes and the kernel serve goes on.
   void pause();
@@ -119,6 +122,8 @@ class DeviceSet {
   std::vector<PmemFile> pmems_;
   std::unique_ptr<HotMemory> hot_memory_;
   std::vector<DeviceSlot> slots_;
+  std::shared_ptr<PinnableReclaim> reclaim_ =
+      std::make_shared<PinnableReclaim>(virtio_balloon::make_discarding_reclaim());
   std::shared_ptr<virtio_balloon::Balloon> balloon_;
   std::shared_ptr<virtio_watchdog::Watchdog> watchdog_;
   DeviceEvents* device_events_;

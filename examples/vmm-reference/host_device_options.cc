@@ -54,17 +54,6 @@ Outcome<void> check_host_devices(const VmConfig& vm) {
   if (!vm.user_devices.empty() && vm.transport != Transport::kPci) {
     return fail(usage("--user-device needs --transport pci"));
   }
-  if (vm.host_devices.empty()) return {};
-  if (vm.balloon) {
-    return fail(
-        usage("--device: not together with --balloon, as the device would go on using pages that "
-              "the balloon has given back"));
-  }
-  if (!vm.pmems.empty()) {
-    return fail(
-        usage("--device: not together with --pmem, as the kernel does not pin the memory of "
-              "files"));
-  }
   return {};
 }
 

@@ -185,6 +185,8 @@ Outcome<void> HostDevices::map(const vm_memory::GuestMemory& memory) {
   if (!shares_space_ || !mappings_.empty()) return {};
   const auto map = memory.snapshot();
   for (const auto& region : map->regions()) {
+    // The kernel does not pin the memory of files for long.
+    if (region->backing() == vm_memory::Backing::kFile) continue;
     VMM_STEP("--device: guest memory for DMA", auto mapping,
              space_->map({.iova = region->base().raw(),
                           .memory = region->host(),

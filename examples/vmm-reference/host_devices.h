@@ -56,7 +56,7 @@ class HostDevices {
   Outcome<pci::FunctionAddress> add(const HostDeviceConfig& config, PciBoard& board);
   /// After a PCI device has left the board.
   void removed(const std::string& id) { held_.erase(id); }
-  /// Lets the devices reach all of the guest's memory, which stays as it is from now on.
+  /// Lets the devices reach all of the guest's RAM, which stays as it is from now on.
   Outcome<void> map(const vm_memory::GuestMemory& memory);
   /// The same before a device comes that is not behind the guest's IOMMU, if it was not yet done.
   Outcome<void> share(const vm_memory::GuestMemory& memory) {

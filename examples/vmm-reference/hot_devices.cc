@@ -39,6 +39,12 @@ void HotDevices::forget_machine() {
   for (const std::string& id : config_.leaving_ids) remove_opened(id);
   config_.leaving_ids.clear();
   leaving_.clear();
+  unpin();
+}
+
+// What is leaving may be a device of the host.
+void HotDevices::unpin() {
+  if (config_.host_devices.empty() && config_.leaving_ids.empty()) devices_.set_pinned(false);
 }
 
 Result<AddedDevice, DeviceRefusal> HotDevices::add(HotDevice device) {
@@ -47,8 +53,12 @@ Result<AddedDevice, DeviceRefusal> HotDevices::add(HotDevice device) {
   VmConfig wanted = config_;
   VMM_TRY(const std::string id, opening([&] { return add_device(wanted, device); }));
   std::visit([&id](auto& one) { one.device.id = id; }, device);
+  if (std::holds_alternative<HostDeviceConfig>(device)) devices_.set_pinned(true);
   const auto address = plug(device);
-  if (!address) return fail(failed(address.error().message));
+  if (!address) {
+    unpin();
+    return fail(failed(address.error().message));
+  }
   config_ = std::move(wanted);
   return AddedDevice{.id = id, .bdf = bdf_of(hotplug_->seen_at(*address))};
 }
@@ -106,6 +116,7 @@ void HotDevices::remove_opened(const std::string& id) {
 void HotDevices::removed(const std::string& id) {
   remove_opened(id);
   config_.leaving_ids.erase(id);
+  unpin();
   const auto place = leaving_.extract(id);
   monitor_.report(Event::kDeviceRemoved,
                   {{"id", id}, {"bdf", place.empty() ? std::string() : place.mapped()}});

@@ -58,6 +58,8 @@ class HotDevices {
  private:
   Outcome<pci::FunctionAddress> plug(const HotDevice& device);
   void remove_opened(const std::string& id);
+  /// After a device has gone: guest memory is pinned while there may be devices of the host.
+  void unpin();
   template <class Config>
   Outcome<pci::FunctionAddress> open_and_plug(const Config& config);
   Outcome<pci::FunctionAddress> plug_newest(const PmemConfig&) {

@@ -126,7 +126,7 @@ constexpr std::array kOptions{
     Option{"dbus-service-name", "in their D-Bus build"},
     Option{"dbus-system-bus", "in their D-Bus build"},
     Option{"debug-console", "", kAllDebug},
-    Option{"device", "", kAllDevice},
+    Option{"device", "not together with `hotplug_size` of `--memory`", kAllDevice},
     Option{"disk", "", kAllDisk},
     Option{"event-monitor", "", kPathOrFd},
     Option{"firmware"},
