@@ -10,8 +10,6 @@
 #include <span>
 #include <utility>
 
-#include "vmm/sys_util/fd_passing.h"
-
 namespace vmm::reference {
 
 using event_manager::EventSet;
@@ -64,12 +62,13 @@ bool ApiConnection::read() {
   std::array<std::byte, 65536> bytes;
   std::array<UniqueFd, kMaxFds> fds;
   const auto got = sys_util::receive_with_fds(fd_.get(), bytes, fds);
-  if (!got) {
-    if (!got.error().is_os(EAGAIN)) end();
+  const bool crowded = got ? fds_.size() + got->fds > kMaxFds : got.error().is_os(ENOBUFS);
+  if (crowded) {
+    refuse(400, "Too many descriptors");
     return false;
   }
-  if (fds_.size() + got->fds > kMaxFds) {
-    end();
+  if (!got) {
+    if (!got.error().is_os(EAGAIN)) end();
     return false;
   }
   std::move(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(got->fds),
@@ -124,15 +123,18 @@ void ApiConnection::take(const HttpAnswer& answer, bool keep_alive) {
 
 // Closing while the client still sends would take the answer away from it: what it sends is thrown
 // away for a while.
-void ApiConnection::refuse(HttpError error) {
+void ApiConnection::refuse(unsigned status, std::string_view why) {
   draining_ = true;
   input_.clear();
   fds_.clear();
-  const bool large = error == HttpError::kTooLarge;
-  send(HttpAnswer{.status = large ? 413u : 400u,
-                  .body = large ? R"(["Error from API","The request body is too large"])"
-                                : R"(["Error from API","Malformed HTTP request"])"}
-           .text(false));
+  std::string body = R"(["Error from API",")";
+  body.append(why).append("\"]");
+  send(HttpAnswer{.status = status, .body = std::move(body)}.text(false));
+}
+
+void ApiConnection::refuse(HttpError error) {
+  if (error == HttpError::kTooLarge) return refuse(413, "The request body is too large");
+  refuse(400, "Malformed HTTP request");
 }
 
 void ApiConnection::send(std::string_view text) {

@@ -14,6 +14,7 @@
 #include "vmm/base/unique_fd.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/event_manager/timer.h"
+#include "vmm/sys_util/fd_passing.h"
 
 namespace vmm::reference {
 
@@ -25,7 +26,7 @@ namespace vmm::reference {
 class ApiConnection {
  public:
   /// How many descriptors may come with one request.
-  static constexpr std::size_t kMaxFds = 32;
+  static constexpr std::size_t kMaxFds = sys_util::kMaxPassedFds;
 
   /// Takes the answer of a request; once. Without effect when the connection is over.
   using Reply = std::function<void(HttpAnswer)>;
@@ -69,6 +70,7 @@ class ApiConnection {
   void ask(HttpRequest request);
   void take(const HttpAnswer& answer, bool keep_alive);
   void refuse(HttpError error);
+  void refuse(unsigned status, std::string_view why);
   void send(std::string_view text);
   /// Sends what the client takes. False: the connection is over.
   bool flush();

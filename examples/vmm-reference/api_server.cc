@@ -15,6 +15,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(const sys_util::UnixListene
   VMM_TRY(server->registration_,
           loop.add(listener.fd(), event_manager::kReadable,
                    [self = server.get()](event_manager::EventSet) { self->accept(); }));
+  VMM_TRY(server->resting_,
+          event_manager::Timer::create(loop, [self = server.get()](std::uint64_t) {
+            (void)self->registration_.modify(event_manager::kReadable).has_value();
+          }));
   return server;
 }
 
@@ -25,10 +29,18 @@ void ApiServer::accept() {
   auto fd = listener_.accept();
   if (!fd) {
     VMM_LOG_GUEST(kWarn, "API: %s", to_string(fd.error()).c_str());
+    const bool alone = clients_.empty();
     make_room();  // perhaps for want of descriptors
+    if (alone) rest();
     return;
   }
   if (*fd) add(*std::move(*fd));
+}
+
+// Who waits to be accepted would be reported in every round.
+void ApiServer::rest() {
+  if (!resting_->arm({.after = kRest})) return;
+  (void)registration_.modify(event_manager::kNoEvents).has_value();
 }
 
 void ApiServer::add(UniqueFd fd) {

@@ -5,10 +5,12 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 
 #include "api_connection.h"
 #include "http_message.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/event_manager/timer.h"
 #include "vmm/sys_util/unix_socket.h"
 
 namespace vmm::reference {
@@ -22,6 +24,8 @@ namespace vmm::reference {
 class ApiServer {
  public:
   static constexpr std::size_t kMaxClients = 16;
+  /// How long nobody is accepted when that has failed and no client could make room.
+  static constexpr std::chrono::milliseconds kRest{100};
 
   struct Options {
     /// See ApiConnection::Owner.
@@ -45,6 +49,7 @@ class ApiServer {
         self_(std::make_shared<ApiServer*>(this)) {}
 
   void accept();
+  void rest();
   void add(UniqueFd fd);
   void make_room();
   /// Takes away those that are over.
@@ -60,6 +65,7 @@ class ApiServer {
   Options options_;
   std::shared_ptr<ApiServer*> self_;  // what a posted function finds of us: null once we are gone
   event_manager::Registration registration_;
+  std::optional<event_manager::Timer> resting_;  // until clients are accepted again
   std::list<Client> clients_;
 };
 

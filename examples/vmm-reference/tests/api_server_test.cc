@@ -2,6 +2,7 @@
 #include "api_server.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,6 +51,8 @@ class Rig {
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
     turn();
   }
+  /// How many descriptors are ready in one round.
+  std::size_t round() { return *loop_.run_once(std::chrono::milliseconds(0)); }
   void send(const UniqueFd& fd, std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
@@ -339,6 +342,36 @@ TEST_CASE("API: descriptors arrive with their request and do not leak", "[api]")
   CHECK(open_fds() == before);
 }
 
+TEST_CASE("API: as many descriptors as one message brings are taken", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  const std::vector<int> fds(ApiConnection::kMaxFds, client.get());
+  const std::string_view text = kPing;
+  REQUIRE(sys_util::send_with_fds(client.get(), std::as_bytes(std::span(text)), fds).has_value());
+  CHECK_THAT(rig.receive(client), Contains("GET /p"));
+  CHECK(rig.fds == 253);
+}
+
+TEST_CASE("API: without descriptors the loop rests, and takes the client later", "[api][hostile]") {
+  Rig rig;
+  const UniqueFd client = *sys_util::connect_unix(rig.path());
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int lowest = UniqueFd(::dup(client.get())).get();
+  rlimit none = before;
+  none.rlim_cur = static_cast<rlim_t>(lowest);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const std::size_t first = rig.round();
+  const std::size_t second = rig.round();
+  const std::size_t third = rig.round();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(first == 1);
+  CHECK(second + third == 0);
+  rig.turn(static_cast<int>(2 * ApiServer::kRest.count()));
+  rig.send(client, kPing);
+  CHECK_THAT(rig.receive(client), Contains("GET /p"));
+}
+
 TEST_CASE("API: descriptors without end are thrown away", "[api][hostile]") {
   Rig rig;
   const std::size_t before = open_fds();
@@ -350,13 +383,8 @@ TEST_CASE("API: descriptors without end are thrown away", "[api][hostile]") {
       rig.turn();
     }
     bool over = false;
-    rig.receive(client, &over);
-    CHECK(over);
-    fds.push_back(client.get());
-    const UniqueFd other = rig.connect();
-    const std::string_view text = kPing;
-    (void)sys_util::send_with_fds(other.get(), std::as_bytes(std::span(text)), fds).has_value();
-    rig.receive(other, &over);
+    const std::string answer = rig.receive(client, &over);
+    CHECK_THAT(answer, Contains("HTTP/1.1 400") && Contains("Too many descriptors"));
     CHECK(over);
     CHECK(rig.requests == 0);
   }
