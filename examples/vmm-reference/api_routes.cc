@@ -99,7 +99,7 @@ CallResult<json::object> object_of(const HttpRequest& request) {
 
 Answer resize(ApiRoutes& routes, HttpRequest& request) {
   VMM_TRY(const json::object object, object_of(request));
-  VmControl::Sizes sizes{};
+  VmSizes sizes{};
   VMM_TRY_DO(read_numbers(object, {{"desired_vcpus", &sizes.vcpus},
                                    {"desired_ram", &sizes.ram_bytes},
                                    {"desired_balloon", &sizes.balloon_bytes}}));

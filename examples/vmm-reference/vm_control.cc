@@ -43,8 +43,8 @@ CallFailure failure_of(const DeviceRefusal& refusal) {
   return {.kind = kind(), .message = refusal.message};
 }
 
-// For the thread that opens files, this one, and what they begin from now on. The consoles are open:
-// the files that they have made are there.
+// For the thread that opens files, this one, and what they begin from now on. The consoles are
+// open: the files that they have made are there.
 Outcome<void> confine(const VmConfig& config, const std::string& api_socket) {
   VMM_TRY(const sandbox::Landlock files,
           opening([&] { return make_file_rules(config, api_socket); }));
@@ -58,8 +58,8 @@ Outcome<void> confine(const VmConfig& config, const std::string& api_socket) {
 CallResult<VmState> VmControl::allow(VmCall call, VmState state) {
   const Verdict verdict = judge(call, state);
   if (!verdict.refusal) return verdict.next;
-  const bool absent = *verdict.refusal == Refusal::kNotCreated ||
-                      *verdict.refusal == Refusal::kNotBooted;
+  const bool absent =
+      *verdict.refusal == Refusal::kNotCreated || *verdict.refusal == Refusal::kNotBooted;
   return fail(
       CallFailure{.kind = absent ? CallFailure::Kind::kNotFound : CallFailure::Kind::kInternal,
                   .message = std::string(text_of(*verdict.refusal))});
@@ -121,6 +121,7 @@ CallResult<void> VmControl::resume() {
   host_.monitor.report(Event::kResumed);
   vm_->resume();
   state_ = next;
+  host_.events.tell_again();
   return {};
 }
 
@@ -171,8 +172,9 @@ CallResult<void> VmControl::inject_nmi() {
   return {};
 }
 
-CallResult<void> VmControl::resize(const Sizes& sizes) {
+CallResult<void> VmControl::resize(const VmSizes& sizes) {
   VMM_TRY(Vm* const vm, inspect(VmCall::kResize));
+  if (state_ == VmState::kCreated) return told(resize_config(vm->config(), sizes));
   if (sizes.vcpus && *sizes.vcpus != vm->config().cpus.boot) {
     return fail(internal("desired_vcpus: CPU hotplug is not offered yet"));
   }
@@ -186,20 +188,11 @@ CallResult<void> VmControl::resize(const Sizes& sizes) {
 CallResult<void> VmControl::resize_ram(std::uint64_t bytes) {
   MemoryConfig& memory = vm_->config().memory;
   if (bytes == memory.size + memory.hotplugged_size) return {};
-  if (!memory.virtio_mem)
-    return fail(internal("desired_ram: there is no hotplug_method=virtio-mem"));
-  if (bytes < memory.size || bytes - memory.size > memory.hotplug_size) {
-    return fail(internal("desired_ram: less than size, or more than hotplug_size beyond it"));
-  }
-  const std::uint64_t hot = bytes - memory.size;
-  if (hot % memory.hot_block_bytes() != 0) {
-    return fail(internal("desired_ram: beyond size, not a multiple of the block size"));
-  }
-  if (state_ != VmState::kCreated) {
-    const auto done = vm_->devices().hot_memory()->device()->set_requested(hot);
-    if (!done) return fail(internal("desired_ram: " + to_string(done.error())));
-  }
-  memory.hotplugged_size = hot;
+  const Outcome<std::uint64_t> hot = hotplugged_bytes(memory, bytes);
+  if (!hot) return fail(failure_of(hot.error()));
+  const auto done = vm_->devices().hot_memory()->device()->set_requested(*hot);
+  if (!done) return fail(internal("desired_ram: " + to_string(done.error())));
+  memory.hotplugged_size = *hot;
   return {};
 }
 
@@ -209,10 +202,8 @@ CallResult<void> VmControl::resize_balloon(std::uint64_t bytes) {
   if (bytes >= config.memory.size) {
     return fail(bad_request("desired_balloon: not less than the VM's memory"));
   }
-  if (state_ != VmState::kCreated) {
-    const auto done = vm_->devices().balloon()->set_target(bytes);
-    if (!done) return fail(internal("desired_balloon: " + to_string(done.error())));
-  }
+  const auto done = vm_->devices().balloon()->set_target(bytes);
+  if (!done) return fail(internal("desired_balloon: " + to_string(done.error())));
   config.balloon->size = bytes;
   return {};
 }
@@ -261,6 +252,9 @@ void VmControl::end_with(Failure failure) {
 
 void VmControl::take_end() {
   const VmEnd end = host_.events.end();
+  // What the guest has asked for before it was paused is for when it goes on.
+  const bool of_guest = end == VmEnd::kReset || end == VmEnd::kPowerOff;
+  if (of_guest && state_ == VmState::kPaused) return host_.events.put_off();
   switch (end) {
     case VmEnd::kNone:
       return;

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "failure.h"
 #include "vm.h"
+#include "vm_sizes.h"
 #include "vm_state.h"
 
 namespace vmm::reference {
@@ -69,12 +70,8 @@ class VmControl {
     if (vm_ != nullptr) vm_->fit_console();
   }
 
-  struct Sizes {
-    std::optional<std::uint64_t> vcpus;
-    std::optional<std::uint64_t> ram_bytes;
-    std::optional<std::uint64_t> balloon_bytes;
-  };
-  CallResult<void> resize(const Sizes& sizes);
+  /// Of a VM that is not booted, its configuration.
+  CallResult<void> resize(const VmSizes& sizes);
   CallResult<void> resize_disk(const std::string& id, std::uint64_t bytes);
   /// Where the guest sees it; nullopt: it comes at the next boot. The descriptors of the device are
   /// the VM's then, and closed after a failure.

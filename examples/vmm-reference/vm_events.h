@@ -49,6 +49,13 @@ class VmEvents {
     const MutexLock lock(mutex_);
     return failure_;
   }
+  /// Lets what was reported wait: fd() is not readable, until tell_again().
+  void put_off() {
+    (void)event_.take().has_value();  // empty is fine
+  }
+  void tell_again() {
+    if (end() != VmEnd::kNone) (void)event_.add().has_value();
+  }
   /// Forgets what was reported: before the next machine starts.
   void clear() {
     {
@@ -58,7 +65,7 @@ class VmEvents {
     (void)event_.take().has_value();  // empty is fine
     end_.store(VmEnd::kNone);
   }
-  /// Readable from the first report until clear().
+  /// Readable from the first report until clear(), but for put_off().
   [[nodiscard]] int fd() const { return event_.fd(); }
 
  private:

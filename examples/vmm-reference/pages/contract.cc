@@ -185,7 +185,8 @@ constexpr std::array kEndpoints{
     Name{"vm.power-button"},
     Name{"vm.nmi"},
     Name{"vm.resize",
-         "`desired_ram` with `hotplug_method=virtio-mem`; vCPUs have to be what the VM has"},
+         "of a booted VM `desired_ram` with `hotplug_method=virtio-mem`; vCPUs have to be what it "
+         "has"},
     Name{"vm.resize-disk"},
     Name{"vm.resize-zone"},
     Name{"vm.add-device"},

@@ -379,8 +379,11 @@ class ApiTest(unittest.TestCase):
         self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_balloon": 1 << 28})[0], 400)
         self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_balloon": "1M"})[0], 400)
         self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_vcpus": 1, "desired_ram": 1 << 28})[0], 204)
-        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_vcpus": 2})[0], 500)
-        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_ram": 1 << 29})[0], 500)
+        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_vcpus": 2})[0], 204)
+        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_ram": 1 << 29})[0], 204)
+        config = vmm.call("GET", "vm.info")[1]["config"]
+        self.assertEqual((config["cpus"]["boot_vcpus"], config["memory"]["size"]), (2, 1 << 29))
+        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_vcpus": 0})[0], 500)
 
     def test_resize_of_memory_before_boot(self):
         vmm = self.vmm()
@@ -546,6 +549,7 @@ class ApiTest(unittest.TestCase):
             with self.subTest(words):
                 done = subprocess.run([*COMMAND, *words], stderr=subprocess.PIPE, timeout=20, check=False)
                 self.assertEqual(done.returncode, code)
+        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_ram": 1 << 27, "desired_balloon": 1})[0], 204)
                 self.assertIn(part, done.stderr.decode())
 
 
