@@ -260,6 +260,7 @@ struct VmConfig {
   std::vector<std::uint16_t> iommu_segments;  ///< all devices on them are behind the IOMMU
   std::uint8_t iommu_address_bits = 64;
   IdentityConfig identity;
+  bool iommu = false;                         ///< there is an IOMMU even if nothing is behind it
   ConsoleConfig console{.mode = ConsoleConfig::Mode::kTty, .path = {}, .escape = false};
   DeviceConfig console_device;
   std::vector<DiskConfig> disks;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -129,6 +130,15 @@ Result<void, DeviceRefusal> check_new(const VmConfig& vm, const HotDevice& devic
 }
 
 }  // namespace
+
+Outcome<void> check_host_paths(const VmConfig& vm) {
+  std::set<std::filesystem::path> seen;
+  for (const HostDeviceConfig& device : vm.host_devices) {
+    if (seen.insert(resolved(device.path)).second) continue;
+    return fail(usage("--device: path=" + device.path + ": given twice"));
+  }
+  return {};
+}
 
 const DeviceConfig& common_of(const HotDevice& device) {
   return std::visit([](const auto& one) -> const DeviceConfig& { return one.device; }, device);

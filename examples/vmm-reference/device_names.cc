@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_names.h"
 
+#include <array>
+#include <cstdint>
 #include <set>
+#include <span>
 #include <string>
+
+#include "vmm/sys_util/random.h"
 
 namespace vmm::reference {
 namespace {
@@ -32,6 +37,20 @@ void name_devices(VmConfig& vm) {
       if (taken.insert(id).second) device.id = id;
     }
   });
+}
+
+Outcome<void> give_mac(NetConfig& net) {
+  if (net.mac) return {};
+  std::array<std::uint8_t, 6> mac{};
+  VMM_STEP_DO("--net: mac", sys_util::fill_random(std::as_writable_bytes(std::span(mac))));
+  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfc) | 2);
+  net.mac = mac;
+  return {};
+}
+
+Outcome<void> give_macs(VmConfig& vm) {
+  for (NetConfig& net : vm.nets) VMM_TRY_DO(give_mac(net));
+  return {};
 }
 
 }  // namespace vmm::reference

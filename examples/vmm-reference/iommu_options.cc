@@ -54,7 +54,7 @@ Outcome<void> check_servers(const VmConfig& vm) {
 }  // namespace
 
 bool has_iommu(const VmConfig& vm) {
-  if (!vm.iommu_segments.empty()) return true;
+  if (vm.iommu || !vm.iommu_segments.empty()) return true;
   bool found = false;
   (void)for_each_device(vm, [&](const char*, const DeviceConfig& device) -> Outcome<void> {
     found = found || device.iommu;

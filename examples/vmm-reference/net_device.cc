@@ -4,7 +4,6 @@
 #include <fcntl.h>
 
 #include <cerrno>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +11,6 @@
 #include "launcher.h"
 #include "rate_limit.h"
 #include "thread_filters.h"
-#include "vmm/sys_util/random.h"
 #include "vmm/vhost_device/kernel_net.h"
 #include "vmm/virtio_net/tap.h"
 
@@ -88,23 +86,14 @@ Outcome<Engines> open_engines(const NetConfig& config, std::size_t pairs) {
 
 }  // namespace
 
-Outcome<virtio_net::MacAddress> mac_of(const NetConfig& config) {
-  if (config.mac) return *config.mac;
-  virtio_net::MacAddress mac{};
-  VMM_STEP_DO("--net: mac", sys_util::fill_random(std::as_writable_bytes(std::span(mac))));
-  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfc) | 2);
-  return mac;
-}
-
 Outcome<NetDevice> make_net(const NetConfig& config) {
   NetDevice net;
-  VMM_TRY(const virtio_net::MacAddress mac, mac_of(config));
   VMM_TRY(auto ports, config.user          ? start_user_network(config, net.process)
                       : config.fds.empty() ? open_taps(config)
                                            : adopt_taps(config));
   VMM_TRY(auto engines, open_engines(config, ports.size()));
   VMM_STEP("--net", net.device,
-           virtio_net::Net::create({.mac = mac,
+           virtio_net::Net::create({.mac = *config.mac,
                                     .mtu = config.mtu,
                                     .queue_size = config.queue_size,
                                     .offload_csum = config.offload_csum,

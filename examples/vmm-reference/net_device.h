@@ -16,10 +16,8 @@ struct NetDevice {
   std::unique_ptr<net_user::NetUserProcess> process;  ///< of user-mode networks
 };
 
-/// The device's address: the one that was asked for, or a random one that no maker of hardware has.
-Outcome<virtio_net::MacAddress> mac_of(const NetConfig& config);
-
 /// Opens the taps of a --net, or starts its user-mode network, and makes its device.
+/// Precondition: it has a MAC address.
 Outcome<NetDevice> make_net(const NetConfig& config);
 
 }  // namespace vmm::reference

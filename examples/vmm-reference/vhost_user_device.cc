@@ -78,7 +78,8 @@ Outcome<std::shared_ptr<RemoteDevice>> make_remote_disk(const DiskConfig& config
 // The control queue is ours, as the back end would not see it.
 Outcome<std::shared_ptr<RemoteDevice>> make_remote_net(const NetConfig& config) {
   const std::string context = "--net: socket=" + config.vhost_socket;
-  VMM_TRY(const virtio_net::MacAddress mac, mac_of(config));
+  tell_what_is_passed_over(context, config);
+  const virtio_net::MacAddress mac = *config.mac;
   std::vector<std::byte> fields(12);  // mac, status, max_virtqueue_pairs, mtu
   std::memcpy(fields.data(), mac.data(), mac.size());
   store_le<std::uint16_t>(fields.data() + 6, virtio_net::kLinkUp);

@@ -47,6 +47,8 @@ void add(const virtio_net::NetCounters& net, Numbers& numbers) {
 Outcome<std::unique_ptr<Vm>> Vm::create(VmConfig config, const Host& host) {
   std::unique_ptr<Vm> vm(new Vm(std::move(config), host));
   name_devices(vm->config_);
+  VMM_TRY_DO(give_macs(vm->config_));
+  VMM_TRY_DO(opening([&vm] { return check_host_paths(vm->config_); }));
   VMM_TRY_DO(vm->open_consoles());
   return vm;
 }
@@ -208,7 +210,11 @@ void Vm::stop() {
 }
 
 Result<std::optional<AddedDevice>, DeviceRefusal> Vm::add_device(const HotDevice& device) {
-  auto added = try_to_add(device);
+  HotDevice addressed = device;
+  auto* const net = std::get_if<NetConfig>(&addressed);
+  const Outcome<void> good = net == nullptr ? Outcome<void>() : give_mac(*net);
+  auto added = good ? try_to_add(addressed)
+                    : fail(DeviceRefusal{DeviceRefusal::Kind::kFailed, good.error().message});
   if (!added) close_descriptors(device);
   return added;
 }

@@ -244,7 +244,8 @@ struct FlagMember {
   const char* option;
   bool VmConfig::* flag;
 };
-constexpr std::array kFlags{FlagMember{"watchdog", "watchdog", &VmConfig::watchdog},
+constexpr std::array kFlags{FlagMember{"iommu", "", &VmConfig::iommu},
+                            FlagMember{"watchdog", "watchdog", &VmConfig::watchdog},
                             FlagMember{"pvpanic", "pvpanic", &VmConfig::pvpanic},
                             FlagMember{"landlock_enable", "landlock", &VmConfig::landlock}};
 

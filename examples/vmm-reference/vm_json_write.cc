@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "iommu_options.h"
 #include "vm_json.h"
 
 namespace vmm::reference {
@@ -314,6 +315,7 @@ std::string vm_json(const VmConfig& vm) {
   put(object, "devices", vm.host_devices);
   put(object, "user_devices", vm.user_devices);
   if (vm.vsock) object["vsock"] = of(*vm.vsock);
+  object["iommu"] = has_iommu(vm);
   object["watchdog"] = vm.watchdog;
   object["pvpanic"] = vm.pvpanic;
   object["landlock_enable"] = vm.landlock;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,9 +33,12 @@ using event_manager::EventLoop;
 
 // The kernel makes every thread wait when the descriptor table of a process with threads grows.
 void grow_descriptor_table() {
-  constexpr int kDescriptors = 4096;
+  constexpr rlim_t kDescriptors = 4096;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const auto last = static_cast<int>(std::min(limit.rlim_cur, kDescriptors)) - 1;
   const UniqueFd any(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (any) const UniqueFd high(::fcntl(any.get(), F_DUPFD_CLOEXEC, kDescriptors - 1));
+  if (any) const UniqueFd high(::fcntl(any.get(), F_DUPFD_CLOEXEC, last));
 }
 
 // Files that the VMM makes are the user's alone.

@@ -248,7 +248,7 @@ constexpr std::array kMembers{
     Name{"memory.zones"}, Name{"payload.igvm"}, Name{"payload.host_data"},
     Name{"gdb"},          Name{"gpu"},          Name{"ivshmem"},
     Name{"numa"},         Name{"pvmemcontrol"}, Name{"tpm"},
-    Name{"vdpa"},
+    Name{"vdpa"},         Name{"iommu"},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@ import array
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -371,6 +372,40 @@ class ApiTest(unittest.TestCase):
         self.assertEqual(vmm.call("PUT", "vm.pause")[1][2], "VM is not running")
         self.assertEqual(vmm.end(), (0, ""))
 
+    def test_mac_of_a_network(self):
+        """One that nobody gave is the network's for good."""
+        vmm = self.vmm()
+        vmm.call("PUT", "vm.create", {**CONFIG, "net": [{"id": "cold"}]})
+        self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "later"}), (204, None))
+        nets = vmm.call("GET", "vm.info")[1]["config"]["net"]
+        for net in nets:
+            self.assertRegex(net["mac"], "^[0-9a-f][26ae](:[0-9a-f]{2}){5}$")
+        self.assertNotEqual(nets[0]["mac"], nets[1]["mac"])
+        self.assertEqual(vmm.call("GET", "vm.info")[1]["config"]["net"], nets)
+
+    def test_same_host_device_twice(self):
+        vmm = self.vmm()
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(folder, folder + "/link")
+            devices = [{"path": folder}, {"path": folder + "/link"}]
+            status, errors = vmm.call("PUT", "vm.create", {**CONFIG, "devices": devices})
+        self.assertEqual(status, 400)
+        self.assertIn("given twice", errors[2])
+        self.assertEqual(vmm.call("GET", "vm.info")[0], 404)
+
+    def test_few_descriptors(self):
+        """The table of descriptors is as large as the limit from the start, where that is low."""
+        if not is_native():
+            self.skipTest("the table is the emulator's")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, limits[1]))
+        try:
+            vmm = self.vmm()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        with open(f"/proc/{vmm.process.pid}/status", encoding="utf-8") as status:
+            self.assertRegex(status.read(), r"FDSize:\s*1024\n")
+
     def test_resize_before_boot(self):
         vmm = self.vmm()
         vmm.call("PUT", "vm.create", {**CONFIG, "balloon": {"size": 0}})
@@ -514,6 +549,7 @@ class ApiTest(unittest.TestCase):
         vmm = self.vmm("--api-socket", "path=FOLDER/api", "--event-monitor", f"fd={write}", pass_fds=[write])
         os.close(write)
         vmm.call("PUT", "vm.create", {**CONFIG, "console": {"mode": "Null"}})
+        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_ram": 1 << 27, "desired_balloon": 1})[0], 204)
         vmm.call("PUT", "vm.boot")
         vmm.call("PUT", "vm.delete")
         self.assertEqual(vmm.end(), (0, ""))
@@ -549,7 +585,6 @@ class ApiTest(unittest.TestCase):
             with self.subTest(words):
                 done = subprocess.run([*COMMAND, *words], stderr=subprocess.PIPE, timeout=20, check=False)
                 self.assertEqual(done.returncode, code)
-        self.assertEqual(vmm.call("PUT", "vm.resize", {"desired_ram": 1 << 27, "desired_balloon": 1})[0], 204)
                 self.assertIn(part, done.stderr.decode())
 
 

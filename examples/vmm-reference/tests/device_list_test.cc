@@ -104,6 +104,13 @@ TEST_CASE("a device of the host is known by all its paths", "[hotplug]") {
   device.path = folder / "devices/0000:00:11.0";
   CHECK(add_device(vm, device));
   CHECK(vm.host_devices.size() == 2);
+  CHECK(check_host_paths(vm));
+  device.path = folder / "drivers/0000:00:10.0";
+  vm.host_devices.push_back(device);
+  const auto twice = check_host_paths(vm);
+  REQUIRE_FALSE(twice);
+  CHECK(twice.error().kind == Failure::Kind::kUsage);
+  CHECK(twice.error().message.find("given twice") != std::string::npos);
   fs::remove_all(folder);
 }
 

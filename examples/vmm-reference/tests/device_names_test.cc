@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_names.h"
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstdint>
 
 namespace vmm::reference {
 namespace {
@@ -24,6 +26,21 @@ TEST_CASE("devices without an id are counted, taken names passed over", "[device
   const VmConfig before = vm;
   name_devices(vm);
   CHECK(vm.nets[1].device.id == before.nets[1].device.id);
+}
+
+TEST_CASE("a network device without an address gets one, for good", "[device-names]") {
+  constexpr std::array<std::uint8_t, 6> kOwn{2, 0, 0, 0, 0, 9};
+  VmConfig vm;
+  vm.nets.resize(3);
+  vm.nets[1].mac = kOwn;
+  REQUIRE(give_macs(vm));
+  CHECK(vm.nets[1].mac == kOwn);
+  REQUIRE((vm.nets[0].mac && vm.nets[2].mac));
+  CHECK(((*vm.nets[0].mac)[0] & 3) == 2);  // local, of one station
+  CHECK(vm.nets[0].mac != vm.nets[2].mac);
+  const auto before = vm.nets[0].mac;
+  REQUIRE(give_macs(vm));
+  CHECK(vm.nets[0].mac == before);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "device_tree_json.h"
+#include "iommu_options.h"
 #include "options.h"
 
 namespace vmm::reference {
@@ -44,6 +45,20 @@ TEST_CASE("JSON: null is absent, and what is not known is passed over", "[json]"
   CHECK(got->memory.size == 512u << 20);
   CHECK(got->disks.at(0).path == "a");
   CHECK(got->console.mode == ConsoleConfig::Mode::kPty);
+}
+
+TEST_CASE("JSON: there may be an IOMMU with nothing behind it", "[json]") {
+  CHECK_THAT(vm_json(*with("")), Contains(R"("iommu":false)"));
+  const auto got = with(R"("iommu": true)");
+  REQUIRE(got.has_value());
+  CHECK(has_iommu(*got));
+  CHECK_THAT(vm_json(*got), Contains(R"("iommu":true)"));
+  check_round_trip(*got);
+  const auto of_device = with(R"("disks": [{"path": "a", "iommu": true}])");
+  REQUIRE(of_device.has_value());
+  CHECK_THAT(vm_json(*of_device), Contains(R"("iommu":true)"));
+  CHECK_FALSE(with(R"("iommu": 1)").has_value());
+  CHECK_FALSE(with(R"("iommu": true, "transport": "mmio")").has_value());
 }
 
 TEST_CASE("JSON: a VM of Spectrum", "[json]") {
