@@ -74,16 +74,19 @@ Outcome<Cmdline> check_cmdline(const std::string& text, std::size_t limit) {
 }
 
 // Memory is taken as the guest touches it, so a VM may have more than the host; but a size far
-// beyond it is a mistake, which is better told now than by the host's out-of-memory killer.
+// beyond it is hardly meant, and cannot be had at once.
 Outcome<void> check_against_host(const MemoryConfig& config) {
   constexpr std::uint64_t kOvercommit = 4;
   struct sysinfo host{};
   if (::sysinfo(&host) != 0) return {};
   const std::uint64_t bytes = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
   if (config.size / kOvercommit <= bytes) return {};
-  return fail(runtime("--memory: size: " + std::to_string(config.size >> 20) +
-                      " MiB are more than 4 times the " + std::to_string(bytes >> 20) +
-                      " MiB of this host"));
+  const std::string text = "--memory: size: " + std::to_string(config.size >> 20) +
+                           " MiB are more than 4 times the " + std::to_string(bytes >> 20) +
+                           " MiB of this host";
+  if (config.reserve || config.prefault) return fail(runtime(text));
+  VMM_LOG(kWarn, "%s", text.c_str());
+  return {};
 }
 
 void log_range(const char* option, const std::string& path, const GuestRange& range) {
@@ -110,7 +113,7 @@ vm_memory::RegionConfig region_config(const MemoryConfig& config, const GuestRan
   return {
       .base = range.start,
       .bytes = range.end.raw() - range.start.raw(),
-      .backing = config.shared ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
+      .backing = config.is_shared() ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
       .huge_pages = !config.hugepages                                ? vm_memory::HugePages::kNone
                     : config.hugepage_size == std::uint64_t{1} << 30 ? vm_memory::HugePages::k1GiB
                                                                      : vm_memory::HugePages::k2MiB,

@@ -17,8 +17,9 @@ Outcome<ConsoleConfig> parse_character_device(const OptionValue& value) {
     console.mode = mode;
     ++given;
   }
-  if (given > 1)
+  if (given != 1) {
     return fail(value.error("mode", "give one of off, null, pty, tty, file and socket"));
+  }
   if (console.mode == Mode::kFile || console.mode == Mode::kSocket) {
     const char* const key = console.mode == Mode::kFile ? "file" : "socket";
     const auto path = value.text(key);

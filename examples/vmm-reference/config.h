@@ -64,6 +64,8 @@ struct MemoryConfig {
   std::uint64_t hotplug_size = 0;     ///< bytes that may come while the guest runs
   std::uint64_t hotplugged_size = 0;  ///< of them, those that the guest is to have
 
+  /// Whether other processes can be given it: huge pages are shared, asked for or not.
+  [[nodiscard]] bool is_shared() const { return shared || hugepages; }
   /// What comes and goes at once: `hotplug_size` and `hotplugged_size` are multiples of it.
   [[nodiscard]] std::uint64_t hot_block_bytes() const {
     constexpr std::uint64_t kLeast = std::uint64_t{2} << 20;
@@ -258,9 +260,9 @@ struct VmConfig {
   Transport transport = Transport::kPci;
   std::vector<PciSegmentConfig> pci_segments = std::vector<PciSegmentConfig>(1);
   std::vector<std::uint16_t> iommu_segments;  ///< all devices on them are behind the IOMMU
+  bool iommu = false;                         ///< there is an IOMMU even if nothing is behind it
   std::uint8_t iommu_address_bits = 64;
   IdentityConfig identity;
-  bool iommu = false;                         ///< there is an IOMMU even if nothing is behind it
   ConsoleConfig console{.mode = ConsoleConfig::Mode::kTty, .path = {}, .escape = false};
   DeviceConfig console_device;
   std::vector<DiskConfig> disks;

@@ -143,7 +143,7 @@ Outcome<void> parse_disk(const std::string& text, VmConfig& vm) {
   DiskConfig disk;
   VMM_TRY(const OptionValue value, parse_value("--disk", text));
   VMM_TRY(disk.device, parse_device(value));
-  VMM_TRY(disk.vhost_socket, parse_vhost_socket(value, {"path", "readonly", "rate_limit_group"}));
+  VMM_TRY(disk.vhost_socket, parse_vhost_socket(value, {"path"}));
   if (disk.vhost_socket.empty()) {
     VMM_TRY(disk.path, required(value, "path"));
   }
@@ -178,7 +178,7 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   NetConfig net;
   VMM_TRY(const OptionValue value, parse_value("--net", text));
   VMM_TRY(net.device, parse_device(value));
-  VMM_TRY(net.vhost_socket, parse_vhost_socket(value, {"tap", "ip", "host_mac", "fd", "user"}));
+  VMM_TRY(net.vhost_socket, parse_vhost_socket(value, {"fd", "user"}));
   VMM_TRY(net.vhost_server, parse_vhost_mode(value));
   VMM_TRY(net.user, value.toggle("user", false));
   VMM_TRY_DO(parse_host_forwards(value, net));
@@ -199,6 +199,9 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   VMM_TRY(net.offload_tso, value.toggle("offload_tso", true));
   VMM_TRY(net.offload_ufo, value.toggle("offload_ufo", true));
   VMM_TRY(net.offload_csum, value.toggle("offload_csum", true));
+  if (!net.offload_csum && (net.offload_tso || net.offload_ufo)) {
+    return fail(value.error("offload_csum", "offload_tso and offload_ufo need it"));
+  }
   VMM_TRY(net.rate_limit, parse_rate_limit(value));
   VMM_TRY(net.vhost, value.toggle("vhost", false));
   if (net.vhost && net.user) return fail(value.error("vhost", "needs a tap"));
@@ -383,7 +386,7 @@ Outcome<void> check_hot_memory(const VmConfig& vm) {
 
 // Other processes have to see the guest's memory.
 Outcome<void> check_shared_memory(const VmConfig& vm) {
-  if (vm.memory.shared) return {};
+  if (vm.memory.is_shared()) return {};
   const auto remote = [](const auto& device) { return !device.vhost_socket.empty(); };
   if (std::ranges::any_of(vm.disks, remote) || std::ranges::any_of(vm.nets, remote)) {
     return fail(usage("vhost_user=on needs --memory shared=on"));

@@ -18,6 +18,8 @@ namespace {
 
 // KVM allows more on large hosts; this is the ceiling of the command line.
 constexpr std::uint32_t kMaxCpus = 8192;
+constexpr std::uint64_t kHuge2M = std::uint64_t{2} << 20;
+constexpr std::uint64_t kHuge1G = std::uint64_t{1} << 30;
 
 Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& value,
                                                           std::uint32_t boot) {
@@ -49,6 +51,11 @@ Outcome<std::optional<CpusConfig::Topology>> parse_topology(const OptionValue& v
     return fail(value.error("topology", "its product " + std::to_string(product) +
                                             " is not the number of CPUs " + std::to_string(boot)));
   }
+#if defined(__aarch64__)
+  if (numbers[2] != 1) return fail(value.error("topology", "aarch64 has one die a package"));
+#else
+  if (numbers[0] > 2) return fail(value.error("topology", "more than 2 threads a core"));
+#endif
   return std::optional(CpusConfig::Topology{numbers[0], numbers[1], numbers[2], numbers[3]});
 }
 
@@ -130,8 +137,8 @@ Outcome<void> parse_memory(const std::string& text, VmConfig& vm) {
   }
   if (memory.hugepage_size != 0) {
     if (!memory.hugepages) return fail(value.error("hugepage_size", "hugepages is off"));
-    if ((memory.hugepage_size & (memory.hugepage_size - 1)) != 0) {
-      return fail(value.error("hugepage_size", "not a power of two"));
+    if (memory.hugepage_size != kHuge2M && memory.hugepage_size != kHuge1G) {
+      return fail(value.error("hugepage_size", "neither 2M nor 1G"));
     }
   }
   return parse_hotplug(value, memory);

@@ -16,6 +16,9 @@ constexpr Key later(std::string_view name, std::string_view taken = "") {
   return {.name = name, .offered = false, .taken = taken};
 }
 
+// A key that has no text.
+constexpr Key word(std::string_view name) { return {.name = name, .is_word = true}; }
+
 template <std::size_t... kSizes>
 constexpr auto join(const Key (&... parts)[kSizes]) {
   std::array<Key, (kSizes + ...)> all{};
@@ -30,7 +33,7 @@ constexpr Key kIommu[] = {{"iommu"}};
 constexpr Key kRings[] = {{"packed"}, {"event_idx"}};
 constexpr Key kLimits[] = {{"bw_size"},  {"bw_one_time_burst"},  {"bw_refill_time"},
                            {"ops_size"}, {"ops_one_time_burst"}, {"ops_refill_time"}};
-constexpr Key kModes[] = {{"off"}, {"null"}, {"pty"}, {"tty"}, {"file"}};
+constexpr Key kModes[] = {word("off"), word("null"), word("pty"), word("tty"), {"file"}};
 constexpr Key kPathOrFd[] = {{"path"}, {"fd"}};
 
 constexpr Key kCpus[] = {{"boot"},

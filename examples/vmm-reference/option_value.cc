@@ -148,9 +148,12 @@ Outcome<OptionValue> OptionValue::parse(std::string_view option, std::string_vie
     if (key == keys.end()) {
       return fail(value.error(name, "unknown key (known: " + names_of(keys) + ")"));
     }
+    if (equals == std::string_view::npos && key->offered && !key->is_word) {
+      return fail(value.error(name, "\"=\" and a text are missing"));
+    }
     if (key->offered) {
       value.pairs_.insert_or_assign(std::string(name), std::string(given));
-    } else if (!asks_for_nothing(*key, unquote(given))) {
+    } else if (equals == std::string_view::npos || !asks_for_nothing(*key, unquote(given))) {
       return fail(value.error(name, "not offered yet"));
     }
   }

@@ -4,7 +4,7 @@
 // The grammar of option values, as people know it from cloud-hypervisor:
 //
 //   value  := [ pair *( "," pair ) ]
-//   pair   := key [ "=" text ]
+//   pair   := key "=" text | mode                      mode: off, null, pty, tty
 //   text   := any characters; a comma inside [...] or inside "..." does not split
 //   quotes := '"' toggles; inside them "" is one literal quote
 //   toggle := on | off | true | false | (empty)       case does not matter
@@ -31,6 +31,7 @@ struct OptionKey {
   /// Of a key that is not offered: the text that is taken nevertheless, as it asks for what is so
   /// anyway. Empty: none.
   std::string_view taken = "";
+  bool is_word = false;  ///< may stand by itself, without "="
 };
 
 /// The pairs of one option's value.

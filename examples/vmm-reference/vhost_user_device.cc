@@ -11,6 +11,8 @@
 #include "net_device.h"
 #include "patience.h"
 #include "remote_net_control.h"
+#include "vhost_user_options.h"
+#include "vmm/base/log.h"
 #include "vmm/sys_util/unix_socket.h"
 #include "vmm/virtio_blk/layout.h"
 #include "vmm/virtio_net/net.h"
@@ -58,11 +60,19 @@ std::vector<std::byte> bytes_of(const T& value) {
   return {bytes.begin(), bytes.end()};
 }
 
+template <class Config>
+void tell_what_is_passed_over(const std::string& context, const Config& config) {
+  const std::string keys = passed_over(config);
+  if (keys.empty()) return;
+  VMM_LOG(kWarn, "%s: the back end's business, passed over: %s", context.c_str(), keys.c_str());
+}
+
 }  // namespace
 
 // The number of queues is ours to say, as the driver takes all that it is told of.
 Outcome<std::shared_ptr<RemoteDevice>> make_remote_disk(const DiskConfig& config) {
   const std::string context = "--disk: socket=" + config.vhost_socket;
+  tell_what_is_passed_over(context, config);
   virtio_blk::BlkConfig fields{};
   fields.num_queues = Le16(config.num_queues);
   VMM_TRY(const auto connect, connector(context, config.vhost_socket, false));

@@ -114,6 +114,36 @@ Outcome<bool> parse_vhost_mode(const OptionValue& value) {
   return mode == "server";
 }
 
+namespace {
+
+std::string names_of(std::initializer_list<std::pair<const char*, bool>> keys) {
+  std::string text;
+  for (const auto& [name, given] : keys) {
+    if (given) text += (text.empty() ? "" : ", ") + std::string(name);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string passed_over(const DiskConfig& disk) {
+  return names_of({{"readonly", disk.readonly},
+                   {"direct", disk.direct},
+                   {"serial", !disk.serial.empty()},
+                   {"image_type", disk.format != DiskConfig::Format::kDetect},
+                   {"backing_files", disk.backing_files},
+                   {"pin_memory", disk.pin_memory},
+                   {"rate_limit_group", !disk.rate_limit_group.empty()},
+                   {"limits", disk.rate_limit.limits()}});
+}
+
+std::string passed_over(const NetConfig& net) {
+  return names_of({{"tap", !net.tap.empty()},
+                   {"ip", !net.ip.empty()},
+                   {"host_mac", net.host_mac.has_value()},
+                   {"limits", net.rate_limit.limits()}});
+}
+
 Outcome<void> parse_fs(const std::string& text, VmConfig& vm) {
   FsConfig fs;
   VMM_TRY(const OptionValue value, parse_value("--fs", text));

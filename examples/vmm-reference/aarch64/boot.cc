@@ -41,9 +41,6 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
   if (config.debug_console.mode != ConsoleConfig::Mode::kOff) {
     return fail(usage("--debug-console: aarch64 has no I/O ports"));
   }
-  if (config.cpus.topology && config.cpus.topology->dies != 1) {
-    return fail(usage("--cpus: topology: aarch64 has one die a package"));
-  }
   if (config.identity != IdentityConfig{}) {
     VMM_LOG(kWarn, "--platform: aarch64 guests get no SMBIOS tables: no names, no oem_strings");
   }

@@ -162,7 +162,7 @@ constexpr std::array kOptions{
     Option{"seccomp"},
     Option{"serial", "", kAllSerial},
     Option{"tpm"},
-    Option{"user-device", "", kAllUserDevice},
+    Option{"user-device", "without shared memory, too", kAllUserDevice},
     Option{"vdpa"},
     Option{"version", "our name and version; no protocol versions of migration"},
     Option{"vsock", "", kAllVsock},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "options.h"
+#include "vhost_user_options.h"
 
 namespace vmm::reference {
 namespace {
@@ -69,9 +70,9 @@ TEST_CASE("devices of the host", "[options]") {
   CHECK(with_kernel({"--platform", "vfio_p2p_dma=on"})->vmm.vm->vfio_p2p_dma);
   CHECK_FALSE(with_kernel({"--platform", "vfio_p2p_dma=off"})->vmm.vm->vfio_p2p_dma);
 
-  const std::vector<std::pair<std::vector<std::string>, const char*>> refused{
   CHECK(with_kernel({"--device", "path=p", "--balloon", "size=1M", "--pmem", "file=f"}));
 
+  const std::vector<std::pair<std::vector<std::string>, const char*>> refused{
       {{"--device", "id=x"}, "path: required"},
       {{"--device", "path=p,x_exclude_mmap_bars=[6]"}, "not a list of BARs"},
       {{"--device", "path=p,packed=off"}, "packed"},
@@ -208,6 +209,31 @@ TEST_CASE("file systems and other devices of other processes", "[options]") {
   CHECK(got->vmm.vm->generics[1].queue_sizes == std::vector<std::uint16_t>{1024});
 }
 
+TEST_CASE("with vhost_user what is the back end's business is passed over", "[options]") {
+  const auto got = with_kernel(
+      {"--memory", "shared=on", "--rate-limit-group", "id=g,ops_size=1,ops_refill_time=1", "--disk",
+       "vhost_user=on,socket=a,readonly=on,direct=on,serial=s,rate_limit_group=g", "--net",
+       "vhost_user=on,socket=b,tap=t,ip=192.0.2.1,mask=255.0.0.0,host_mac=02:00:00:00:00:01"});
+  REQUIRE(got);
+  const VmConfig& vm = *got->vmm.vm;
+  CHECK(passed_over(vm.disks.at(0)) == "readonly, direct, serial, rate_limit_group");
+  CHECK(passed_over(vm.nets.at(0)) == "tap, ip, host_mac");
+  const auto plain =
+      with_kernel({"--memory", "shared=on", "--disk", "vhost_user=on,socket=a,readonly=off",
+                   "--net", "vhost_user=on,socket=b,mac=02:00:00:00:00:01,mtu=1400"});
+  REQUIRE(plain);
+  CHECK(passed_over(plain->vmm.vm->disks.at(0)).empty());
+  CHECK(passed_over(plain->vmm.vm->nets.at(0)).empty());
+}
+
+TEST_CASE("huge pages are shared memory", "[options]") {
+  const auto got = with_kernel({"--memory", "size=1G,hugepages=on", "--fs", "tag=a,socket=/a",
+                                "--disk", "vhost_user=on,socket=/b", "--generic-vhost-user",
+                                "device_type=sound,socket=/s,queue_sizes=[64]"});
+  REQUIRE(got);
+  CHECK((got->vmm.vm->memory.is_shared() && !got->vmm.vm->memory.shared));
+}
+
 TEST_CASE("file systems and other devices that cannot be", "[options][hostile]") {
   const auto message = [](const char* option, const char* value, bool shared = true) {
     const auto refused =
@@ -315,7 +341,8 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--disk", "vhost_user=on"}, "--disk: socket: required"},
       {{"--disk", "path=d,socket=s"}, "--disk: socket: needs vhost_user"},
       {{"--disk", "vhost_user=on,socket=s"}, "vhost_user=on needs --memory shared=on"},
-      {{"--net", "vhost_user=on,socket=s,tap=t"}, "--net: tap: not together with vhost_user"},
+      {{"--net", "vhost_user=on,socket=s,fd=[5]"}, "--net: fd: not together with vhost_user"},
+      {{"--net", "vhost_user=on,socket=s,user=on"}, "--net: user: not together with vhost_user"},
       {{"--net", "vhost_user=on,socket=s,vhost_mode=both"}, "--net: vhost_mode"},
       {{"--rtc", "iommu=on"}, "--rtc: iommu: not offered yet"},
       {{"--disk", "path=d,pci_device_id=0"}, "--disk: pci_device_id"},
@@ -346,6 +373,9 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--net", "mac=02-00-00-00-00-00"}, "--net: mac"},
       {{"--net", "mac=0g:00:00:00:00:00"}, "--net: mac"},
       {{"--net", "mac=01:00:00:00:00:00"}, "--net: mac: a multicast address"},
+      {{"--net", "offload_csum=off"}, "--net: offload_csum: offload_tso and offload_ufo need it"},
+      {{"--net", "offload_csum=off,offload_tso=off"}, "--net: offload_csum"},
+      {{"--net", "offload_csum=off,offload_ufo=off"}, "--net: offload_csum"},
       {{"--net", "mtu=1279"}, "--net: mtu"},
       {{"--net", "num_queues=3"}, "--net: num_queues: not a multiple"},
       {{"--net", "num_queues=10"}, "--net: num_queues: more pairs than there are vCPUs"},

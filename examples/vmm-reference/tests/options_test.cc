@@ -198,7 +198,8 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--memory", "size=big"}, "--memory: size: \"big\" is not a size"},
       {{"--memory", "shared=on,mergeable=on"}, "--memory: mergeable"},
       {{"--memory", "hugepage_size=2M"}, "--memory: hugepage_size: hugepages is off"},
-      {{"--memory", "hugepages=on,hugepage_size=3M"}, "--memory: hugepage_size: not a power"},
+      {{"--memory", "hugepages=on,hugepage_size=3M"}, "--memory: hugepage_size: neither 2M nor"},
+      {{"--memory", "hugepages=on,hugepage_size=4M"}, "--memory: hugepage_size: neither 2M nor"},
       {{"--memory", "hotplug_size=1G"},
        "--memory: hotplug_size: hotplug_method=acpi is not offered"},
       {{"--memory", "hotplug_method=dimm"}, "--memory: hotplug_method"},
@@ -212,13 +213,19 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M", "--disk", "path=p,pin_memory=on"},
        "--disk: pin_memory: not together"},
       {{"--serial", "off,tty"}, "--serial: mode"},
-      {{"--serial", "file"}, "--serial: file: the path is missing"},
+      {{"--serial", "file"}, "--serial: file: \"=\" and a text are missing"},
+      {{"--disk", "path=x,readonly"}, "--disk: readonly: \"=\""},
+      {{"--memory", "size=1G,shared"}, "--memory: shared: \"=\""},
+      {{"--serial", ""}, "--serial: mode: give one of"},
+      {{"--console", ""}, "--console: mode: give one of"},
+      {{"--console", "id=x"}, "--console: mode: give one of"},
+      {{"--debug-console", "iobase=0x402"}, "--debug-console: mode: give one of"},
       {{"--serial", "file="}, "--serial: file: the path is missing"},
       {{"--serial", "socket="}, "--serial: socket: the path is missing"},
       {{"--serial", "socket=/x,tty"}, "--serial: mode"},
       {{"--serial", "null,escape=on"}, "--serial: escape"},
       {{"--console", "off,tty"}, "--console: mode"},
-      {{"--debug-console", "iobase=0x10000"}, "--debug-console: iobase"},
+      {{"--debug-console", "tty,iobase=0x10000"}, "--debug-console: iobase"},
       {{"--vdpa", "path=a", "path=b"}, "--vdpa: not offered yet"},
       {{"--pvmemcontrol"}, "--pvmemcontrol: not offered yet"},
       {{"--pvpanic", "--transport", "mmio"}, "--pvpanic needs --transport pci"},
@@ -234,6 +241,18 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
   REQUIRE_FALSE(got.has_value());
   CHECK(got.error().exit_code() == 2);
   CHECK_THAT(got.error().message, Catch::Contains(c.part));
+}
+
+TEST_CASE("a topology that the architecture cannot tell of is refused", "[options][hostile]") {
+#if defined(__aarch64__)
+  constexpr const char* kWrong = "boot=4,topology=1:2:2:1";
+#else
+  constexpr const char* kWrong = "boot=4,topology=4:1:1:1";
+#endif
+  const auto got = with_kernel({"--cpus", kWrong});
+  REQUIRE_FALSE(got);
+  CHECK(got.error().exit_code() == 2);
+  CHECK_THAT(got.error().message, Catch::Contains("--cpus: topology: "));
 }
 
 TEST_CASE("without a kernel there is nothing to run", "[options][hostile]") {

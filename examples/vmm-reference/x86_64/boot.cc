@@ -22,9 +22,6 @@ Outcome<GuestImage> load_image(const VmConfig& config) {
        {std::pair("--dtb", &config.dtb), std::pair("--dtb-overlay", &config.dtb_overlay)}) {
     if (!value->empty()) return fail(usage(std::string(option) + ": x86_64 has no device tree"));
   }
-  if (config.cpus.topology && config.cpus.topology->threads > 2) {
-    return fail(usage("--cpus: topology: more than 2 threads a core"));
-  }
   VMM_STEP("--memory: size", const RamRegions ram, ram_regions(config.memory.size));
   std::vector<GuestRange> ranges;
   for (const AddressRange& range : ram) {

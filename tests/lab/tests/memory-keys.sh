@@ -76,6 +76,7 @@ if [ "$(cat $pages)" -ge 128 ]; then
   for keys in ,hugepages=on ,hugepages=on,hugepage_size=2M ,hugepages=on,shared=on; do
     idle "$keys"
     try "$keys: huge pages of 2 MiB" page_kb 2048
+    try "$keys: which others can map" grep -q '^[0-9a-f-]* rw-s' region
     end "$keys"
   done
   try 'huge pages are given back' [ "$(sed -n 's/^HugePages_Free: *//p' /proc/meminfo)" -ge 128 ]
