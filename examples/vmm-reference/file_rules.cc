@@ -106,8 +106,7 @@ std::vector<LandlockRule> files_of(const VmConfig& config) {
   return rules;
 }
 
-Outcome<sandbox::Landlock> make_file_rules(const VmConfig& config,
-                                          const std::string& api_socket) {
+Outcome<sandbox::Landlock> make_file_rules(const VmConfig& config, const std::string& api_socket) {
   VMM_STEP("--landlock", auto landlock, sandbox::Landlock::create());
   for (const LandlockRule& rule : files_of(config)) {
     const auto done = landlock.allow(rule.path, {.read = rule.read, .write = rule.write});

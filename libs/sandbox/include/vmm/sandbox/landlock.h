@@ -15,8 +15,8 @@ namespace vmm::sandbox {
 
 /// What is allowed beneath a path.
 struct FileAccess {
-  bool read = false;   ///< read files, list folders
-  bool write = false;  ///< write, truncate, make, rename and remove files, but for device nodes
+  bool read = false;    ///< read files, list folders
+  bool write = false;   ///< write, truncate, make, rename and remove files, but for device nodes
   bool remove = false;  ///< remove files of a folder, and nothing else
 };
 
