@@ -406,6 +406,24 @@ class ApiTest(unittest.TestCase):
         with open(f"/proc/{vmm.process.pid}/status", encoding="utf-8") as status:
             self.assertRegex(status.read(), r"FDSize:\s*1024\n")
 
+    def test_memory_beyond_the_host(self):
+        """It may be had as the guest touches it, and not at once."""
+        if not is_native():
+            self.skipTest("the emulator has the host's address space")
+        with open("/proc/meminfo", encoding="utf-8") as file:
+            host = {line.split(":")[0]: int(line.split()[1]) for line in file}
+        size = 5 * 1024 * (host["MemTotal"] + host["SwapTotal"])
+        vmm = self.vmm()
+        with open(vmm.folder.name + "/kernel", "wb") as file:
+            file.write(tiny_kernel())
+        for memory, refused in (({}, False), ({"reserve": True}, True), ({"prefault": True}, True)):
+            config = {"payload": {"kernel": file.name}, "console": {"mode": "Null"}, "memory": {"size": size, **memory}}
+            self.assertEqual(vmm.call("PUT", "vm.create", config), (204, None))
+            _, errors = vmm.call("PUT", "vm.boot")  # without KVM there are other reasons to fail
+            self.assertEqual("more than 4 times" in str(errors), refused, errors)
+            self.assertEqual(vmm.call("PUT", "vm.delete"), (204, None))
+        self.assertEqual(vmm.end()[1].count("more than 4 times"), 1)
+
     def test_resize_before_boot(self):
         vmm = self.vmm()
         vmm.call("PUT", "vm.create", {**CONFIG, "balloon": {"size": 0}})
