@@ -19,6 +19,7 @@ attach() {
   reader=$!
 }
 
+modprobe tun
 mkdir shared
 echo 'from the host' >shared/hello
 cat >script <<'END'
@@ -49,7 +50,7 @@ fs_daemon shared
 vhost-user-net --socket-path=net.sock --tap=vmm0 --ip=192.0.2.1 --mask=255.255.255.0 2>>net.err &
 net_pid=$!
 tool socat UNIX-LISTEN:/mnt/vsock_219,fork SYSTEM:sha256sum &
-until [ -S net.sock ] && [ -S vsock_219 ]; do sleep 0.1; done
+until [ -S net.sock ] && [ -S vsock_219 ] || ! kill -0 $net_pid; do sleep 0.1; done
 cat >vm.json <<END
 {"disks": [{"path": "$PWD/debian"},
            {"path": "$PWD/script.img", "readonly": true, "serial": "script"}],
