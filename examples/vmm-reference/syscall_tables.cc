@@ -177,6 +177,7 @@ constexpr std::array kPeer{Rule{.call = "socket", .arguments = {equals(0, AF_UNI
                            Rule{"fcntl"},
                            Rule{"newfstatat"},
                            Rule{"fstat"},
+                           Rule{"fstatfs"},
                            Rule{"pread64"},
                            Rule{"pwrite64"},
                            Rule{"getrandom"},

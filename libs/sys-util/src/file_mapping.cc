@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/sys_util/file_mapping.h"
 
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +23,12 @@ Result<std::uint64_t> check_file_range(int fd, std::uint64_t offset, std::uint64
   }
   const auto block = static_cast<std::uint64_t>(status.st_blksize);
   return is_power_of_two(block) ? std::max<std::uint64_t>(block, page_size()) : page_size();
+}
+
+bool has_huge_pages(int fd) {
+  struct statfs system{};
+  return ::fstatfs(fd, &system) == 0 &&
+         static_cast<std::uint64_t>(system.f_type) == HUGETLBFS_MAGIC;
 }
 
 Result<FileMapping> map_file(int fd, std::uint64_t offset, std::uint64_t bytes, int protection) {

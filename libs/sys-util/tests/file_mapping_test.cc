@@ -25,6 +25,13 @@ TEST_CASE("a range of a file is mapped at any offset", "[file_mapping]") {
   CHECK(mapped->mapping.size() == 2 * page);
 }
 
+TEST_CASE("files of huge pages are told apart", "[file_mapping]") {
+  CHECK_FALSE(has_huge_pages(MemFd::create(page_size())->fd()));
+  CHECK_FALSE(has_huge_pages(-1));
+  const UniqueFd huge(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
+  if (huge) CHECK(has_huge_pages(huge.get()));  // else a kernel without them
+}
+
 TEST_CASE("what a file does not hold is refused", "[file_mapping][hostile]") {
   const std::uint64_t page = page_size();
   const auto file = MemFd::create(2 * page);

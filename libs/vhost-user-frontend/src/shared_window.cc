@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "vmm/base/checked.h"
+#include "vmm/sys_util/file_mapping.h"
 #include "vmm/vhost_user/message_error.h"
 
 namespace vmm::vhost_user_frontend {
@@ -23,10 +24,12 @@ bool whole_pages(std::uint64_t number) {
   return number % static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) == 0;
 }
 
-/// The drivers of other files would have a say in what a mapping does.
-bool is_regular(const UniqueFd& file) {
+/// The drivers of other files would have a say in what a mapping does; and of huge pages the kernel
+/// maps whole ones, which is more than what was checked.
+bool is_mappable(const UniqueFd& file) {
   struct stat status{};
-  return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
+  return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+         !sys_util::has_huge_pages(file.get());
 }
 
 }  // namespace
@@ -62,7 +65,7 @@ Result<void> SharedWindow::map(const ShmemArea& area, const UniqueFd& file) {
   }
   const auto file_offset = checked_cast<off_t>(area.fd_offset);
   if (!file_offset) return fail(MessageError::kBadRange);
-  if (!is_regular(file)) return fail(MessageError::kBadValue);
+  if (!is_mappable(file)) return fail(MessageError::kBadValue);
   const MutexLock lock(mutex_);
   if (!is_free(area.offset, area.bytes)) return fail(MessageError::kOverlap);
   if (mapped_.size() == kMostMappings) return fail(MessageError::kTooMany);
@@ -74,7 +77,8 @@ Result<void> SharedWindow::map(const ShmemArea& area, const UniqueFd& file) {
                bytes_.data() + area.offset) == MAP_FAILED) {
     const Error error = Error::from_errno("mremap");
     (void)::munmap(elsewhere, area.bytes);
-    vacate(area.offset, area.bytes);
+    // Who could not make it whole leaves it taken, for unmap().
+    if (!vacate(area.offset, area.bytes)) mapped_.emplace(area.offset, area.bytes);
     return fail(error);
   }
   mapped_.emplace(area.offset, area.bytes);
@@ -85,15 +89,14 @@ Result<void> SharedWindow::unmap(const ShmemArea& area) {
   const MutexLock lock(mutex_);
   const auto found = mapped_.find(area.offset);
   if (found == mapped_.end() || found->second != area.bytes) return fail(MessageError::kBadRange);
+  VMM_TRY_DO(vacate(area.offset, area.bytes));
   mapped_.erase(found);
-  vacate(area.offset, area.bytes);
   return {};
 }
 
 void SharedWindow::clear() {
   const MutexLock lock(mutex_);
-  mapped_.clear();
-  vacate(0, bytes_.size());
+  if (vacate(0, bytes_.size())) mapped_.clear();
 }
 
 std::size_t SharedWindow::mappings() {
@@ -101,10 +104,13 @@ std::size_t SharedWindow::mappings() {
   return mapped_.size();
 }
 
-void SharedWindow::vacate(std::uint64_t offset, std::uint64_t bytes) {
+Result<void> SharedWindow::vacate(std::uint64_t offset, std::uint64_t bytes) {
   void* const at = bytes_.data() + offset;
-  (void)::mmap(at, bytes, PROT_READ | PROT_WRITE, kFresh | MAP_FIXED, -1, 0);
+  if (::mmap(at, bytes, PROT_READ | PROT_WRITE, kFresh | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    return fail(Error::from_errno("mmap"));
+  }
   (void)::madvise(at, bytes, MADV_DONTDUMP);
+  return {};
 }
 
 }  // namespace vmm::vhost_user_frontend

@@ -16,6 +16,10 @@ namespace vmm::sys_util {
 /// Errors: ERANGE when it is not so; those of fstat(2).
 Result<std::uint64_t> check_file_range(int fd, std::uint64_t offset, std::uint64_t bytes);
 
+/// Whether it is a file of huge pages (hugetlbfs), of which the kernel maps and unmaps only whole
+/// ones. False also for what is no file.
+bool has_huge_pages(int fd);
+
 /// Bytes of a file in our address space.
 struct FileMapping {
   Mapping mapping;            ///< whole pages, which may be more

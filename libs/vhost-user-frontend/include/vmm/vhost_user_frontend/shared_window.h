@@ -56,12 +56,12 @@ class SharedWindow {
 
   /// Maps a part of a regular file, which has to be free in the window: area.id is not looked at.
   /// Errors: kBadRange for what is not of whole pages or outside of the window; kOverlap for what
-  /// is not free; kBadValue for another kind of file; kTooMany; those of mmap(2). Nothing is mapped
-  /// then.
+  /// is not free; kBadValue for another kind of file, or one of huge pages; kTooMany; those of
+  /// mmap(2). Nothing is mapped then.
   Result<void> map(const vhost_user::ShmemArea& area, const UniqueFd& file) VMM_EXCLUDES(mutex_);
-  /// Errors: kBadRange for what is not exactly one mapping.
+  /// Errors: kBadRange for what is not exactly one mapping; those of mmap(2), and it is as before.
   Result<void> unmap(const vhost_user::ShmemArea& area) VMM_EXCLUDES(mutex_);
-  /// Unmaps everything, and forgets what was written elsewhere.
+  /// Unmaps everything, and forgets what was written elsewhere; or nothing when mmap(2) fails.
   void clear() VMM_EXCLUDES(mutex_);
   [[nodiscard]] std::size_t mappings() VMM_EXCLUDES(mutex_);
 
@@ -69,7 +69,7 @@ class SharedWindow {
   explicit SharedWindow(std::span<std::byte> bytes) : bytes_(bytes) {}
   [[nodiscard]] bool is_free(std::uint64_t offset, std::uint64_t bytes) const VMM_REQUIRES(mutex_);
   /// Puts fresh memory there in place of what is.
-  void vacate(std::uint64_t offset, std::uint64_t bytes) VMM_REQUIRES(mutex_);
+  Result<void> vacate(std::uint64_t offset, std::uint64_t bytes) VMM_REQUIRES(mutex_);
 
   const std::span<std::byte> bytes_;
   Mutex mutex_;
