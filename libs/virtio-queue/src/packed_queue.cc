@@ -29,6 +29,7 @@ Result<void, QueueError> PackedQueue::rewind(const QueuePosition& position) {
     return fail(QueueError::kBadState);
   }
   forget();
+  if (tracker_ != nullptr) tracker_->taken.clear();
   const auto bytes = static_cast<std::int64_t>(ring_bytes());
   end_batch();
   avail_ = rings_.descriptors + std::size_t{avail.offset} * kDescriptorBytes;
@@ -105,7 +106,7 @@ Pop PackedQueue::pop_thoroughly(Chain& chain, std::uint64_t rest) {
 Pop PackedQueue::pop_again(Chain& chain) {
   waiting_ = false;
   const Pop popped = resubmit(chain, tracker_->again.back());
-  if (popped != Pop::kEmpty) tracker_->again.pop_back();
+  if (popped != Pop::kEmpty) tracker_->pop_again(popped == Pop::kChain);
   look_closely_ = broken_ || has_again();
   return popped;
 }
@@ -210,6 +211,7 @@ Pop PackedQueue::refuse(Chain& chain, QueueError error, std::uint32_t bytes) {
 }
 
 Result<void, QueueError> PackedQueue::add_used(std::uint16_t id, std::uint32_t written) {
+  if (tracker_ != nullptr) tracker_->finish(id);
   VMM_TRY(const std::uint32_t bytes, give_back(id));
   if (in_order_) {
     reorder_.finish(id, written);
@@ -229,6 +231,10 @@ Result<void, QueueError> PackedQueue::undo_pop(const Chain& chain) {
   if (!flights_.is_taken(chain.head())) return fail(QueueError::kNotInFlight);
   const std::uint32_t bytes = flights_.give_back(chain.head());
   if (in_order_) reorder_.pop_last();
+  if (tracker_ != nullptr && tracker_->undo(chain.head())) {
+    look_closely_ = true;  // it is still in flight for the region, and no entry of the ring's
+    return {};
+  }
   if (tracker_ != nullptr) tracker_->inflight.cancel(chain.head());
   end_batch();
   const auto offset = static_cast<std::uint64_t>(avail_ - rings_.descriptors);

@@ -30,6 +30,7 @@ Result<void, QueueError> SplitQueue::rewind(const QueuePosition& position) {
     return fail(QueueError::kBadState);
   }
   forget();
+  if (tracker_ != nullptr) tracker_->taken.clear();
   next_avail_ = avail_end_ = next_avail;
   next_used_ = signalled_ = marked_ = next_used;
   // Nobody knows whether the last completions before a save were notified: the first decision
@@ -90,7 +91,7 @@ Pop SplitQueue::pop_thoroughly(Chain& chain) {
 Pop SplitQueue::pop_again(Chain& chain) {
   waiting_ = false;
   const Pop popped = resubmit(chain, tracker_->again.back());
-  if (popped != Pop::kEmpty) tracker_->again.pop_back();
+  if (popped != Pop::kEmpty) tracker_->pop_again(popped == Pop::kChain);
   look_closely_ = broken_ || has_again();
   return popped;
 }
@@ -158,6 +159,7 @@ Pop SplitQueue::refuse(Chain& chain, QueueError error) {
 }
 
 Result<void, QueueError> SplitQueue::add_used(std::uint16_t head, std::uint32_t written) {
+  if (tracker_ != nullptr) tracker_->finish(head);
   VMM_TRY_DO(give_back(head));
   if (in_order_) {
     reorder_.finish(head, written);
@@ -177,6 +179,10 @@ Result<void, QueueError> SplitQueue::undo_pop(const Chain& chain) {
   if (!flights_.is_taken(chain.head())) return fail(QueueError::kNotInFlight);
   (void)flights_.give_back(chain.head());
   if (in_order_) reorder_.pop_last();
+  if (tracker_ != nullptr && tracker_->undo(chain.head())) {
+    look_closely_ = true;  // it is still in flight for the region, and no entry of the ring's
+    return {};
+  }
   if (tracker_ != nullptr) tracker_->inflight.cancel(chain.head());
   --next_avail_;
   if (is_thorough()) avail_end_ = next_avail_;

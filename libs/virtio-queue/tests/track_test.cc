@@ -125,6 +125,56 @@ TEST_CASE("what was popped and put back is not in flight", "[inflight][track]") 
   talk.check_all_back();
 }
 
+TEST_CASE("what is served again and put back comes again, in its order", "[inflight][track]") {
+  const bool packed = GENERATE(false, true);
+  const bool in_order = GENERATE(false, true);
+  const auto undone = GENERATE(1U, 2U, 3U, 4U);
+  CAPTURE(packed, in_order, undone);
+  Conversation talk({.size = kSize, .packed = packed, .in_order = in_order});
+  for (int round = 0; round < 11; ++round) {
+    talk.offer();
+    const auto popped = talk.pop_all();
+    REQUIRE(popped.size() == 3);
+    talk.end_process();
+    talk.heads.push_back(talk.rig.offer({readable(kBuffers, 4)}));
+
+    std::array<InlineChain<64>, 4> chains;
+    for (unsigned i = 0; i < undone; ++i) REQUIRE(talk.rig.queue.pop(chains[i]) == Pop::kChain);
+    for (unsigned i = undone; i-- > 0;) REQUIRE(talk.rig.queue.undo_pop(chains[i]));
+    CHECK_FALSE(talk.rig.queue.undo_pop(chains[0]));
+    if (round % 2 == 1) talk.end_process();  // nothing of it is lost, or known twice
+    const auto again = talk.pop_all();
+    auto expected = popped;
+    expected.push_back(talk.heads.back());
+    CHECK(again == expected);
+    for (const std::uint16_t head : again) REQUIRE(talk.rig.queue.complete(head, 0));
+    talk.check_all_back();
+    CHECK(talk.pop_all().empty());
+  }
+}
+
+TEST_CASE("a buffer that was served again is put back as any other in its next life",
+          "[inflight][track]") {
+  const bool packed = GENERATE(false, true);
+  Conversation talk({.size = kSize, .packed = packed});
+  for (int round = 0; round < 11; ++round) {
+    talk.offer();
+    REQUIRE(talk.pop_all().size() == 3);
+    talk.end_process();
+    for (const std::uint16_t head : talk.pop_all()) REQUIRE(talk.rig.queue.complete(head, 0));
+    talk.check_all_back();
+    talk.offer();
+    REQUIRE(talk.rig.queue.pop(talk.rig.chain) == Pop::kChain);
+    const std::uint16_t first = talk.rig.chain.head();
+    REQUIRE(talk.rig.queue.undo_pop(talk.rig.chain));
+    const auto popped = talk.pop_all();
+    REQUIRE(popped.size() == 3);
+    CHECK(popped[0] == first);
+    for (const std::uint16_t head : popped) REQUIRE(talk.rig.queue.complete(head, 0));
+    talk.check_all_back();
+  }
+}
+
 TEST_CASE("malformed chains do not put a region out of step", "[inflight][track][hostile]") {
   const bool packed = GENERATE(false, true);
   Conversation talk({.size = kSize, .packed = packed});
