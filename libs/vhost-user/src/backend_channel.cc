@@ -32,11 +32,24 @@ Result<void> BackendChannel::ask(BackendCode code, std::span<const std::byte> pa
 Result<void> BackendChannel::ask_always(BackendCode code, std::span<const std::byte> payload,
                                         std::span<const int> fds) {
   const MutexLock lock(mutex_);
-  VMM_TRY_DO(connection_.send(header_of(code, payload.size(), true), payload, fds));
-  return wait_for_answer(code);
+  return converse(code, payload, fds);
 }
 
-Result<void> BackendChannel::wait_for_answer(BackendCode code) {
+// What comes late would be taken for the answer to the next question.
+Result<void> BackendChannel::converse(BackendCode code, std::span<const std::byte> payload,
+                                      std::span<const int> fds) {
+  if (lost_) return fail(*lost_);
+  const Result<std::uint64_t> answer = answer_to(code, payload, fds);
+  if (!answer) lost_ = answer.error();
+  if (!answer) return fail(answer.error());
+  if (*answer != 0) return fail(MessageError::kRefused);
+  return {};
+}
+
+Result<std::uint64_t> BackendChannel::answer_to(BackendCode code,
+                                                std::span<const std::byte> payload,
+                                                std::span<const int> fds) {
+  VMM_TRY_DO(connection_.send(header_of(code, payload.size(), true), payload, fds));
   VMM_TRY(const auto event, connection_.wait(kPatience));
   if (event != Connection::Event::kMessage) return fail(MessageError::kPartial);
   const Message answer = connection_.message();
@@ -45,8 +58,7 @@ Result<void> BackendChannel::wait_for_answer(BackendCode code) {
       (answer.header.flags & kReply) == 0 || !number) {
     return fail(MessageError::kBadReply);
   }
-  if (*number != 0) return fail(MessageError::kRefused);
-  return {};
+  return *number;
 }
 
 Result<void> BackendChannel::map_shmem(const ShmemArea& area, int fd) {
@@ -77,8 +89,7 @@ Result<UniqueFd> BackendChannel::look_up_shared_object(const SharedObjectId& id)
   if (!has(ProtocolFeature::kReplyAck)) return fail(MessageError::kNotNegotiated);
   const MutexLock lock(mutex_);
   constexpr BackendCode kCode = BackendCode::kSharedObjectLookup;
-  VMM_TRY_DO(connection_.send(header_of(kCode, sizeof(id), true), bytes_of(id), {}));
-  VMM_TRY_DO(wait_for_answer(kCode));
+  VMM_TRY_DO(converse(kCode, bytes_of(id), {}));
   const Message answer = connection_.message();
   if (answer.fds.size() != 1) return fail(MessageError::kRefused);
   return std::move(answer.fds[0]);

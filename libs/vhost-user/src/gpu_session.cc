@@ -195,23 +195,32 @@ Result<GpuChannel> GpuChannel::adopt(UniqueFd socket) {
   return GpuChannel(std::move(connection));
 }
 
+Error GpuChannel::lose(const Error& error) {
+  lost_ = error;
+  return error;
+}
+
 Result<void> GpuChannel::send(Code code, std::span<const std::byte> payload,
                               std::span<const int> fds) {
-  return connection_.send({.request = static_cast<std::uint32_t>(code),
-                           .flags = 0,
-                           .size = static_cast<std::uint32_t>(payload.size())},
-                          payload, fds);
+  if (lost_) return fail(*lost_);
+  const auto sent = connection_.send({.request = static_cast<std::uint32_t>(code),
+                                      .flags = 0,
+                                      .size = static_cast<std::uint32_t>(payload.size())},
+                                     payload, fds);
+  if (!sent) return fail(lose(sent.error()));
+  return {};
 }
 
 Result<std::span<const std::byte>> GpuChannel::ask(Code code, std::span<const std::byte> payload,
                                                    std::size_t bytes) {
   VMM_TRY_DO(send(code, payload));
-  VMM_TRY(const Event event, connection_.wait(kPatience));
-  if (event != Event::kMessage) return fail(MessageError::kPartial);
+  const auto event = connection_.wait(kPatience);
+  if (!event) return fail(lose(event.error()));
+  if (*event != Event::kMessage) return fail(lose(MessageError::kPartial));
   const Message reply = connection_.message();
   if (reply.header.request != static_cast<std::uint32_t>(code) ||
       (reply.header.flags & kReply) == 0 || reply.payload.size() != bytes || !reply.fds.empty()) {
-    return fail(MessageError::kBadReply);
+    return fail(lose(MessageError::kBadReply));
   }
   return reply.payload;
 }

@@ -348,10 +348,30 @@ TEST_CASE("a back end tells and asks on its channel", "[channel]") {
 
   answer_with(BackendCode::kShmemUnmap, 1, kVersion | kReply);
   CHECK(is(channel.unmap_shmem(area).error(), MessageError::kRefused));
-  answer_with(BackendCode::kShmemMap, 0, kVersion | kReply);
+}
+
+TEST_CASE("a channel asks no more after an answer that is none", "[channel][hostile]") {
+  const auto [code, flags] = GENERATE(std::pair(BackendCode::kShmemMap, kVersion | kReply),
+                                      std::pair(BackendCode::kShmemUnmap, kVersion));
+  auto [ours, theirs] = socket_pair();
+  BackendChannel channel(*Connection::adopt(std::move(theirs)), bit(ProtocolFeature::kReplyAck));
+  RawPeer peer(std::move(ours));
+  const ShmemArea area{.id = 1, .offset = 4096, .bytes = 4096};
+  peer.send({.request = static_cast<std::uint32_t>(code), .flags = flags, .size = 8},
+            to_bytes(std::uint64_t{0}));
+  // One that comes late: it is no answer to what is asked next.
+  peer.send({.request = static_cast<std::uint32_t>(BackendCode::kShmemUnmap),
+             .flags = kVersion | kReply,
+             .size = 8},
+            to_bytes(std::uint64_t{0}));
   CHECK(is(channel.unmap_shmem(area).error(), MessageError::kBadReply));
-  answer_with(BackendCode::kShmemUnmap, 0, kVersion);
-  CHECK(is(channel.unmap_shmem(area).error(), MessageError::kBadReply));
+  CHECK(peer.receive());
+  const auto next = channel.unmap_shmem(area);
+  REQUIRE_FALSE(next);
+  CHECK(is(next.error(), MessageError::kBadReply));
+  CHECK_FALSE(channel.look_up_shared_object({{1}}));
+  CHECK_FALSE(peer.receive());
+  CHECK(channel.config_changed());  // to this there is no answer
 }
 
 TEST_CASE("without acknowledgements a channel does not wait", "[channel]") {

@@ -216,5 +216,16 @@ TEST_CASE("answers on the GPU socket that fit no question are refused", "[gpu][h
   CHECK(open_fds() == before);
 }
 
+TEST_CASE("late answers on the GPU socket answer nothing", "[gpu][hostile]") {
+  auto ends = socket_pair();
+  RawPeer peer(std::move(ends.first));
+  auto channel = *GpuChannel::adopt(std::move(ends.second));
+  peer.send({4, kReply, 408}, to_bytes(DisplayInfo{}));
+  peer.send({3, kReply, 408}, to_bytes(DisplayInfo{}));
+  CHECK(is_error(channel.get_display_info(), MessageError::kBadReply));
+  CHECK(is_error(channel.get_display_info(), MessageError::kBadReply));
+  CHECK(is_error(channel.hide_cursor({}), MessageError::kBadReply));
+}
+
 }  // namespace
 }  // namespace vmm::vhost_user::gpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -42,7 +43,8 @@ class BackendChannel {
     return tell(BackendCode::kIotlbMsg, bytes_of(message), {});
   }
 
-  // Errors of the rest: those of Connection; kRefused when the front end says no; kBadReply.
+  // Errors of the rest: those of Connection; kRefused when the front end says no; kBadReply. After
+  // any of them but kRefused nothing can be asked any more: all fails as it did then.
 
   /// IOTLB_MSG: a miss or a refused access. Answered when an update was sent, or is not to come.
   Result<void> iotlb(const IotlbMessage& message) {
@@ -76,11 +78,16 @@ class BackendChannel {
   [[nodiscard]] bool is_private() const {
     return has(ProtocolFeature::kPrivateShmem) && !has(ProtocolFeature::kShmem);
   }
-  /// Waits for the answer to `code`; one number, which has to be 0.
-  Result<void> wait_for_answer(BackendCode code) VMM_REQUIRES(mutex_);
+  /// Asks and waits for the answer, which has to be 0.
+  Result<void> converse(BackendCode code, std::span<const std::byte> payload,
+                        std::span<const int> fds) VMM_REQUIRES(mutex_);
+  /// The number in the answer.
+  Result<std::uint64_t> answer_to(BackendCode code, std::span<const std::byte> payload,
+                                  std::span<const int> fds) VMM_REQUIRES(mutex_);
 
   Mutex mutex_;
   Connection connection_ VMM_GUARDED_BY(mutex_);
+  std::optional<Error> lost_ VMM_GUARDED_BY(mutex_);  // why nothing can be asked any more
   std::uint64_t protocol_features_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
@@ -109,7 +110,8 @@ class DisplaySession {
 /// question, answered.
 ///
 /// Errors: those of Connection; ETIMEDOUT after kPatience; kBadReply for an answer that fits no
-/// question; kBadValue for pixels that are not as many as the area says; kNotNegotiated.
+/// question; kBadValue for pixels that are not as many as the area says; kNotNegotiated. After any
+/// of the first three all fails as it did then, as late answers would be taken for others.
 ///
 /// Threads: one at a time.
 class GpuChannel {
@@ -145,7 +147,11 @@ class GpuChannel {
   Result<std::span<const std::byte>> ask(Code code, std::span<const std::byte> payload,
                                          std::size_t bytes);
 
+  /// Notes that the conversation is over, and why.
+  Error lose(const Error& error);
+
   Connection connection_;
+  std::optional<Error> lost_;
   std::uint64_t features_ = 0;
 };
 
