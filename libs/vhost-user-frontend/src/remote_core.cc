@@ -24,7 +24,7 @@ constexpr std::uint8_t kRunning = virtio_device::kAcknowledge | virtio_device::k
 
 std::uint64_t wanted_protocol_features(bool window) {
   using enum ProtocolFeature;
-  std::uint64_t wanted = window ? bit(kShmem) : 0;
+  std::uint64_t wanted = window ? bit(kShmem) | bit(kBackendSendFd) : 0;
   for (const ProtocolFeature one : {kMq, kReplyAck, kBackendReq, kConfig, kInflightShmfd,
                                     kResetDevice, kConfigureMemSlots, kStatus}) {
     wanted |= bit(one);
@@ -266,16 +266,19 @@ Result<void> RemoteDevice::Core::enable_queues(std::uint16_t count) {
   return done;
 }
 
-void RemoteDevice::Core::stop(std::vector<RemoteRing>& rings) {
+void RemoteDevice::Core::stop(std::vector<RemoteRing>& rings,
+                              vhost_user::Frontend::Meanwhile meanwhile) {
   const MutexLock lock(mutex_);
   Frontend* const frontend = converse();
   if (frontend == nullptr) return;
+  frontend->set_meanwhile(std::move(meanwhile));
   for (RemoteRing& ring : rings) {
     const auto base = frontend->get_vring_base(ring.index);
-    if (!base) return;
+    if (!base) break;
     ring.position.next_avail = static_cast<std::uint16_t>(*base);
     ring.position.next_used = static_cast<std::uint16_t>(ring.shape.packed ? *base >> 16 : *base);
   }
+  frontend->set_meanwhile({});
 }
 
 bool RemoteDevice::Core::can_resume(const std::vector<RemoteRing>& rings) const {

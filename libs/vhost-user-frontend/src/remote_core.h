@@ -50,7 +50,9 @@ class RemoteDevice::Core {
   /// without a file, or in too many regions.
   Result<void> start(const RemoteStart& start) VMM_EXCLUDES(mutex_);
   /// Ends that; the rings say where they are.
-  void stop(std::vector<RemoteRing>& rings) VMM_EXCLUDES(mutex_);
+  /// `meanwhile`: what the back end may want done before it answers.
+  void stop(std::vector<RemoteRing>& rings, vhost_user::Frontend::Meanwhile meanwhile)
+      VMM_EXCLUDES(mutex_);
   /// Whether the next back end can go on with these rings, which the last one had.
   [[nodiscard]] bool can_resume(const std::vector<RemoteRing>& rings) const;
   /// Tells the back end of what came to guest memory and what went. Errors: as start().

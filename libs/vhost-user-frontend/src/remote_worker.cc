@@ -35,8 +35,11 @@ RemoteWorker::RemoteWorker(std::shared_ptr<RemoteDevice::Core> core,
   }
 }
 
+// A back end that ends its requests first may have files to map for them.
 RemoteWorker::~RemoteWorker() {
-  core_->stop(rings_);
+  vhost_user::Frontend::Meanwhile channel;
+  if (channel_watch_) channel = {.fd = channel_->fd(), .serve = [this] { return serve_channel(); }};
+  core_->stop(rings_, std::move(channel));
   for (std::size_t i = 0; i < rings_.size(); ++i) {
     if (left_at_[i] != nullptr) *left_at_[i] = rings_[i].position;
   }
@@ -107,14 +110,20 @@ Result<void> RemoteWorker::start_backend() {
 
 // A channel that breaks the protocol, or ends, is not looked at again.
 void RemoteWorker::channel_is_ready() {
+  if (!serve_channel()) channel_watch_.reset();
+  // Only now, as the driver's transport asks for what has changed: a back end that waits for our
+  // answer would not give its own.
+  if (std::exchange(config_changed_, false)) interrupt_->config_changed();
+}
+
+bool RemoteWorker::serve_channel() {
   const auto event = channel_->serve();
-  if (event && *event != vhost_user::Connection::Event::kClosed) return;
-  channel_watch_.reset();
+  return event && *event != vhost_user::Connection::Event::kClosed;
 }
 
 Result<UniqueFd> RemoteWorker::handle(vhost_user::BackendRequest& request) {
   if (std::holds_alternative<vhost_user::backend_request::ConfigChange>(request)) {
-    interrupt_->config_changed();
+    config_changed_ = true;
     return UniqueFd();
   }
   if (const auto* map = std::get_if<vhost_user::backend_request::ShmemMap>(&request)) {

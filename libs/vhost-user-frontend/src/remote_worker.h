@@ -33,6 +33,8 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   Result<void> start_backend();
   Result<void> open_channel();
   void channel_is_ready();
+  /// Serves one request, if it is there; false when the channel has come to its end.
+  bool serve_channel();
   void let_go();
   void lose();
   /// Asks for the next back end from now on.
@@ -53,7 +55,8 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   std::vector<std::shared_ptr<virtio_queue::QueuePosition>> left_at_;
   std::vector<std::unique_ptr<Relay>> relays_;
   std::optional<vhost_user::FrontendChannel> channel_;
-  UniqueFd channel_peer_;  // until the back end has it
+  UniqueFd channel_peer_;        // until the back end has it
+  bool config_changed_ = false;  // and the driver was not told
   event_manager::Registration channel_watch_;
   event_manager::Registration backend_watch_;
   std::optional<event_manager::Timer> retry_;

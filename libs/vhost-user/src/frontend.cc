@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vhost_user/frontend.h"
 
+#include <poll.h>
+
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -16,6 +19,12 @@ using Event = Connection::Event;
 using Code = FrontendCode;
 
 std::span<const int> one_fd(const int& fd) { return std::span(&fd, 1); }
+
+Connection::Milliseconds time_until(std::chrono::steady_clock::time_point end) {
+  const auto left =
+      std::chrono::ceil<Connection::Milliseconds>(end - std::chrono::steady_clock::now());
+  return std::max(left, Connection::Milliseconds(0));
+}
 
 template <class A>
 std::vector<std::byte> joined(const A& front, std::span<const std::byte> back) {
@@ -71,13 +80,26 @@ Result<void> Frontend::send(Code code, Bytes payload, Fds fds, bool need_reply) 
   return {};
 }
 
+void Frontend::serve_until_answered(Clock::time_point end) {
+  while (meanwhile_.fd >= 0) {
+    std::array<pollfd, 2> two{pollfd{.fd = connection_.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = meanwhile_.fd, .events = POLLIN, .revents = 0}};
+    const int found = ::poll(two.data(), two.size(), static_cast<int>(time_until(end).count()));
+    if (found < 0 && errno == EINTR) continue;
+    if (found <= 0 || two[0].revents != 0) return;
+    if (!meanwhile_.serve()) meanwhile_ = {};
+  }
+}
+
 Result<Message> Frontend::next() {
   auto patience = kPatience;
   if (deadline_ != Clock::time_point::max()) {
     const auto left = std::chrono::ceil<Connection::Milliseconds>(deadline_ - Clock::now());
     patience = std::clamp(left, Connection::Milliseconds(0), kPatience);
   }
-  const auto event = connection_.wait(patience);
+  const auto end = Clock::now() + patience;
+  serve_until_answered(end);
+  const auto event = connection_.wait(time_until(end));
   if (!event) return fail(lose(event.error()));
   if (*event == Event::kClosed) return fail(lose(MessageError::kPartial));
   return connection_.message();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <utility>
@@ -49,6 +50,13 @@ class Frontend {
   /// From now on all waiting takes this long together, until the next such call: then ETIMEDOUT.
   /// Without one, only each wait has an end.
   void limit(Connection::Milliseconds all) { deadline_ = Clock::now() + all; }
+  /// While an answer is waited for, serve() is called whenever `fd` is readable, until it says no:
+  /// for the requests of a back end that answers when its own were answered.
+  struct Meanwhile {
+    int fd = -1;  ///< borrowed; -1: nothing
+    std::function<bool()> serve = nullptr;
+  };
+  void set_meanwhile(Meanwhile meanwhile) { meanwhile_ = std::move(meanwhile); }
   /// Whether all is lost.
   [[nodiscard]] bool broken() const { return lost_.has_value(); }
 
@@ -151,6 +159,8 @@ class Frontend {
   Result<void> send(FrontendCode code, Bytes payload, Fds fds, bool need_reply);
   /// The next message.
   Result<Message> next();
+  /// Does what is to be done until there is something of an answer, or the time is over.
+  void serve_until_answered(Clock::time_point end);
   /// The answer to `code`.
   Result<Message> wait_for(FrontendCode code);
   /// The same, where its payload has `bytes` bytes.
@@ -169,6 +179,7 @@ class Frontend {
 
   Connection connection_;
   Clock::time_point deadline_ = Clock::time_point::max();
+  Meanwhile meanwhile_;
   std::optional<Error> lost_;
   std::uint64_t features_ = 0;
   std::uint64_t offered_ = 0;
