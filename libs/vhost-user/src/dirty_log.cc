@@ -3,28 +3,25 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <bit>
 #include <utility>
-#include <vector>
 
 #include "file_range.h"
-#include "vmm/base/checked.h"
-#include "vmm/sys_util/page_size.h"
 
 namespace vmm::vhost_user {
+namespace {
+
+constexpr std::size_t kWordsAtOnce = 1024;  // of the bitmap of a region
+
+}  // namespace
 
 static_assert(kLogPageBytes == vm_memory::DirtyBitmap::kDefaultPageBytes);
 
 Result<DirtyLog> DirtyLog::map(const LogArea& area, const UniqueFd& fd) {
-  VMM_TRY_DO(check_file_range(fd.get(), area.mmap_offset, area.bytes));
-  const std::uint64_t from = align_down(area.mmap_offset, sys_util::page_size());
-  const std::uint64_t offset = area.mmap_offset - from;
-  VMM_TRY(auto mapping,
-          sys_util::Mapping::create(offset + area.bytes, {.protection = PROT_READ | PROT_WRITE,
-                                                          .flags = MAP_SHARED,
-                                                          .fd = fd.get(),
-                                                          .offset = from}));
-  return DirtyLog(std::move(mapping), offset, area.bytes);
+  VMM_TRY(auto mapped, as_message_error(sys_util::map_file(fd.get(), area.mmap_offset, area.bytes,
+                                                           PROT_READ | PROT_WRITE)));
+  return DirtyLog(std::move(mapped), area.bytes);
 }
 
 bool DirtyLog::covers(const vm_memory::RegionMap& memory) const {
@@ -35,8 +32,8 @@ bool DirtyLog::covers(const vm_memory::RegionMap& memory) const {
 
 void DirtyLog::mark_page(std::uint64_t page) const {
   if (page / 8 >= bytes_) return;
-  auto* const byte = reinterpret_cast<unsigned char*>(mapping_.data() + offset_ +
-                                                      static_cast<std::size_t>(page / 8));
+  auto* const byte =
+      reinterpret_cast<unsigned char*>(mapped_.data + static_cast<std::size_t>(page / 8));
   __atomic_fetch_or(byte, static_cast<unsigned char>(1u << (page % 8)), __ATOMIC_RELEASE);
 }
 
@@ -53,11 +50,17 @@ void DirtyLog::collect(const vm_memory::RegionMap& memory) const {
   for (const auto& region : memory.regions()) {
     if (region->dirty() == nullptr) continue;
     const std::uint64_t first = region->base().raw() / kLogPageBytes;
-    const std::vector<std::uint64_t> words = region->dirty()->get_and_reset();
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      for (std::uint64_t word = words[i]; word != 0; word &= word - 1) {
-        mark_page(first + 64 * i + static_cast<unsigned>(std::countr_zero(word)));
-      }
+    std::array<std::uint64_t, kWordsAtOnce> words;
+    for (std::size_t at = 0; at < region->dirty()->word_count(); at += words.size()) {
+      if (region->dirty()->get_and_reset(words, at) != 0) mark_words(first + 64 * at, words);
+    }
+  }
+}
+
+void DirtyLog::mark_words(std::uint64_t first, std::span<const std::uint64_t> words) const {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    for (std::uint64_t word = words[i]; word != 0; word &= word - 1) {
+      mark_page(first + 64 * i + static_cast<unsigned>(std::countr_zero(word)));
     }
   }
 }

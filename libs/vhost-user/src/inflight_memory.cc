@@ -53,17 +53,15 @@ Result<InflightMemory> InflightMemory::open(const InflightArea& area, UniqueFd f
 
 Result<InflightMemory> InflightMemory::map(const InflightArea& area, UniqueFd fd, bool packed) {
   const std::size_t needed = area.queue_count * queue_bytes(area.queue_size, packed);
-  VMM_TRY(auto mapping, sys_util::Mapping::create(needed, {.protection = PROT_READ | PROT_WRITE,
-                                                           .flags = MAP_SHARED,
-                                                           .fd = fd.get(),
-                                                           .offset = area.mmap_offset}));
-  return InflightMemory(std::move(fd), std::move(mapping), area, packed);
+  VMM_TRY(auto mapped, as_message_error(sys_util::map_file(fd.get(), area.mmap_offset, needed,
+                                                           PROT_READ | PROT_WRITE)));
+  return InflightMemory(std::move(fd), std::move(mapped), area, packed);
 }
 
 std::optional<vm_memory::GuestSlice> InflightMemory::queue(std::uint32_t index) const {
   if (index >= area_.queue_count) return std::nullopt;
   const std::size_t bytes = queue_bytes(area_.queue_size, packed_);
-  return vm_memory::GuestSlice(mapping_.bytes().subspan(index * bytes, bytes));
+  return vm_memory::GuestSlice(std::span(mapped_.data + index * bytes, bytes));
 }
 
 }  // namespace vmm::vhost_user

@@ -31,6 +31,10 @@ bool is_whole_pages(const MemoryRegion& region) {
          region.mmap_offset % page == 0;
 }
 
+std::uint64_t saturated(std::uint64_t a, std::uint64_t b) {
+  return checked_add(a, b).value_or(~std::uint64_t{0});
+}
+
 bool overlap(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) {
   return a < b + b_bytes && b < a + a_bytes;
 }
@@ -64,6 +68,11 @@ Result<void> MemoryTable::make_region(Entry& entry) const {
   return {};
 }
 
+// A sparse file may be of any size; the bitmaps are not sparse.
+Result<void> MemoryTable::check_tracked(std::uint64_t bytes) const {
+  return bytes <= kMostTracked ? Result<void>() : fail(MessageError::kTooLarge);
+}
+
 Result<void> MemoryTable::take(Entries entries) {
   if (entries.size() > kMaxMemSlots) return fail(MessageError::kTooMany);
   std::ranges::sort(entries, {}, [](const Entry& entry) { return entry.region.user_address; });
@@ -89,6 +98,11 @@ Result<void> MemoryTable::take(Entries entries) {
 }
 
 Result<void> MemoryTable::set(std::span<const request::RegionFile> files) {
+  if (track_) {
+    std::uint64_t bytes = 0;
+    for (const request::RegionFile& file : files) bytes = saturated(bytes, file.region.bytes);
+    VMM_TRY_DO(check_tracked(bytes));
+  }
   Entries entries;
   for (const request::RegionFile& file : files) {
     VMM_TRY(auto entry, map(file));
@@ -99,6 +113,7 @@ Result<void> MemoryTable::set(std::span<const request::RegionFile> files) {
 
 Result<void> MemoryTable::add(const request::RegionFile& file) {
   if (regions_.size() >= kMaxMemSlots) return fail(MessageError::kTooMany);
+  if (track_) VMM_TRY_DO(check_tracked(saturated(bytes(), file.region.bytes)));
   Entries entries = regions_;
   VMM_TRY(auto entry, map(file));
   entries.push_back(std::move(entry));
@@ -119,6 +134,7 @@ void MemoryTable::clear() { (void)take({}); }
 
 Result<void> MemoryTable::track_writes(bool on) {
   if (track_ == on) return {};
+  if (on) VMM_TRY_DO(check_tracked(bytes()));
   track_ = on;
   Entries entries = regions_;
   for (Entry& entry : entries) {
@@ -129,6 +145,12 @@ Result<void> MemoryTable::track_writes(bool on) {
     }
   }
   return take(std::move(entries));
+}
+
+std::uint64_t MemoryTable::bytes() const {
+  std::uint64_t bytes = 0;
+  for (const Entry& entry : regions_) bytes = saturated(bytes, entry.region.bytes);
+  return bytes;
 }
 
 std::optional<GuestAddress> MemoryTable::to_guest(std::uint64_t user_address,

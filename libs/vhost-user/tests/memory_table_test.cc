@@ -2,7 +2,12 @@
 #include "vmm/vhost_user/memory_table.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include <array>
+#include <bit>
+#include <cstdio>
 
 #include "raw_peer.h"
 #include "vmm/base/endian.h"
@@ -196,6 +201,88 @@ TEST_CASE("a log that is too small is told, and one beyond its file refused", "[
   CHECK(is(DirtyLog::map({.bytes = kPage + 1}, log_fd).error(), MessageError::kBadRange));
   CHECK(is(DirtyLog::map({.bytes = 1, .mmap_offset = kPage}, log_fd).error(),
            MessageError::kBadRange));
+}
+
+TEST_CASE("a log moves what many words say, once", "[log]") {
+  constexpr std::uint64_t kPages = 3 * 64 * 1024 + 5;  // more than what is moved at once
+  const UniqueFd fd = memfd(kPages);
+  MemoryTable table;
+  REQUIRE(table.track_writes(true));
+  REQUIRE(table.set(files_of({{0, kPages, 1000, 0}}, fd)));
+  const UniqueFd log_fd = memfd(8);
+  const auto log = DirtyLog::map({.bytes = kPages / 8 + 1}, log_fd);
+  REQUIRE(log);
+  const std::array<std::uint64_t, 5> written{0, 64 * 1024 - 1, 64 * 1024, 2 * 64 * 1024 + 77,
+                                             kPages - 1};
+  std::array<std::uint8_t, kPages / 8 + 1> bits{};
+  for (const bool again : {false, true}) {
+    if (!again) {
+      for (const std::uint64_t page : written) {
+        REQUIRE(table.memory().view().write(GuestAddress(page * kPage), Le64(1)));
+      }
+    }
+    log->collect(*table.memory().snapshot());
+    REQUIRE(::pread(log_fd.get(), bits.data(), bits.size(), 0) ==
+            static_cast<ssize_t>(bits.size()));
+    std::size_t count = 0;
+    for (const std::uint8_t byte : bits) count += static_cast<std::size_t>(std::popcount(byte));
+    CHECK(count == (again ? 0 : written.size()));
+    for (const std::uint64_t page : written) {
+      CHECK((bits[page / 8] >> page % 8 & 1) == (again ? 0 : 1));
+    }
+    bits.fill(0);
+    REQUIRE(::pwrite(log_fd.get(), bits.data(), bits.size(), 0) ==
+            static_cast<ssize_t>(bits.size()));
+  }
+}
+
+TEST_CASE("sparse memory beyond the limit has no log", "[log][hostile]") {
+  const std::uint64_t most = MemoryTable::kMostTracked / kPage;
+  const UniqueFd fd = memfd(most + 1);
+  MemoryTable table;
+  SECTION("when it is switched on") {
+    REQUIRE(table.set(files_of({{0, most + 1, 1 << 20, 0}}, fd)));
+    CHECK(is(table.track_writes(true).error(), MessageError::kTooLarge));
+    CHECK(table.memory().snapshot()->regions()[0]->dirty() == nullptr);
+  }
+  SECTION("in several regions") {
+    REQUIRE(
+        table.set(files_of({{0, most / 2, 1 << 20, 0}, {most, most / 2 + 1, most * 2, 0}}, fd)));
+    CHECK(is(table.track_writes(true).error(), MessageError::kTooLarge));
+  }
+  SECTION("while it is on") {
+    REQUIRE(table.track_writes(true));
+    CHECK(
+        is(table.set(files_of({{0, most + 1, 1 << 20, 0}}, fd)).error(), MessageError::kTooLarge));
+    CHECK(is(table.add(file_of({0, most + 1, 1 << 20, 0}, fd)).error(), MessageError::kTooLarge));
+    REQUIRE(table.add(file_of({0, 1, 1 << 20, 0}, fd)));
+    CHECK(is(table.add(file_of({1, most, most, 0}, fd)).error(), MessageError::kTooLarge));
+    CHECK(table.size() == 1);
+  }
+}
+
+/// How many mappings this process has.
+int mappings_of_process() {
+  std::FILE* const maps = std::fopen("/proc/self/maps", "r");
+  REQUIRE(maps != nullptr);
+  int lines = 0;
+  for (int c = std::fgetc(maps); c != EOF; c = std::fgetc(maps)) lines += c == '\n' ? 1 : 0;
+  (void)std::fclose(maps);
+  return lines;
+}
+
+TEST_CASE("files of huge pages are mapped in whole ones, and unmapped again", "[log][inflight]") {
+  const UniqueFd fd(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
+  if (!fd) return;  // a kernel without them
+  REQUIRE(::ftruncate(fd.get(), off_t{1} << 30) == 0);
+  const int before = mappings_of_process();
+  {
+    CHECK(DirtyLog::map({.bytes = 64, .mmap_offset = kPage + 64}, fd));
+    const InflightArea area{
+        .mmap_bytes = 1 << 16, .mmap_offset = kPage, .queue_count = 1, .queue_size = 16};
+    CHECK(InflightMemory::open(area, UniqueFd(::dup(fd.get())), false));
+  }
+  CHECK(mappings_of_process() == before);
 }
 
 TEST_CASE("inflight memory outlives its maker", "[inflight]") {

@@ -87,13 +87,13 @@ void DirtyBitmap::clear(std::uint64_t offset, std::uint64_t bytes) {
   }
 }
 
-std::size_t DirtyBitmap::get_and_reset(std::span<std::uint64_t> out) {
-  const std::size_t count = std::min(out.size(), word_count_);
+std::size_t DirtyBitmap::get_and_reset(std::span<std::uint64_t> out, std::size_t first) {
+  const std::size_t count = std::min(out.size(), word_count_ - std::min(first, word_count_));
   std::size_t marked = 0;
   for (std::size_t i = 0; i < count; ++i) {
     out[i] = 0;
-    if (word(i).load(std::memory_order_relaxed) == 0) continue;
-    out[i] = word(i).exchange(0, std::memory_order_acq_rel);
+    if (word(first + i).load(std::memory_order_relaxed) == 0) continue;
+    out[i] = word(first + i).exchange(0, std::memory_order_acq_rel);
     ++marked;
   }
   std::fill(out.begin() + static_cast<std::ptrdiff_t>(count), out.end(), 0);
@@ -106,7 +106,7 @@ std::size_t DirtyBitmap::get_and_reset(std::span<std::uint64_t> out) {
     // It was taken away after construction. From now on writers fence; what was harvested this
     // time stays marked, so that it is looked at again.
     must_fence_.store(true, std::memory_order_seq_cst);
-    put_back(out.first(count));
+    put_back(out.first(count), first);
   }
   return marked;
 }
@@ -117,9 +117,9 @@ std::vector<std::uint64_t> DirtyBitmap::get_and_reset() {
   return out;
 }
 
-void DirtyBitmap::put_back(std::span<const std::uint64_t> bits) {
+void DirtyBitmap::put_back(std::span<const std::uint64_t> bits, std::size_t first) {
   for (std::size_t i = 0; i < bits.size(); ++i) {
-    if (bits[i] != 0) word(i).fetch_or(bits[i], std::memory_order_release);
+    if (bits[i] != 0) word(first + i).fetch_or(bits[i], std::memory_order_release);
   }
 }
 

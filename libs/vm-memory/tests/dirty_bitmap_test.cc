@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vm_memory/dirty_bitmap.h"
 
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdint>
@@ -67,6 +68,23 @@ TEST_CASE("a mark covers the pages that the range touches", "[dirty_bitmap]") {
     CHECK(left[0] == ~c.word0);
     CHECK(left[1] == (((std::uint64_t{1} << 36) - 1) & ~c.word1));
   }
+}
+
+TEST_CASE("a part of the words is harvested, and the others keep their bits", "[dirty_bitmap]") {
+  DirtyBitmap bitmap(300 * 128, 128);  // 5 words
+  for (const std::uint64_t page : {std::uint64_t{0}, std::uint64_t{64}, std::uint64_t{299}}) {
+    bitmap.mark(page * 128, 1);
+  }
+  std::array<std::uint64_t, 2> out{7, 7};
+  CHECK(bitmap.get_and_reset(out, 1) == 1);
+  CHECK(out == std::array<std::uint64_t, 2>{1, 0});
+  CHECK(bitmap.get_and_reset(out, 4) == 1);
+  CHECK(out == std::array<std::uint64_t, 2>{std::uint64_t{1} << (299 - 256), 0});
+  CHECK(bitmap.get_and_reset(out, 5) == 0);
+  CHECK(bitmap.get_and_reset(out, ~std::size_t{0}) == 0);
+  CHECK(out == std::array<std::uint64_t, 2>{});
+  CHECK(bitmap.get_and_reset(out) == 1);
+  CHECK(out == std::array<std::uint64_t, 2>{1, 0});
 }
 
 TEST_CASE("a bitmap of no pages ignores everything", "[dirty_bitmap]") {

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <utility>
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
-#include "vmm/sys_util/mapping.h"
+#include "vmm/sys_util/file_mapping.h"
 #include "vmm/vhost_user/payload.h"
 #include "vmm/vm_memory/guest_memory.h"
 
@@ -33,13 +35,14 @@ class DirtyLog {
   void mark(std::uint64_t address, std::uint64_t bytes) const;
 
  private:
-  DirtyLog(sys_util::Mapping mapping, std::size_t offset, std::size_t bytes)
-      : mapping_(std::move(mapping)), offset_(offset), bytes_(bytes) {}
+  DirtyLog(sys_util::FileMapping mapped, std::size_t bytes)
+      : mapped_(std::move(mapped)), bytes_(bytes) {}
 
   void mark_page(std::uint64_t page) const;
+  /// Marks the pages from `first` on for which bits are set.
+  void mark_words(std::uint64_t first, std::span<const std::uint64_t> words) const;
 
-  sys_util::Mapping mapping_;
-  std::size_t offset_;  // of the log in the mapping
+  sys_util::FileMapping mapped_;
   std::size_t bytes_;
 };
 

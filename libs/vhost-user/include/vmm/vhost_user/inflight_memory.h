@@ -7,7 +7,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
-#include "vmm/sys_util/mapping.h"
+#include "vmm/sys_util/file_mapping.h"
 #include "vmm/vhost_user/payload.h"
 #include "vmm/vm_memory/guest_slice.h"
 
@@ -35,12 +35,12 @@ class InflightMemory {
   [[nodiscard]] std::optional<vm_memory::GuestSlice> queue(std::uint32_t index) const;
 
  private:
-  InflightMemory(UniqueFd fd, sys_util::Mapping mapping, const InflightArea& area, bool packed)
-      : fd_(std::move(fd)), mapping_(std::move(mapping)), area_(area), packed_(packed) {}
+  InflightMemory(UniqueFd fd, sys_util::FileMapping mapped, const InflightArea& area, bool packed)
+      : fd_(std::move(fd)), mapped_(std::move(mapped)), area_(area), packed_(packed) {}
   static Result<InflightMemory> map(const InflightArea& area, UniqueFd fd, bool packed);
 
   UniqueFd fd_;
-  sys_util::Mapping mapping_;
+  sys_util::FileMapping mapped_;
   InflightArea area_;
   bool packed_;
 };

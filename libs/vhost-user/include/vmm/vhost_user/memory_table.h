@@ -27,6 +27,10 @@ namespace vmm::vhost_user {
 /// Threads: one at a time; the memory itself as GuestMemory.
 class MemoryTable {
  public:
+  /// While writes are noted, for which each region needs a bit for 4 KiB, wherever its file is
+  /// sparse: 16 TiB.
+  static constexpr std::uint64_t kMostTracked = std::uint64_t{1} << 44;
+
   MemoryTable();
 
   /// The memory, which follows all changes. Empty at first.
@@ -35,7 +39,7 @@ class MemoryTable {
 
   /// Replaces all regions; with an error nothing changes. The files are not needed afterwards.
   /// Errors: kOverlap, kTooMany; kBadRange for one that its file does not hold, or that does not
-  /// begin and end with a page; those of mmap(2) and fstat(2).
+  /// begin and end with a page; kTooLarge beyond kMostTracked; those of mmap(2) and fstat(2).
   Result<void> set(std::span<const request::RegionFile> files);
   /// Adds one. Errors: as set().
   Result<void> add(const request::RegionFile& file);
@@ -44,7 +48,8 @@ class MemoryTable {
   void clear();
 
   /// Whether writes to memory are noted from now on, for a dirty log. What is in flight
-  /// is noted nowhere: stop the rings meanwhile. Errors: those of making a region.
+  /// is noted nowhere: stop the rings meanwhile. Errors: kTooLarge beyond kMostTracked; those of
+  /// making a region.
   Result<void> track_writes(bool on);
 
   /// The guest address of what is at `user_address` in the front end; nullopt unless all of
@@ -66,6 +71,8 @@ class MemoryTable {
   Result<Entry> map(const request::RegionFile& file) const;
   Result<void> make_region(Entry& entry) const;
   Result<void> take(Entries entries);
+  [[nodiscard]] std::uint64_t bytes() const;
+  [[nodiscard]] Result<void> check_tracked(std::uint64_t bytes) const;
 
   Entries regions_;  // ascending by guest address
   vm_memory::GuestMemory memory_;

@@ -52,9 +52,9 @@ class DirtyBitmap {
   void clear(std::uint64_t offset, std::uint64_t bytes);
   void clear_all() { clear(0, ~std::uint64_t{0}); }
 
-  /// Moves the bits to `out`: page i is bit i % 64 of word i / 64. Words beyond out.size() keep
-  /// their bits. Returns the number of words that had a bit set.
-  std::size_t get_and_reset(std::span<std::uint64_t> out);
+  /// Moves the bits to `out`: page i is bit i % 64 of word i / 64, the first of which is `first`.
+  /// Words outside of out keep their bits. Returns the number of words that had a bit set.
+  std::size_t get_and_reset(std::span<std::uint64_t> out, std::size_t first = 0);
   /// The same as a vector of word_count() words.
   [[nodiscard]] std::vector<std::uint64_t> get_and_reset();
 
@@ -75,7 +75,7 @@ class DirtyBitmap {
     }
   }
   void mark_range(std::uint64_t offset, std::uint64_t bytes);
-  void put_back(std::span<const std::uint64_t> bits);
+  void put_back(std::span<const std::uint64_t> bits, std::size_t first);
 
   std::unique_ptr<std::atomic<std::uint64_t>[]> words_;
   std::uint64_t pages_;
