@@ -220,6 +220,9 @@ void DeviceBackend::Impl::collect_log() {
 
 void DeviceBackend::Impl::disconnect() {
   if (link_ == nullptr || !log_timer_) return;  // init() failed
+  // First, as the device may wait for a page that nobody brings any more.
+  postcopy_.reset();
+  listening_ = false;
   reset_device();
   if (parts_.extension != nullptr) parts_.extension->set_services(nullptr);
   link_->disconnect();
@@ -228,8 +231,6 @@ void DeviceBackend::Impl::disconnect() {
   log_.reset();
   log_fd_.reset();
   inflight_.reset();
-  postcopy_.reset();
-  listening_ = false;
   acknowledging_ = false;
   (void)memory_.track_writes(false);
   memory_.clear();

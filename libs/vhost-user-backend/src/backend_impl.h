@@ -104,7 +104,7 @@ class DeviceBackend::Impl {
   }
   Result<void> check_log() const;
   /// Where this process has a region, which is watched from now on.
-  Result<vhost_user::MemoryRegion> watch(const vhost_user::MemoryRegion& region) const;
+  Result<vhost_user::MemoryRegion> watch(const vhost_user::MemoryRegion& region);
   /// The front end's word that it knows of them now.
   Result<Reply> take_acknowledgement();
 

@@ -86,7 +86,7 @@ Result<void> DeviceBackend::Impl::check_log() const {
 }
 
 Result<vhost_user::MemoryRegion> DeviceBackend::Impl::watch(
-    const vhost_user::MemoryRegion& region) const {
+    const vhost_user::MemoryRegion& region) {
   const std::span<std::byte> host = memory_.host_of(region);
   if (host.empty()) return fail(MessageError::kNotFound);
   VMM_TRY_DO(postcopy_->watch(host));

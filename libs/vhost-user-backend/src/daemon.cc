@@ -56,8 +56,9 @@ void Daemon::handle_requests() {
 void Daemon::end(const std::optional<Error>& error) {
   if (!serving()) return;
   session_watch_.reset();
-  session_.reset();
+  // The front end may take its memory for its own again when the socket is closed.
   backend_.disconnect();
+  session_.reset();
   wait_for_front_ends(true);
   if (on_end_) on_end_(error);
 }

@@ -17,6 +17,10 @@
 namespace vmm::vhost_user_backend {
 namespace {
 
+uffdio_range range_of(std::span<std::byte> range) {
+  return {.start = reinterpret_cast<std::uintptr_t>(range.data()), .len = range.size()};
+}
+
 constexpr int kFlags = O_CLOEXEC | O_NONBLOCK;
 
 /// By the system call where that is allowed, else by the device, whose rights can be given away.
@@ -42,14 +46,21 @@ Result<Postcopy> Postcopy::open() {
   return Postcopy(std::move(fd));
 }
 
-Result<void> Postcopy::watch(std::span<std::byte> range) const {
+Postcopy::~Postcopy() {
+  for (const std::span<std::byte> range : watched_) {
+    uffdio_range ask = range_of(range);
+    (void)::ioctl(fd_.get(), UFFDIO_UNREGISTER, &ask);
+  }
+}
+
+Result<void> Postcopy::watch(std::span<std::byte> range) {
   uffdio_register ask{};
-  ask.range.start = reinterpret_cast<std::uintptr_t>(range.data());
-  ask.range.len = range.size();
+  ask.range = range_of(range);
   ask.mode = UFFDIO_REGISTER_MODE_MISSING;
   if (::ioctl(fd_.get(), UFFDIO_REGISTER, &ask) != 0) {
     return fail(Error::from_errno("UFFDIO_REGISTER"));
   }
+  watched_.push_back(range);
   return {};
 }
 

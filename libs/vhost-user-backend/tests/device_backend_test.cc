@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vhost_user_backend/device_backend.h"
 
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <string_view>
@@ -342,70 +340,20 @@ TEST_CASE("a ring whose base cannot be does not start", "[backend][hostile]") {
   CHECK(rig.process.serving());
 }
 
-TEST_CASE("what a device writes is in the log of a migration", "[backend]") {
+TEST_CASE("the socket is closed when the device has stopped", "[backend]") {
   Rig rig;
   rig.guest.start();
-  CHECK(rig.guest.echo(0, "a") == "a");
-  const auto log = *sys_util::MemFd::create(4096);
-  REQUIRE(rig.guest.frontend().set_log_base({.bytes = 64}, log.fd()));
-  CHECK(is(rig.guest.frontend().set_log_base({.bytes = 16}, log.fd()).error(),
-           MessageError::kRefused));
-  REQUIRE(rig.guest.frontend().set_features(rig.guest.features() | vhost_user::kFeatureLogAll));
-  auto addresses = rig.guest.addresses(0);
-  addresses.flags = vhost_user::VringAddresses::kLog;
-  addresses.log = rig.guest.shape(0).rings.device.raw();
-  REQUIRE(rig.guest.frontend().set_vring_addr(addresses));
-  CHECK(rig.guest.echo(0, "b") == "b");
-  REQUIRE(rig.guest.frontend().get_vring_base(0));
-  std::array<std::uint8_t, 32> bits{};
-  REQUIRE(::pread(log.fd(), bits.data(), bits.size(), 0) == static_cast<ssize_t>(bits.size()));
-  const auto dirty = [&](std::uint64_t address) {
-    const std::uint64_t page = address / 4096;
-    return (bits[page / 8] >> page % 8 & 1) != 0;
-  };
-  CHECK(dirty(0x8'1000));                               // the answer
-  CHECK(dirty(rig.guest.shape(0).rings.device.raw()));  // the used ring
-  CHECK_FALSE(dirty(0x8'0000));                         // what was read
-  CHECK_FALSE(dirty(rig.guest.shape(0).rings.driver.raw()));
-}
-
-TEST_CASE("memory may arrive while the device runs", "[backend][postcopy]") {
-  Rig rig;
-  rig.guest.negotiate();
-  vhost_user::Frontend& frontend = rig.guest.frontend();
-  if (!frontend.has(ProtocolFeature::kPagefault)) {
-    WARN("no userfaultfd for us on this machine");
-    return;
-  }
-  CHECK(is(frontend.postcopy_listen().error(), MessageError::kRefused));  // not advised
-  const auto faults = frontend.postcopy_advise();
-  REQUIRE(faults);
-  REQUIRE(frontend.postcopy_listen());
-  const vhost_user::MemoryRegion region{.bytes = kRamBytes, .user_address = kUser};
-  const int fd = rig.guest.ram_fd();
-  std::uint64_t base = 0;
-  REQUIRE(frontend.set_mem_table_for_postcopy({&region, 1}, {&fd, 1}, [&](auto bases) {
-    base = bases[0].user_address;
-    return Result<void>();
-  }));
-  rig.guest.set_up_ring(0, 0);
-  rig.guest.enable(0);
-  rig.guest.driver_ok();
+  rig.device->hold(true);
   rig.guest.offer(0, "a");
   rig.guest.kick(0);
-  // The page of the answer is nowhere yet: the device waits for it.
-  REQUIRE(Guest::readable(faults->get(), 5000));
-  uffd_msg fault{};
-  REQUIRE(::read(faults->get(), &fault, sizeof(fault)) == sizeof(fault));
-  CHECK(fault.event == UFFD_EVENT_PAGEFAULT);
-  CHECK((fault.arg.pagefault.address & ~std::uint64_t{4095}) == base + 0x8'1000);
-  CHECK_FALSE(rig.guest.answer(0, 20));
-  uffdio_zeropage page{};
-  page.range.start = base + 0x8'1000;
-  page.range.len = 4096;
-  REQUIRE(::ioctl(faults->get(), UFFDIO_ZEROPAGE, &page) == 0);
-  CHECK(rig.guest.answer(0) == "a");
-  CHECK(frontend.postcopy_end());
+  const bool held = soon([&] { return rig.device->holding() == 1; });
+  const std::array<char, 12> junk{'?', '?', '?', '?'};
+  REQUIRE(::write(rig.guest.frontend().fd(), junk.data(), junk.size()) == 12);
+  CHECK_FALSE(Guest::readable(rig.guest.frontend().fd(), 100));
+  rig.device->hold(false);
+  CHECK(held);
+  CHECK(Guest::readable(rig.guest.frontend().fd(), 5000));
+  CHECK(soon([&] { return !rig.process.serving(); }));
 }
 
 TEST_CASE("inflight memory is kept by the front end and used", "[backend]") {

@@ -82,6 +82,12 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   void set_tag(char tag) { tag_ = static_cast<std::uint8_t>(tag); }
   /// How large it says its state is; at least 1.
   void set_state_bytes(std::size_t bytes) { state_bytes_ = bytes; }
+  /// Requests are popped and then wait, each on its worker's thread, until this says no.
+  void hold(bool yes) {
+    hold_ = yes;
+    hold_.notify_all();
+  }
+  [[nodiscard]] int holding() const { return holding_; }
   /// The next activations are refused.
   void refuse(bool yes) { refuse_ = yes; }
   [[nodiscard]] std::shared_ptr<Interrupt> interrupt() {
@@ -106,6 +112,8 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   std::atomic<std::uint8_t> tag_{0};
   std::atomic<std::size_t> state_bytes_{1};
   std::atomic<bool> refuse_{false};
+  std::atomic<bool> hold_{false};
+  std::atomic<int> holding_{0};
   std::atomic<std::uint64_t> chosen_{0};
   std::atomic<std::uint64_t> negotiated_{0};
   std::atomic<int> activations_{0};
@@ -147,6 +155,9 @@ class EchoDevice::EchoWorker final : public Worker {
     const std::uint8_t tag = device_.tag_;
     buffer_[0] = std::byte{tag};
     const std::size_t read = reader.read(std::span(buffer_).subspan(1));
+    ++device_.holding_;
+    device_.hold_.wait(true);
+    --device_.holding_;
     ++device_.served_;
     const auto answer = std::span(buffer_).first(1 + read).subspan(tag == 0 ? 1 : 0);
     return static_cast<std::uint32_t>(writer.write(answer));
