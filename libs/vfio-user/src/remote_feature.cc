@@ -59,7 +59,7 @@ Result<void> RemoteKernel::start_log(std::uint32_t flags, std::uintptr_t data) {
   return {};
 }
 
-// Bits are added to those that are there.
+// Bits are added to those that are there; none beyond the range.
 Result<void> RemoteKernel::report_log(std::uint32_t flags, std::uintptr_t data) {
   const auto control = copy_of<vfio_device_feature_dma_logging_report>(data);
   if (control.page_size == 0 || control.length == 0) {
@@ -68,13 +68,18 @@ Result<void> RemoteKernel::report_log(std::uint32_t flags, std::uintptr_t data) 
   const LogReport question{
       .iova = control.iova, .bytes = control.length, .page_bytes = control.page_size};
   VMM_TRY(const auto answer, client_->feature(flags, bytes_of(question)));
-  const std::uint64_t words = (control.length - 1) / control.page_size / 64 + 1;
-  if (answer.size() < sizeof(LogReport) || (answer.size() - sizeof(LogReport)) / 8 != words) {
+  const std::uint64_t pages = (control.length - 1) / control.page_size + 1;
+  const std::uint64_t words = (pages - 1) / 64 + 1;
+  const auto echo = front_as<LogReport>(answer);
+  if (!echo || *echo != question || (answer.size() - sizeof(LogReport)) / 8 != words) {
     return fail(bad_answer());
   }
   auto* const bitmap = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(control.bitmap));
   const auto bits = std::span(answer).subspan(sizeof(LogReport));
-  for (std::uint64_t i = 0; i < words * 8; ++i) bitmap[i] |= bits[i];
+  for (std::uint64_t i = 0; i < words * 8 && i * 8 < pages; ++i) {
+    const std::uint64_t left = pages - i * 8;
+    bitmap[i] |= bits[i] & (left < 8 ? std::byte((1u << left) - 1) : std::byte{0xff});
+  }
   return {};
 }
 

@@ -191,10 +191,15 @@ Result<sys_util::Mapping> RemoteKernel::map(int, std::size_t bytes, int protecti
   if (in_region > info.bytes || bytes > info.bytes - in_region) {
     return fail(Error::os(EINVAL, "map a region"));
   }
-  return sys_util::Mapping::create(bytes, {.protection = protection,
-                                           .flags = MAP_SHARED,
-                                           .fd = found->file.get(),
-                                           .offset = found->file_offset + in_region});
+  const std::uint64_t from = found->file_offset + in_region;
+  if (sys_util::has_huge_pages(found->file.get())) {
+    // The kernel would map more than was asked for, and the caller could not unmap it.
+    VMM_TRY(const auto page, sys_util::check_file_range(found->file.get(), from, bytes));
+    if ((from | bytes) % page != 0) return fail(Error::os(ENODEV, "map a region"));
+  }
+  return sys_util::Mapping::create(
+      bytes,
+      {.protection = protection, .flags = MAP_SHARED, .fd = found->file.get(), .offset = from});
 }
 
 }  // namespace vmm::vfio_user

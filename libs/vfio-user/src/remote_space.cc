@@ -31,16 +31,21 @@ class RemoteAttachment final : public vfio::Attachment {
 
 constexpr std::uint64_t kWordsAtOnce = 4096;  // of a bitmap; far from what a message takes
 
-/// Adds the pages of a range that a device has written; the range fits into one message.
+/// Adds the pages of a range that a device has written; the range fits into one message. What the
+/// answer has beyond the range is not looked at.
 Result<void> read_log(Client& client, const LogReport& range, std::span<std::uint64_t> bitmap) {
   VMM_TRY(const auto answer, client.feature(kFeatureLogReport | Feature::kGet, bytes_of(range)));
-  const std::uint64_t words = (range.bytes / range.page_bytes - 1) / 64 + 1;
+  const std::uint64_t pages = range.bytes / range.page_bytes;
+  const std::uint64_t words = (pages - 1) / 64 + 1;
   if (answer.size() != sizeof(LogReport) + words * sizeof(std::uint64_t)) {
     return fail(UserError::kBadSize);
   }
+  if (*front_as<LogReport>(answer) != range) return fail(UserError::kBadReply);
   const auto bits = std::span(answer).subspan(sizeof(LogReport));
   for (std::uint64_t i = 0; i < words; ++i) {
-    bitmap[i] |= *front_as<std::uint64_t>(bits.subspan(i * sizeof(std::uint64_t)));
+    const std::uint64_t left = pages - i * 64;
+    const std::uint64_t mask = left < 64 ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
+    bitmap[i] |= *front_as<std::uint64_t>(bits.subspan(i * sizeof(std::uint64_t))) & mask;
   }
   return {};
 }

@@ -259,6 +259,7 @@ struct LogReport {
   std::uint64_t iova = 0;
   std::uint64_t bytes = 0;
   std::uint64_t page_bytes = 0;
+  friend bool operator==(const LogReport&, const LogReport&) = default;
 };
 
 /// The front of kMigrationRead, kMigrationWrite and the answer to the former.
