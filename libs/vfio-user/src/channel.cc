@@ -40,6 +40,12 @@ Result<MessageSocket::Event> in_our_words(Result<MessageSocket::Event> event) {
   return event;
 }
 
+/// What is left of the time, at least nothing.
+Channel::Milliseconds until(Channel::Deadline deadline) {
+  const auto left = std::chrono::ceil<Channel::Milliseconds>(deadline - Clock::now());
+  return std::max(left, Channel::Milliseconds(0));
+}
+
 Error refusal(const Header& header) {
   const bool sensible = header.error != 0 && header.error <= kMaxErrno;
   return Error::os(sensible ? static_cast<int>(header.error) : EIO, "vfio-user peer");
@@ -124,31 +130,29 @@ Result<void> Channel::keep(Message command) {
 }
 
 // The header and the structure behind it are one piece, the data the other.
-Result<void> Channel::send(const Header& header, const Body& body) {
+Result<void> Channel::send(const Header& header, const Body& body, Milliseconds patience) {
   if (over_) return fail(UserError::kDisconnected);
   std::array<std::byte, MessageSocket::kMaxHeaderBytes> front;
   const auto bytes = bytes_of(header);
   if (bytes.size() + body.fixed.size() > front.size()) return fail(UserError::kBadSize);
   const auto end = std::ranges::copy(body.fixed, std::ranges::copy(bytes, front.begin()).out).out;
-  const auto sent = socket_.send(std::span(front.begin(), end), body.data, body.fds, kSendPatience);
+  const auto sent = socket_.send(std::span(front.begin(), end), body.data, body.fds, patience);
   if (!sent && sent.error().is_os(EPIPE)) return last<void>(fail(UserError::kDisconnected));
   return last(sent);
 }
 
-Result<Message> Channel::call(Command command, const Body& body, Milliseconds patience,
+Result<Message> Channel::call(Command command, const Body& body, Deadline deadline,
                               const Server& server) {
   const Header header = header_of(next_id_++, static_cast<std::uint16_t>(command), 0, body);
-  VMM_TRY_DO(send(header, body));
-  VMM_TRY(const Message answer, last(await(header, patience, server)));
+  VMM_TRY_DO(send(header, body, std::min(until(deadline), kSendPatience)));
+  VMM_TRY(const Message answer, last(await(header, deadline, server)));
   if ((answer.header.flags & kError) != 0) return fail(refusal(answer.header));
   return answer;
 }
 
-Result<Message> Channel::await(const Header& sent, Milliseconds patience, const Server& server) {
-  const auto deadline = Clock::now() + patience;
+Result<Message> Channel::await(const Header& sent, Deadline deadline, const Server& server) {
   for (;;) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now());
-    VMM_TRY(const Event event, in_our_words(socket_.wait(std::max(left, Milliseconds(0)))));
+    VMM_TRY(const Event event, in_our_words(socket_.wait(until(deadline))));
     if (event == Event::kClosed) return fail(UserError::kDisconnected);
     Message message = arrived();
     if (!is_reply(message.header)) {

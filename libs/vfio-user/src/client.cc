@@ -38,7 +38,7 @@ Result<void> Client::negotiate() {
   if (!theirs) return fail(UserError::kBadSize);
   if (theirs->major != kMajor || theirs->minor > kMinor) return fail(UserError::kBadVersion);
   VMM_TRY(server_, parse_capabilities(reply.payload.subspan(sizeof(Version))));
-  if (server_.max_data_xfer_size == 0) return fail(UserError::kBadJson);
+  if (server_.max_data_xfer_size < kMinData) return fail(UserError::kBadJson);
   return take_twin(server_, reply.fds);
 }
 
@@ -56,8 +56,12 @@ Result<void> Client::take_twin(const Capabilities& said, std::span<UniqueFd> fds
   return {};
 }
 
-Result<Message> Client::call(Command command, const Body& body) {
-  auto reply = channel_.call(command, body, options_.patience,
+Channel::Deadline Client::deadline() const {
+  return std::min(std::chrono::steady_clock::now() + options_.patience, limit_);
+}
+
+Result<Message> Client::call(Command command, const Body& body, Channel::Deadline deadline) {
+  auto reply = channel_.call(command, body, deadline,
                              [this](const Message& theirs)
                                  VMM_REQUIRES(calls_) { return answer(channel_, theirs); });
   if (channel_.over()) over_.store(true, std::memory_order_relaxed);
@@ -66,7 +70,12 @@ Result<Message> Client::call(Command command, const Body& body) {
 
 Result<void> Client::call_for_nothing(Command command, const Body& body) {
   const MutexLock lock(calls_);
-  VMM_TRY(const Message reply, call(command, body));
+  return call_for_nothing(command, body, deadline());
+}
+
+Result<void> Client::call_for_nothing(Command command, const Body& body,
+                                      Channel::Deadline deadline) {
+  VMM_TRY(const Message reply, call(command, body, deadline));
   if (!reply.payload.empty()) return fail(UserError::kBadSize);
   return {};
 }

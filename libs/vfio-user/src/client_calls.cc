@@ -104,12 +104,13 @@ Result<void> Client::set_irqs(const IrqAction& action, std::span<const std::byte
 Result<void> Client::read_region(std::uint32_t region, std::uint64_t offset,
                                  std::span<std::byte> bytes) {
   const MutexLock lock(calls_);
+  const auto end = deadline();
   while (!bytes.empty()) {
     const RegionAccess access{
         .offset = offset,
         .region = region,
         .count = static_cast<std::uint32_t>(std::min(bytes.size(), most_data()))};
-    VMM_TRY(const Message reply, call(Command::kRegionRead, body_of(access)));
+    VMM_TRY(const Message reply, call(Command::kRegionRead, body_of(access), end));
     if (!reply.fds.empty()) return fail(UserError::kBadFdCount);
     const auto echo = front_as<RegionAccess>(reply.payload);
     if (!echo || echo->count != access.count ||
@@ -126,13 +127,18 @@ Result<void> Client::read_region(std::uint32_t region, std::uint64_t offset,
 Result<void> Client::write_region(std::uint32_t region, std::uint64_t offset,
                                   std::span<const std::byte> bytes) {
   const MutexLock lock(calls_);
+  return write_region(region, offset, bytes, deadline());
+}
+
+Result<void> Client::write_region(std::uint32_t region, std::uint64_t offset,
+                                  std::span<const std::byte> bytes, Channel::Deadline deadline) {
   while (!bytes.empty()) {
     const RegionAccess access{
         .offset = offset,
         .region = region,
         .count = static_cast<std::uint32_t>(std::min(bytes.size(), most_data()))};
     VMM_TRY(const Message reply,
-            call(Command::kRegionWrite, body_of(access, bytes.first(access.count))));
+            call(Command::kRegionWrite, body_of(access, bytes.first(access.count)), deadline));
     VMM_TRY_DO(reply_as<RegionAccess>(reply));
     bytes = bytes.subspan(access.count);
     offset += access.count;
@@ -153,18 +159,19 @@ Result<void> Client::write_many(std::span<const SmallWrite> writes) {
   for (const SmallWrite& write : writes) {
     if (write.count == 0 || write.count > write.data.size()) return fail(UserError::kBadRange);
   }
+  const MutexLock lock(calls_);
+  const auto end = deadline();
   if (!server_.write_multiple) {
     for (const SmallWrite& write : writes) {
       VMM_TRY_DO(write_region(write.region, write.offset,
-                              std::span<const std::byte>(write.data).first(write.count)));
+                              std::span<const std::byte>(write.data).first(write.count), end));
     }
     return {};
   }
-  const MutexLock lock(calls_);
   while (!writes.empty()) {
     const std::uint64_t count = std::min(writes.size(), kMaxSmallWrites);
-    VMM_TRY(const Message reply,
-            call(Command::kRegionWriteMulti, body_of(count, std::as_bytes(writes.first(count)))));
+    VMM_TRY(const Message reply, call(Command::kRegionWriteMulti,
+                                      body_of(count, std::as_bytes(writes.first(count))), end));
     VMM_TRY(const auto done, reply_as<std::uint64_t>(reply));
     if (done != count) return fail(Error::os(EIO, "VFIO_USER_REGION_WRITE_MULTI"));
     writes = writes.subspan(count);
@@ -186,12 +193,13 @@ Result<std::vector<std::byte>> Client::feature(std::uint32_t flags,
 
 Result<std::size_t> Client::read_migration(std::span<std::byte> to) {
   const MutexLock lock(calls_);
+  const auto end = deadline();
   std::size_t read = 0;
   while (read < to.size()) {
     const auto part = static_cast<std::uint32_t>(std::min(to.size() - read, most_data()));
     const MigrationData question{.argsz = static_cast<std::uint32_t>(sizeof(MigrationData)) + part,
                                  .bytes = part};
-    VMM_TRY(const Message reply, call(Command::kMigrationRead, body_of(question)));
+    VMM_TRY(const Message reply, call(Command::kMigrationRead, body_of(question), end));
     const auto head = front_as<MigrationData>(reply.payload);
     if (!head || head->bytes > part ||
         reply.payload.size() != sizeof(MigrationData) + head->bytes) {
@@ -207,11 +215,13 @@ Result<std::size_t> Client::read_migration(std::span<std::byte> to) {
 }
 
 Result<void> Client::write_migration(std::span<const std::byte> from) {
+  const MutexLock lock(calls_);
+  const auto end = deadline();
   while (!from.empty()) {
     const auto part = static_cast<std::uint32_t>(std::min(from.size(), most_data()));
     const MigrationData head{.argsz = static_cast<std::uint32_t>(sizeof(MigrationData)) + part,
                              .bytes = part};
-    VMM_TRY_DO(call_for_nothing(Command::kMigrationWrite, body_of(head, from.first(part))));
+    VMM_TRY_DO(call_for_nothing(Command::kMigrationWrite, body_of(head, from.first(part)), end));
     from = from.subspan(part);
   }
   return {};

@@ -27,12 +27,14 @@ GuestSlice slice_of(const Entry& entry, std::uint64_t offset, std::size_t bytes)
   return GuestSlice(std::span(entry.file.data + offset, bytes));
 }
 
-/// Calls move(iova, part of `bytes`) for pieces that fit into a message.
+/// Calls move(iova, part of `bytes`, begin of all) for pieces that fit into a message.
 template <class Byte, class Move>
-Result<void> in_pieces(std::uint64_t iova, std::span<Byte> bytes, Move&& move) {
+Result<void> in_pieces(std::uint64_t iova, std::span<Byte> bytes, Move&& move,
+                       std::optional<DmaSpace::Began>& began) {
+  if (!began) began = std::chrono::steady_clock::now();
   while (!bytes.empty()) {
     const std::size_t part = std::min<std::size_t>(bytes.size(), kMaxData);
-    VMM_TRY_DO(move(iova, bytes.first(part)));
+    VMM_TRY_DO(move(iova, bytes.first(part), *began));
     bytes = bytes.subspan(part);
     iova += part;
   }
@@ -78,6 +80,7 @@ std::optional<vfio::DmaSpan> DmaSpace::first() const {
 }
 
 Result<void> DmaSpace::read(std::uint64_t iova, std::span<std::byte> to) const {
+  std::optional<Began> began;
   return for_each_part(entries_, iova, to.size(), &size_of<Entry>,
                        [&](const Entry& entry, std::uint64_t offset, std::size_t done,
                            std::size_t bytes) -> Result<void> {
@@ -86,7 +89,7 @@ Result<void> DmaSpace::read(std::uint64_t iova, std::span<std::byte> to) const {
                          }
                          const auto part = to.subspan(done, bytes);
                          if (entry.file.data == nullptr) {
-                           return in_pieces(iova + done, part, remote_.read);
+                           return in_pieces(iova + done, part, remote_.read, began);
                          }
                          slice_of(entry, offset, bytes).copy_to(part);
                          return {};
@@ -94,6 +97,7 @@ Result<void> DmaSpace::read(std::uint64_t iova, std::span<std::byte> to) const {
 }
 
 Result<void> DmaSpace::write(std::uint64_t iova, std::span<const std::byte> from) {
+  std::optional<Began> began;
   return for_each_part(entries_, iova, from.size(), &size_of<Entry>,
                        [&](const Entry& entry, std::uint64_t offset, std::size_t done,
                            std::size_t bytes) -> Result<void> {
@@ -102,7 +106,7 @@ Result<void> DmaSpace::write(std::uint64_t iova, std::span<const std::byte> from
                          }
                          const auto part = from.subspan(done, bytes);
                          if (entry.file.data == nullptr) {
-                           VMM_TRY_DO(in_pieces(iova + done, part, remote_.write));
+                           VMM_TRY_DO(in_pieces(iova + done, part, remote_.write, began));
                          } else {
                            slice_of(entry, offset, bytes).copy_from(part);
                          }

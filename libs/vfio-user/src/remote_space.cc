@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "vmm/sys_util/unix_socket.h"
 
@@ -92,12 +93,16 @@ Result<std::unique_ptr<vfio::Device>> RemoteSpace::connect(UniqueFd socket) {
   // vfio::Device has a descriptor of its own, which is not used.
   UniqueFd fd(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return fail(Error::from_errno("duplicate a vfio-user socket"));
+  const auto end = std::chrono::steady_clock::now() + user_options_.client.patience;
   VMM_TRY(auto client, Client::connect(std::move(socket), user_options_.client));
+  client->limit(end);
   if (user_options_.on_connect) VMM_TRY_DO(user_options_.on_connect(client));
   VMM_TRY_DO(take(client));
   const auto attachment =
       std::make_shared<RemoteAttachment>(shared_from_this(), client, user_options_.on_unmask_fd);
-  return vfio::Device::create(attachment->kernel(), std::move(fd), attachment);
+  auto device = vfio::Device::create(attachment->kernel(), std::move(fd), attachment);
+  client->limit(Channel::Deadline::max());
+  return device;
 }
 
 Result<void> RemoteSpace::take(const std::shared_ptr<Client>& client) {

@@ -56,10 +56,10 @@ ServerSession::ServerSession(Channel channel, Device& device, const Options& opt
     : channel_(std::move(channel)),
       device_(device),
       options_(options),
-      dma_({.read = [this](std::uint64_t iova,
-                           std::span<std::byte> to) { return dma_read(iova, to); },
-            .write = [this](std::uint64_t iova,
-                            std::span<const std::byte> from) { return dma_write(iova, from); }}) {}
+      dma_({.read = [this](std::uint64_t iova, std::span<std::byte> to,
+                           DmaSpace::Began began) { return dma_read(iova, to, began); },
+            .write = [this](std::uint64_t iova, std::span<const std::byte> from,
+                            DmaSpace::Began began) { return dma_write(iova, from, began); }}) {}
 
 ServerSession::~ServerSession() {
   if (!interrupts_) return;
@@ -141,7 +141,7 @@ Result<void> ServerSession::negotiate(const Request& request) {
   VMM_TRY(const auto parts, parts_of<Version>(request));
   if (parts.fixed.major != kMajor) return fail(UserError::kBadVersion);
   VMM_TRY(const auto theirs, parse_capabilities(parts.data));
-  if (theirs.max_data_xfer_size == 0) return fail(UserError::kBadJson);
+  if (theirs.max_data_xfer_size < kMinData) return fail(UserError::kBadJson);
 
   const bool twin = theirs.twin_socket && options_.twin_socket && theirs.max_msg_fds != 0;
   UniqueFd client_end;
@@ -198,18 +198,21 @@ Result<void> ServerSession::unmap_all() {
 }
 
 // Nothing but replies comes on the twin.
-Result<Message> ServerSession::ask_client(Command command, const Body& body) {
-  if (!twin_) return channel_.call(command, body, options_.patience, {});
-  return twin_->call(command, body, options_.patience, [](const Message&) -> Result<void> {
+Result<Message> ServerSession::ask_client(Command command, const Body& body,
+                                          DmaSpace::Began began) {
+  const Channel::Deadline deadline = began + options_.patience;
+  if (!twin_) return channel_.call(command, body, deadline, {});
+  return twin_->call(command, body, deadline, [](const Message&) -> Result<void> {
     return fail(UserError::kUnknownCommand);
   });
 }
 
-Result<void> ServerSession::dma_read(std::uint64_t iova, std::span<std::byte> to) {
+Result<void> ServerSession::dma_read(std::uint64_t iova, std::span<std::byte> to,
+                                     DmaSpace::Began began) {
   while (!to.empty()) {
     const DmaAccess access{.iova = iova,
                            .count = std::min<std::uint64_t>(to.size(), client_.max_data_xfer_size)};
-    VMM_TRY(const Message reply, ask_client(Command::kDmaRead, body_of(access)));
+    VMM_TRY(const Message reply, ask_client(Command::kDmaRead, body_of(access), began));
     VMM_TRY(const auto parts, parts_of<DmaAccess>(reply));
     if (parts.data.size() != access.count) return fail(UserError::kBadSize);
     std::memcpy(to.data(), parts.data.data(), parts.data.size());
@@ -219,12 +222,14 @@ Result<void> ServerSession::dma_read(std::uint64_t iova, std::span<std::byte> to
   return {};
 }
 
-Result<void> ServerSession::dma_write(std::uint64_t iova, std::span<const std::byte> from) {
+Result<void> ServerSession::dma_write(std::uint64_t iova, std::span<const std::byte> from,
+                                      DmaSpace::Began began) {
   while (!from.empty()) {
     const DmaAccess access{
         .iova = iova, .count = std::min<std::uint64_t>(from.size(), client_.max_data_xfer_size)};
     VMM_TRY_DO(ask_client(Command::kDmaWrite,
-                          body_of(access, from.first(static_cast<std::size_t>(access.count)))));
+                          body_of(access, from.first(static_cast<std::size_t>(access.count))),
+                          began));
     from = from.subspan(static_cast<std::size_t>(access.count));
     iova += access.count;
   }

@@ -65,6 +65,8 @@ TEST_CASE("servers that make no sense are left", "[client][hostile]") {
       {"JSON", version("["), false, 0, UserError::kBadJson},
       {"no data", version("{\"capabilities\":{\"max_data_xfer_size\":0}}"), false, 0,
        UserError::kBadJson},
+      {"less than a page", version("{\"capabilities\":{\"max_data_xfer_size\":4095}}"), false, 0,
+       UserError::kBadJson},
       {"descriptors", version("{}"), false, 2, UserError::kBadFdCount},
       {"a twin that nobody wants", version(kTwin), false, 1, UserError::kBadReply},
       {"a twin without a socket", version(kTwin), true, 0, UserError::kBadFdCount},

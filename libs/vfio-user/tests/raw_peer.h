@@ -110,6 +110,7 @@ class RawPeer {
     return message;
   }
   void close() { socket_.reset(); }
+  [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] int file() const { return file_.fd(); }
 
  private:

@@ -128,6 +128,8 @@ TEST_CASE("versions, and commands out of turn, that end a session", "[server][ho
        UserError::kBadJson},
       {"no data", Command::kVersion,
        version + text("{\"capabilities\":{\"max_data_xfer_size\":0}}"), 0, UserError::kBadJson},
+      {"less than a page", Command::kVersion,
+       version + text("{\"capabilities\":{\"max_data_xfer_size\":4095}}"), 0, UserError::kBadJson},
       {"descriptors", Command::kVersion, version, 2, UserError::kBadFdCount},
       {"before", Command::kGetInfo, to_bytes(DeviceInfo{}), 1, UserError::kNotNow},
       {"unknown before", static_cast<Command>(99), {}, 0, UserError::kNotNow},

@@ -48,6 +48,7 @@ class Channel {
  public:
   using Event = sys_util::MessageSocket::Event;
   using Milliseconds = sys_util::MessageSocket::Milliseconds;
+  using Deadline = std::chrono::steady_clock::time_point;
   /// Does what a command of the peer says that came while a reply was waited for; it replies.
   /// Empty: such commands are kept for receive(), at most 64 of them with 4 MiB of data.
   using Server = std::function<Result<void>(Message command)>;
@@ -71,8 +72,11 @@ class Channel {
   /// Errors: the errno value with which the peer refused, as Error::os(), EIO if it said none; then
   /// the conversation goes on. ETIMEDOUT; UserError, kDisconnected when the peer has gone; those of
   /// `server`.
+  Result<Message> call(Command command, const Body& body, Deadline deadline, const Server& server);
   Result<Message> call(Command command, const Body& body, Milliseconds patience,
-                       const Server& server);
+                       const Server& server) {
+    return call(command, body, std::chrono::steady_clock::now() + patience, server);
+  }
   /// Sends a command that the peer does not answer.
   Result<void> post(Command command, const Body& body);
 
@@ -96,11 +100,11 @@ class Channel {
   explicit Channel(sys_util::MessageSocket socket) : socket_(std::move(socket)) {}
 
   Message arrived();
-  Result<void> send(const Header& header, const Body& body);
+  Result<void> send(const Header& header, const Body& body, Milliseconds patience = kSendPatience);
   Result<Event> take_kept();
   Result<Event> take_command(Result<Event> event);
   Result<void> keep(Message command);
-  Result<Message> await(const Header& sent, Milliseconds patience, const Server& server);
+  Result<Message> await(const Header& sent, Deadline deadline, const Server& server);
   /// Ends the conversation with the error, if it is one.
   template <class T>
   Result<T> last(Result<T> result);

@@ -64,7 +64,7 @@ class Client {
   using Milliseconds = Channel::Milliseconds;
 
   struct Options {
-    /// How long a call waits for its reply.
+    /// How long a call waits for its replies, all together where it takes several messages.
     Milliseconds patience{10'000};
     /// Lets the server have a socket of its own for its commands. Then a call does not answer them:
     /// another thread has to wait on fd() and call serve().
@@ -118,6 +118,13 @@ class Client {
 
   Result<void> reset();
 
+  /// No call waits any longer than up to there, whatever its own patience; the end of time: as
+  /// before. For all that is asked together.
+  void limit(Channel::Deadline deadline) {
+    const MutexLock lock(calls_);
+    limit_ = deadline;
+  }
+
   /// `flags` are a number and Feature::kGet and so on; the data behind the answer's head.
   Result<std::vector<std::byte>> feature(std::uint32_t flags, std::span<const std::byte> data);
   /// The device's state, in the saving states: how many bytes came; fewer than asked for at the
@@ -142,8 +149,19 @@ class Client {
 
   Result<void> negotiate();
   Result<void> take_twin(const Capabilities& said, std::span<UniqueFd> fds);
-  Result<Message> call(Command command, const Body& body) VMM_REQUIRES(calls_);
+  /// When a call that begins now has waited long enough.
+  [[nodiscard]] Channel::Deadline deadline() const VMM_REQUIRES(calls_);
+  Result<Message> call(Command command, const Body& body, Channel::Deadline deadline)
+      VMM_REQUIRES(calls_);
+  Result<Message> call(Command command, const Body& body) VMM_REQUIRES(calls_) {
+    return call(command, body, deadline());
+  }
   Result<void> call_for_nothing(Command command, const Body& body);
+  Result<void> call_for_nothing(Command command, const Body& body, Channel::Deadline deadline)
+      VMM_REQUIRES(calls_);
+  Result<void> write_region(std::uint32_t region, std::uint64_t offset,
+                            std::span<const std::byte> bytes, Channel::Deadline deadline)
+      VMM_REQUIRES(calls_);
   Result<void> answer(Channel& channel, const Message& command);
   Result<void> answer_dma(Channel& channel, const Message& command);
   [[nodiscard]] std::size_t most_data() const {
@@ -157,6 +175,7 @@ class Client {
   std::atomic<bool> over_ = false;
   Mutex calls_;  // held during a call; before `commands_` and `sharing_`
   Channel channel_ VMM_GUARDED_BY(calls_);
+  Channel::Deadline limit_ VMM_GUARDED_BY(calls_) = Channel::Deadline::max();
   Mutex commands_;  // before `sharing_`
   std::optional<Channel> twin_ VMM_GUARDED_BY(commands_);
   Mutex sharing_;

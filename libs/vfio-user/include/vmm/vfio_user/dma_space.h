@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -46,10 +47,13 @@ class PageLog {
 /// Threads: that of the session.
 class DmaSpace {
  public:
+  /// When the first of the pieces of an access was asked for that is not mapped.
+  using Began = std::chrono::steady_clock::time_point;
   /// Moves bytes of memory that is not mapped; at most kMaxData at once.
   struct Remote {
-    std::function<Result<void>(std::uint64_t iova, std::span<std::byte> to)> read;
-    std::function<Result<void>(std::uint64_t iova, std::span<const std::byte> from)> write;
+    std::function<Result<void>(std::uint64_t iova, std::span<std::byte> to, Began began)> read;
+    std::function<Result<void>(std::uint64_t iova, std::span<const std::byte> from, Began began)>
+        write;
   };
 
   explicit DmaSpace(Remote remote) : remote_(std::move(remote)) {}

@@ -56,6 +56,8 @@ inline constexpr std::uint16_t kMinor = 1;  ///< what libvfio-user and QEMU spea
 
 /// Data of one message; what we say that we take, and what peers take that say nothing.
 inline constexpr std::uint32_t kMaxData = 1 << 20;
+/// What a peer has to take at once, at least; with less a large access would be too many messages.
+inline constexpr std::uint32_t kMinData = 4096;
 /// Bytes of a structure before the data.
 inline constexpr std::uint32_t kMaxFixed = 4096;
 inline constexpr std::size_t kMaxFds = 64;  ///< that come with one message; we say so

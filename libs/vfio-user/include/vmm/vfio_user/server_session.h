@@ -39,7 +39,8 @@ class ServerSession {
   using Milliseconds = Channel::Milliseconds;
 
   struct Options {
-    /// How long a client may take to answer when the device reaches for its memory.
+    /// How long a client may take to answer when the device reaches for its memory, whatever the
+    /// number of messages.
     Milliseconds patience{10'000};
     /// Offers a socket for that alone, if the client wants one.
     bool twin_socket = true;
@@ -83,9 +84,10 @@ class ServerSession {
   Result<void> map_dma(const Request& request);
   Result<void> unmap_dma(const Request& request);
   Result<void> unmap_all();
-  Result<void> dma_read(std::uint64_t iova, std::span<std::byte> to);
-  Result<void> dma_write(std::uint64_t iova, std::span<const std::byte> from);
-  Result<Message> ask_client(Command command, const Body& body);
+  Result<void> dma_read(std::uint64_t iova, std::span<std::byte> to, DmaSpace::Began began);
+  Result<void> dma_write(std::uint64_t iova, std::span<const std::byte> from,
+                         DmaSpace::Began began);
+  Result<Message> ask_client(Command command, const Body& body, DmaSpace::Began began);
 
   // server_commands.cc
   Result<void> get_info(const Request& request);
