@@ -211,11 +211,16 @@ void DeviceBackend::Impl::reset_device() {
 }
 
 void DeviceBackend::Impl::collect_log() {
-  if (!log_ || (features_ & vhost_user::kFeatureLogAll) == 0) return;
+  if (!log_ || !logging()) return;
   log_->collect(*memory_.memory().snapshot());
   if (!log_fd_) return;
   const std::uint64_t one = 1;
   (void)!::write(log_fd_.get(), &one, sizeof(one));
+}
+
+void DeviceBackend::Impl::end_log() {
+  collect_log();
+  log_.reset();
 }
 
 void DeviceBackend::Impl::disconnect() {

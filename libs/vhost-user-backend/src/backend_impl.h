@@ -98,10 +98,14 @@ class DeviceBackend::Impl {
   [[nodiscard]] bool rings_touch(vm_memory::IovaRange range) const;
   /// Guest memory has changed.
   Result<void> follow_memory();
+  /// Has change() take memory away, without losing what the device wrote there.
+  template <class Change>
+  Result<void> change_memory(Change&& change);
   /// What the driver negotiated with the device.
   [[nodiscard]] std::uint64_t device_features() const {
     return features_ & ~(vhost_user::kFeatureLogAll | vhost_user::kFeatureProtocolFeatures);
   }
+  [[nodiscard]] bool logging() const { return (features_ & vhost_user::kFeatureLogAll) != 0; }
   Result<void> check_log() const;
   /// Where this process has a region, which is watched from now on.
   Result<vhost_user::MemoryRegion> watch(const vhost_user::MemoryRegion& region);
@@ -126,6 +130,8 @@ class DeviceBackend::Impl {
   void poll_rings();
   /// Brings what the device wrote to the dirty log.
   void collect_log();
+  /// For the last time: the log is that of a migration which has ended, and of its memory.
+  void end_log();
 
   Parts parts_;
   std::vector<Ring> rings_;

@@ -29,14 +29,17 @@ constexpr std::chrono::milliseconds kLogInterval{50};
 // A migration switches the log on and off while the device runs.
 Result<Reply> DeviceBackend::Impl::on(request::SetFeatures& request) {
   const std::uint64_t changed = request.features ^ features_;
+  const bool log = (request.features & vhost_user::kFeatureLogAll) != 0;
   if (changed != 0) {
     pause();
+    if (logging() && !log) end_log();
+    const Result<void> tracked = memory_.track_writes(log);
+    if (!tracked) run_soon();
+    VMM_TRY_DO(tracked);
     features_ = request.features;
     if (!translated()) io_->clear();
     parts_.device->set_features(device_features());
   }
-  const bool log = (features_ & vhost_user::kFeatureLogAll) != 0;
-  VMM_TRY_DO(memory_.track_writes(log));
   VMM_TRY_DO(follow_memory());
   if (log) {
     VMM_TRY_DO(log_timer_->arm({.after = kLogInterval, .every = kLogInterval}));
@@ -81,8 +84,25 @@ Result<void> DeviceBackend::Impl::follow_memory() {
 }
 
 Result<void> DeviceBackend::Impl::check_log() const {
-  if (log_ && !log_->covers(*memory_.memory().snapshot())) return fail(MessageError::kBadRange);
+  if (logging() && log_ && !log_->covers(*memory_.memory().snapshot())) {
+    return fail(MessageError::kBadRange);
+  }
   return {};
+}
+
+// What the device writes meanwhile would be noted in regions that nobody looks at any more.
+template <class Change>
+Result<void> DeviceBackend::Impl::change_memory(Change&& change) {
+  const bool resume = running_ && logging();
+  if (resume) {
+    pause();
+  } else {
+    collect_log();
+  }
+  Result<void> done = change();
+  if (done) done = follow_memory();
+  if (resume) run_now();
+  return done;
 }
 
 Result<vhost_user::MemoryRegion> DeviceBackend::Impl::watch(
@@ -103,9 +123,7 @@ Result<Reply> DeviceBackend::Impl::take_acknowledgement() {
 
 Result<Reply> DeviceBackend::Impl::on(request::SetMemTable& request) {
   if (request.regions.empty()) return take_acknowledgement();
-  collect_log();
-  VMM_TRY_DO(memory_.set(request.regions));
-  VMM_TRY_DO(follow_memory());
+  VMM_TRY_DO(change_memory([&] { return memory_.set(request.regions); }));
   if (!listening_) return Reply::done();
   Reply reply = Reply::with(
       vhost_user::MemoryTableHeader{.count = static_cast<std::uint32_t>(request.regions.size())});
@@ -129,9 +147,7 @@ Result<Reply> DeviceBackend::Impl::on(request::AddMemReg& request) {
 }
 
 Result<Reply> DeviceBackend::Impl::on(request::RemMemReg& request) {
-  collect_log();
-  VMM_TRY_DO(memory_.remove(request.region));
-  VMM_TRY_DO(follow_memory());
+  VMM_TRY_DO(change_memory([&] { return memory_.remove(request.region); }));
   return Reply::done();
 }
 

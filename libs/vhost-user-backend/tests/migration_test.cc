@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "backend_rig.h"
 #include "vmm/virtio_device/testing/echo_device.h"
 
@@ -63,6 +65,61 @@ TEST_CASE("what a device writes is in the log of a migration", "[backend]") {
   CHECK(dirty(rig.guest.shape(0).rings.device.raw()));  // the used ring
   CHECK_FALSE(dirty(0x8'0000));                         // what was read
   CHECK_FALSE(dirty(rig.guest.shape(0).rings.driver.raw()));
+}
+
+TEST_CASE("the log of a migration that has ended does not bind the memory after it", "[backend]") {
+  Rig rig;
+  rig.guest.start();
+  vhost_user::Frontend& frontend = rig.guest.frontend();
+  const auto log = *sys_util::MemFd::create(4096);
+  REQUIRE(frontend.set_log_base({.bytes = 32}, log.fd()));
+  REQUIRE(frontend.set_features(rig.guest.features() | vhost_user::kFeatureLogAll));
+  CHECK(rig.guest.echo(0, "a") == "a");
+  REQUIRE(frontend.set_features(rig.guest.features()));
+  std::array<std::uint8_t, 32> bits{};
+  REQUIRE(::pread(log.fd(), bits.data(), bits.size(), 0) == static_cast<ssize_t>(bits.size()));
+  CHECK((bits[0x81 / 8] >> 0x81 % 8 & 1) != 0);  // nothing is left for nobody
+  const auto more = *sys_util::MemFd::create(4096);
+  const vhost_user::MemoryRegion region{.guest_address = 0x1000'0000,
+                                        .bytes = 4096,
+                                        .user_address = kUser + 0x1000'0000,
+                                        .mmap_offset = 0};
+  CHECK(frontend.add_region(region, more.fd()));
+  CHECK(frontend.set_features(rig.guest.features()));
+  CHECK(rig.guest.echo(0, "b") == "b");
+  // Nor does one that was told and never used.
+  REQUIRE(frontend.remove_region(region));
+  REQUIRE(frontend.set_log_base({.bytes = 32}, log.fd()));
+  CHECK(frontend.add_region(region, more.fd()));
+  CHECK(rig.process.serving());
+}
+
+TEST_CASE("what a device writes while its memory is told anew is in the log", "[backend]") {
+  Rig rig;
+  rig.guest.start();
+  const auto log = *sys_util::MemFd::create(4096);
+  REQUIRE(rig.guest.frontend().set_log_base({.bytes = 32}, log.fd()));
+  REQUIRE(rig.guest.frontend().set_features(rig.guest.features() | vhost_user::kFeatureLogAll));
+  REQUIRE(rig.guest.echo(0, "a") == "a");
+  const std::array<std::uint8_t, 32> clean{};
+  rig.device->hold(true);
+  rig.guest.offer(0, "b", 0x9'0000);
+  rig.guest.kick(0);
+  const bool held = soon([&] { return rig.device->holding() == 1; });
+  REQUIRE(::pwrite(log.fd(), clean.data(), clean.size(), 0) == 32);
+  std::thread release([&] {
+    ::usleep(100'000);  // so long that the front end's message has come
+    rig.device->hold(false);
+  });
+  rig.guest.share_memory();
+  release.join();
+  CHECK(held);
+  CHECK(rig.guest.answer(0, 5000, 0x9'0000) == "b");
+  CHECK(rig.guest.echo(1, "c") == "c");  // it goes on
+  REQUIRE(rig.guest.frontend().get_vring_base(0));
+  std::array<std::uint8_t, 32> bits{};
+  REQUIRE(::pread(log.fd(), bits.data(), bits.size(), 0) == 32);
+  CHECK((bits[0x91 / 8] >> 0x91 % 8 & 1) != 0);
 }
 
 TEST_CASE("memory may arrive while the device runs", "[backend][postcopy]") {
