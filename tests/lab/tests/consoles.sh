@@ -82,6 +82,7 @@ cat "$pty" >pty.log &
 reader=$!
 log=pty.log
 check '--serial pty: has the banner, also of the time before it was opened' says '^Welcome'
+says '/ # ' 1 30 # input that comes before its shell may be lost in the guest
 echo 'echo answer $((40 + 2))' >"$pty"
 check '--serial pty: the guest takes input' says '^answer 42' 1 30
 echo 'exit' >"$pty"
