@@ -24,7 +24,7 @@ class BufferCursor {
   template <class Function>
   void each(std::uint64_t bytes, Function&& function) {
     while (bytes != 0 && !rest_.empty()) {
-      const IoVec& buffer = rest_.front();
+      const IoVec buffer = rest_.front();  // a copy: list() may write there
       const std::size_t left = buffer.bytes - inside_;
       const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(left, bytes));
       if (part != 0) function(IoVec{static_cast<std::byte*>(buffer.base) + inside_, part});
@@ -36,7 +36,8 @@ class BufferCursor {
       }
     }
   }
-  /// Lists the pieces of the next bytes, and goes past them. Precondition: there is room.
+  /// Lists the pieces of the next bytes, and goes past them. `room` may be the start of the list
+  /// that the cursor goes through. Precondition: there is room.
   std::span<const IoVec> list(std::uint64_t bytes, std::span<IoVec> room) {
     std::size_t count = 0;
     each(bytes, [&](const IoVec& piece) { room[count++] = piece; });

@@ -5,11 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstring>
 #include <set>
+#include <vector>
 
 #include "disk_rig.h"
+#include "file_calls.h"
 
 namespace vmm::block {
 namespace {
@@ -180,6 +184,72 @@ TEST_CASE("a write goes to each place, and is finished once it is there", "[disk
                        data.begin() + static_cast<std::ptrdiff_t>((piece + 1) * kPiece),
                        file.end() - static_cast<std::ptrdiff_t>((piece + 1) * kPiece)));
   }
+}
+
+/// Buffers of 256, 256 and 1536 bytes, with what nobody may touch around them.
+class Arena {
+ public:
+  static constexpr std::byte kCanary{0x5a};
+  static constexpr std::size_t kBytes = 2 * kPiece;
+
+  explicit Arena(const std::vector<std::byte>& content) {
+    const std::byte* from = content.data();
+    for (const IoVec& buffer : list_) {
+      std::memcpy(buffer.base, from, buffer.bytes);
+      from += buffer.bytes;
+    }
+  }
+  [[nodiscard]] std::span<const IoVec> list() const { return list_; }
+  [[nodiscard]] std::vector<std::byte> content() const {
+    std::vector<std::byte> all;
+    for (const IoVec& buffer : list_) {
+      const auto* const from = static_cast<const std::byte*>(buffer.base);
+      all.insert(all.end(), from, from + buffer.bytes);
+    }
+    return all;
+  }
+  [[nodiscard]] bool is_whole() {
+    for (const IoVec& buffer : list_) std::memset(buffer.base, 0x5a, buffer.bytes);
+    return std::all_of(bytes_.begin(), bytes_.end(), [](std::byte b) { return b == kCanary; });
+  }
+
+ private:
+  std::vector<std::byte> bytes_ = std::vector<std::byte>(16 * kPiece, kCanary);
+  std::array<IoVec, 3> list_ = {{{bytes_.data() + 1 * kPiece, 256},
+                                 {bytes_.data() + 5 * kPiece, 256},
+                                 {bytes_.data() + 9 * kPiece, 2 * kPiece - 512}}};
+};
+
+TEST_CASE("a short read of several pieces stays inside its buffers", "[disk-queue][hostile]") {
+  Rig rig;
+  const std::vector<std::byte> file = pattern(Rig::kBytes, 4);
+  rig.disk.write(0, file);
+  const std::size_t short_by = GENERATE(1000U, 924U, 768U, 700U, 512U, 100U);
+  REQUIRE(::ftruncate(rig.disk.fd(), static_cast<off_t>(Rig::kBytes - short_by)) == 0);
+  Arena arena(std::vector<std::byte>(Arena::kBytes, std::byte{0x55}));
+  CHECK(run(*rig.queue, {.kind = Kind::kRead, .range = {0, Arena::kBytes}, .buffers = arena.list()})
+            .error == 0);
+  std::vector<std::byte> wanted(Arena::kBytes);
+  std::copy(file.end() - kPiece, file.end() - static_cast<std::ptrdiff_t>(short_by),
+            wanted.begin());
+  CHECK(arena.content() == wanted);
+  CHECK(arena.is_whole());
+}
+
+TEST_CASE("short writes of several pieces take the buffers' bytes only", "[disk-queue][hostile]") {
+  Rig rig;
+  rig.queue = *DiskQueue::create(rig.image, {.engine = EngineKind::kSync, .max_buffers = 64});
+  const std::vector<std::byte> data = pattern(Arena::kBytes, 5);
+  Arena arena(data);
+  file_calls.most_written = GENERATE(24U, 100U, 256U, 300U, 700U);
+  CHECK(
+      run(*rig.queue, {.kind = Kind::kWrite, .range = {0, Arena::kBytes}, .buffers = arena.list()})
+          .error == 0);
+  file_calls.most_written = SIZE_MAX;
+  CHECK(arena.content() == data);
+  const std::vector<std::byte> file = rig.disk.read(Rig::kBytes - Arena::kBytes, Arena::kBytes);
+  CHECK(std::equal(data.begin(), data.begin() + kPiece, file.begin() + kPiece));
+  CHECK(std::equal(data.begin() + kPiece, data.end(), file.begin()));
 }
 
 TEST_CASE("what the image cannot do is the request's error", "[disk-queue][hostile]") {

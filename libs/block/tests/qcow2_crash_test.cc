@@ -3,10 +3,7 @@
 // What is left when the process is killed, or the power goes.
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,57 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "file_calls.h"
 #include "qemu_img.h"
-
-namespace {
-
-/// What a test did to its files, in order.
-struct Change {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-  std::vector<std::byte> data{};  // empty: zeros
-  bool sync = false;              // not a change, but the end of those before
-};
-
-bool recording = false;
-std::vector<Change> recorded_changes;
-
-void record(const void* data, std::size_t bytes, off64_t offset) {
-  if (!recording || bytes == 0) return;
-  const auto* const from = static_cast<const std::byte*>(data);
-  recorded_changes.push_back({.offset = static_cast<std::uint64_t>(offset),
-                              .bytes = bytes,
-                              .data = std::vector<std::byte>(from, from + bytes)});
-}
-
-}  // namespace
-
-// The C library's functions, as the code under test calls them.
-
-extern "C" ssize_t pwrite64(int fd, const void* data, size_t bytes, off64_t offset) {
-  record(data, bytes, offset);
-  return ::syscall(SYS_pwrite64, fd, data, bytes, offset);
-}
-extern "C" ssize_t pwritev64(int fd, const iovec* list, int count, off64_t offset) {
-  off64_t at = offset;
-  for (int i = 0; i < count; ++i) {
-    record(list[i].iov_base, list[i].iov_len, at);
-    at += static_cast<off64_t>(list[i].iov_len);
-  }
-  return ::syscall(SYS_pwritev, fd, list, count, offset, 0);
-}
-extern "C" int fallocate64(int fd, int mode, off64_t offset, off64_t bytes) {
-  const auto done = static_cast<int>(::syscall(SYS_fallocate, fd, mode, offset, bytes));
-  if (recording && done == 0 && mode != FALLOC_FL_KEEP_SIZE) {
-    recorded_changes.push_back(
-        {.offset = static_cast<std::uint64_t>(offset), .bytes = static_cast<std::uint64_t>(bytes)});
-  }
-  return done;
-}
-extern "C" int fdatasync(int fd) {
-  if (recording) recorded_changes.push_back({.sync = true});
-  return static_cast<int>(::syscall(SYS_fdatasync, fd));
-}
 
 namespace vmm::block {
 namespace {
@@ -255,30 +203,31 @@ TEST_CASE("what was flushed survives power loss, and the image is good", "[qcow2
            std::to_string(kDiskBytes));
   const PowerLoss loss(path);
   std::vector<std::pair<std::size_t, std::uint64_t>> flushes = {{0, 0}};
-  recorded_changes.clear();
-  recording = true;
+  std::vector<Change>& changes = file_calls.changes;
+  changes.clear();
+  file_calls.recording = true;
   {
     Numbers numbers(path, 77);
     for (std::uint64_t number = 1; number <= 400; ++number) {
       const std::optional<bool> flushed = numbers.write(number);
       REQUIRE(flushed);
-      if (*flushed) flushes.emplace_back(recorded_changes.size(), number);
+      if (*flushed) flushes.emplace_back(changes.size(), number);
     }
   }
-  recording = false;
+  file_calls.recording = false;
   std::mt19937_64 random(5);
   const std::string torn = folder / "torn.qcow2";
   for (int i = 0; i < 25; ++i) {
-    const std::size_t end = random() % (recorded_changes.size() + 1);
+    const std::size_t end = random() % (changes.size() + 1);
     std::uint64_t flushed = 0;
     for (const auto& [when, number] : flushes) {
       if (when <= end) flushed = number;
     }
-    const std::vector<std::byte> disk = loss.at(recorded_changes, end, random);
+    const std::vector<std::byte> disk = loss.at(changes, end, random);
     std::filesystem::remove(torn);
     const UniqueFd fd(::open(torn.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     REQUIRE(sys_util::pwrite_all(fd.get(), disk, 0));
-    INFO(options << ", after " << end << " of " << recorded_changes.size() << " changes");
+    INFO(options << ", after " << end << " of " << changes.size() << " changes");
     const Ran check = run_command("qemu-img check -f qcow2 '" + torn + "'");
     INFO(check.output);
     REQUIRE((check.status == 0 || check.status == 3));
