@@ -134,11 +134,19 @@ void DiskQueue::Impl::start_range(Slot& slot) {
 }
 
 void DiskQueue::Impl::start_sync(Slot& slot) {
+  if (image_->file().sync_failed()) return fail_step(slot, EIO, slot.good);
   if (const auto written = image_->flush_metadata(); !written) {
     return fail_step(slot, written.error().code(), slot.good);
   }
   slot.parts[0] = {.operation = {.kind = Operation::Kind::kSync, .fd = image_->file().fd()}};
   start_part(slot, 0);
+}
+
+void DiskQueue::Impl::complete_sync(Slot& slot, std::int32_t result) {
+  if (result >= 0) return;
+  const bool was_done = result != -ECANCELED && result != -EAGAIN && result != -EINTR;
+  if (was_done) image_->file().note_failed_sync();
+  fail_step(slot, -result, slot.good);
 }
 
 void DiskQueue::Impl::complete(const Completion& completion) {
@@ -160,7 +168,7 @@ void DiskQueue::Impl::complete(const Completion& completion) {
       complete_range(slot, part, completion.result);
       break;
     case Operation::Kind::kSync:
-      if (completion.result < 0) fail_step(slot, -completion.result, slot.good);
+      complete_sync(slot, completion.result);
       break;
   }
   advance(slot);

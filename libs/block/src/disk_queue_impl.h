@@ -87,6 +87,7 @@ class DiskQueue::Impl {
   void complete(const Completion& completion);
   void complete_move(Slot& slot, Part& part, std::int32_t result);
   void complete_range(Slot& slot, const Part& part, std::int32_t result);
+  void complete_sync(Slot& slot, std::int32_t result);
   void go_on(Slot& slot, Part& part, std::uint64_t moved);
 
   [[nodiscard]] bool fits_direct(const Extent& extent, std::span<const IoVec> buffers) const;

@@ -38,11 +38,4 @@ Result<void> read_all(int fd, std::span<std::byte> to, std::uint64_t offset) {
   return {};
 }
 
-Result<void> sync_data(int fd) {
-  while (::fdatasync(fd) != 0) {
-    if (errno != EINTR) return fail(Error::from_errno("write the image to its disk"));
-  }
-  return {};
-}
-
 }  // namespace vmm::block

@@ -16,6 +16,5 @@ Result<std::size_t> read_some(int fd, std::span<std::byte> to, std::uint64_t off
 Result<void> read_or_zeros(int fd, std::span<std::byte> to, std::uint64_t offset);
 /// Errors: EIO when the file ends before; those of pread(2).
 Result<void> read_all(int fd, std::span<std::byte> to, std::uint64_t offset);
-Result<void> sync_data(int fd);
 
 }  // namespace vmm::block

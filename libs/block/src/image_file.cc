@@ -164,6 +164,17 @@ Result<void> ImageFile::set_size(std::uint64_t bytes) const {
   return {};
 }
 
+Result<void> ImageFile::sync_data() const {
+  if (sync_failed()) return fail(Error::os(EIO, "an image that could not be written to its disk"));
+  while (::fdatasync(buffered_fd()) != 0) {
+    if (errno == EINTR) continue;
+    const int error = errno;
+    note_failed_sync();
+    return fail(Error::os(error, "write the image to its disk"));
+  }
+  return {};
+}
+
 Result<void> ImageFile::lock(LockKind kind) {
   struct flock range = {};
   range.l_type = writable_ ? F_WRLCK : F_RDLCK;

@@ -222,7 +222,7 @@ Result<void> Qcow2Image::make_room(std::uint64_t bytes) {
   WordTable larger = l1_;
   larger.grow(static_cast<std::size_t>(words));
   VMM_TRY_DO(larger.move_to(fd, run.first << header_.cluster_bits));
-  VMM_TRY_DO(sync_data(fd));
+  VMM_TRY_DO(file_.sync_data());
   l1_ = std::move(larger);
   metadata_.add({.first = run.first, .count = run.count});
   if (auto written = write_sizes(size_bytes()); !written) {
@@ -241,7 +241,7 @@ Result<void> Qcow2Image::write_sizes(std::uint64_t bytes) {
   store_be(&part[kHeaderL1Entries - kHeaderDiskBytes], static_cast<std::uint32_t>(l1_.size()));
   store_be(&part[16], l1_.offset());
   VMM_TRY_DO(sys_util::pwrite_all(file_.buffered_fd(), part, kHeaderDiskBytes));
-  return sync_data(file_.buffered_fd());
+  return file_.sync_data();
 }
 
 }  // namespace vmm::block::qcow2

@@ -45,7 +45,7 @@ Result<void> Qcow2Image::open_for_writing() {
   if (header_.autoclear != 0) VMM_TRY_DO(write_header_word(kHeaderAutoclear, 0));
   // Until it is closed: clusters may be counted that nobody uses.
   VMM_TRY_DO(write_header_word(kHeaderIncompatible, header_.incompatible | kDirty));
-  return sync_data(file_.buffered_fd());
+  return file_.sync_data();
 }
 
 Result<void> Qcow2Image::collect_metadata() {
@@ -89,16 +89,16 @@ Result<void> Qcow2Image::repair() {
   VMM_TRY(UseCounts uses, UseCounts::create(file_, header_));
   VMM_TRY_DO(uses.count());
   VMM_TRY_DO(refcounts_->repair(uses));
-  return sync_data(file_.buffered_fd());
+  return file_.sync_data();
 }
 
 Qcow2Image::~Qcow2Image() {
   const MutexLock lock(mutex_);
   if (!is_open_) return;
   // Nobody is there any more to be told of an error; the file is as good as after a crash.
-  if (!flush() || !sync_data(file_.buffered_fd()) || header_.version < 3) return;
+  if (!flush() || !file_.sync_data() || header_.version < 3) return;
   if (write_header_word(kHeaderIncompatible, header_.incompatible & ~kDirty)) {
-    (void)sync_data(file_.buffered_fd());
+    (void)file_.sync_data();
   }
 }
 
@@ -235,23 +235,25 @@ Result<void> Qcow2Image::release(std::uint64_t first, std::uint64_t count) {
 }
 
 Result<void> Qcow2Image::flush() {
-  if (broken_) return fail(Error::os(EIO, "write to the broken qcow2 image"));
+  if (broken_ || file_.sync_failed())
+    return fail(Error::os(EIO, "write to the broken qcow2 image"));
   const int fd = file_.buffered_fd();
   VMM_TRY_DO(refcounts_->write());
   if (l2_.is_dirty() || l1_.is_dirty()) {
-    VMM_TRY_DO(sync_data(fd));
+    VMM_TRY_DO(file_.sync_data());
     VMM_TRY_DO(l2_.write_dirty());
     VMM_TRY_DO(l1_.write_dirty(fd));
   }
   if (given_up_.empty()) return {};
-  if (!given_up_for_good_) VMM_TRY_DO(sync_data(fd));
+  if (!given_up_for_good_) VMM_TRY_DO(file_.sync_data());
   given_up_for_good_ = true;
   VMM_TRY_DO(release_given_up());
   return refcounts_->write();
 }
 
 Result<void> Qcow2Image::flush_if_crowded() {
-  if (broken_) return fail(Error::os(EIO, "write to the broken qcow2 image"));
+  if (broken_ || file_.sync_failed())
+    return fail(Error::os(EIO, "write to the broken qcow2 image"));
   const bool crowded = l2_.is_crowded() || refcounts_->is_crowded();
   const bool given_up =
       (given_up_.size() >= kMaxGivenUp || given_up_clusters_ >= kMaxGivenUpClusters) &&

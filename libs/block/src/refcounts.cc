@@ -249,7 +249,7 @@ Result<void> Refcounts::grow_table(std::uint64_t blocks) {
   VMM_TRY_DO(take(run));
   VMM_TRY_DO(blocks_.write_dirty());
   VMM_TRY_DO(table_.move_to(file_->buffered_fd(), run.first << header_.cluster_bits));
-  VMM_TRY_DO(sync_data(file_->buffered_fd()));
+  VMM_TRY_DO(file_->sync_data());
   header_.refcount_table_clusters = static_cast<std::uint32_t>(run.count);
   VMM_TRY_DO(write_table_place());
   metadata_->remove(old);
@@ -267,7 +267,7 @@ Result<void> Refcounts::write_table_place() {
   store_be(&bytes[0], table_.offset());
   store_be(&bytes[8], header_.refcount_table_clusters);
   VMM_TRY_DO(sys_util::pwrite_all(file_->buffered_fd(), bytes, kHeaderRefcountTable));
-  return sync_data(file_->buffered_fd());
+  return file_->sync_data();
 }
 
 Result<bool> Refcounts::release(std::uint64_t cluster) {
@@ -306,7 +306,7 @@ Result<void> Refcounts::write() {
   VMM_TRY_DO(blocks_.write_dirty());
   if (!table_.is_dirty()) return {};
   // New blocks before what points to them.
-  VMM_TRY_DO(sync_data(file_->buffered_fd()));
+  VMM_TRY_DO(file_->sync_data());
   return table_.write_dirty(file_->buffered_fd());
 }
 

@@ -258,5 +258,35 @@ TEST_CASE("an image is dirty while it is open for writing", "[qcow2]") {
   CHECK(features() == 0);
 }
 
+TEST_CASE("after a sync that failed, none promises anything any more", "[qcow2]") {
+  NEEDS_QEMU_IMG();
+  const Folder folder;
+  const std::string path = folder / "a.qcow2";
+  const bool raw = GENERATE(false, true);
+  must_run(std::string("qemu-img create -q -f ") + (raw ? "raw" : "qcow2") + " '" + path + "' 1M");
+  const std::shared_ptr<Image> image =
+      *open_image(path, {.format = raw ? ImageFormat::kRaw : ImageFormat::kQcow2});
+  const auto queue = *DiskQueue::create(image, {.engine = EngineKind::kSync});
+  const auto other = *DiskQueue::create(image, {.engine = EngineKind::kSync});
+  std::vector<std::byte> data = pattern(4096, 1);
+  const IoVec list{data.data(), data.size()};
+  REQUIRE(run(*queue, {.kind = Kind::kWrite, .range = {0, 4096}, .buffers = {&list, 1}}).error ==
+          0);
+  file_calls.failing_syncs = 1;
+  CHECK(run(*queue, {.kind = Kind::kFlush}).error == EIO);
+  CHECK(file_calls.failing_syncs == 0);
+  CHECK(run(*queue, {.kind = Kind::kFlush}).error == EIO);
+  CHECK(run(*other, {.kind = Kind::kFlush}).error == EIO);
+  CHECK(run(*other,
+            {.kind = Kind::kWrite, .durable = true, .range = {65536, 4096}, .buffers = {&list, 1}})
+            .error == EIO);
+  if (raw) return;
+  CHECK_FALSE(image->flush_metadata());
+  // No table of the file points to what may not be there.
+  const std::string copy = folder / "copy.qcow2";
+  std::filesystem::copy_file(path, copy);
+  CHECK(content_by_qemu(copy) == std::vector<std::byte>(1 << 20));
+}
+
 }  // namespace
 }  // namespace vmm::block

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "vmm/virtio_pmem/pmem.h"
@@ -12,11 +13,15 @@ class FileFlusher final : public Flusher {
  public:
   explicit FileFlusher(UniqueFd file) : file_(std::move(file)) {}
   Result<void> flush() override {
-    if (::fsync(file_.get()) != 0) return fail(Error::from_errno("fsync"));
-    return {};
+    if (failed_) return fail(Error::os(EIO, "fsync, of which one failed before"));
+    if (::fsync(file_.get()) == 0) return {};
+    failed_ = true;
+    return fail(Error::from_errno("fsync"));
   }
 
  private:
+  // The kernel tells once that it could not write something, and forgets what it was.
+  bool failed_ = false;
   UniqueFd file_;
 };
 

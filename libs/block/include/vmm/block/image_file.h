@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -62,6 +64,14 @@ class ImageFile {
   /// Makes the file longer or shorter. Errors: ENOTSUP for a block device; those of ftruncate(2).
   Result<void> set_size(std::uint64_t bytes) const;
 
+  /// fdatasync(2). Errors: its; EIO after sync_failed().
+  Result<void> sync_data() const;
+  /// The kernel tells once that it could not write something, and forgets what it was: after that
+  /// no sync can promise anything.
+  [[nodiscard]] bool sync_failed() const { return sync_failed_->load(std::memory_order_relaxed); }
+  /// For those who call fdatasync(2) of fd() themselves.
+  void note_failed_sync() const { sync_failed_->store(true, std::memory_order_relaxed); }
+
   /// Locks against other programs that lock: for writing when writable(), else for reading. Held
   /// until this object is gone; again for a new size. Errors: EAGAIN when somebody else has it.
   Result<void> lock(LockKind kind);
@@ -77,6 +87,7 @@ class ImageFile {
   bool locked_ = false;
   std::uint32_t alignment_ = 1;
   BlockSizes block_sizes_;
+  std::unique_ptr<std::atomic<bool>> sync_failed_ = std::make_unique<std::atomic<bool>>(false);
 };
 
 }  // namespace vmm::block
