@@ -161,21 +161,26 @@ Result<Allocation> Qcow2Image::allocate(std::uint64_t cluster, std::uint64_t wan
   return allocation;
 }
 
-/// The parts of the first and the last cluster that a write leaves out.
+/// The first and the last cluster, as far as a write leaves out parts of them. They are filled as a
+/// whole: another write that joins in may be done first, and then the tables point to where the
+/// data of this one is not yet.
 Qcow2Image::Fills Qcow2Image::fills_around(const Allocation& allocation,
                                            const ByteRange& range) const {
   Fills fills;
   const std::uint64_t start = allocation.first << header_.cluster_bits;
-  const std::uint64_t end = start + (allocation.count << header_.cluster_bits);
-  const auto add = [&](std::uint64_t from, std::uint64_t to, const Cluster& old) {
-    if (from == to || (allocation.fresh && is_zero(old, from))) return;
-    fills.add({.range = {.offset = from, .bytes = to - from},
+  const std::uint64_t bytes = header_.cluster_bytes();
+  const auto add = [&](std::uint64_t from, const Cluster& old) {
+    const bool all_new = overlap(range, {.offset = from, .bytes = bytes}).bytes == bytes;
+    if (all_new || (allocation.fresh && is_zero(old, from))) return;
+    fills.add({.range = {.offset = from, .bytes = bytes},
                .host = allocation.host + (from - start),
                .old = old,
                .fresh = allocation.fresh});
   };
-  add(start, range.offset, allocation.old_first);
-  add(range.offset + range.bytes, end, allocation.old_last);
+  add(start, allocation.old_first);
+  if (allocation.count > 1) {
+    add(start + ((allocation.count - 1) << header_.cluster_bits), allocation.old_last);
+  }
   return fills;
 }
 

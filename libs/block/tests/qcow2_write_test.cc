@@ -357,5 +357,57 @@ TEST_CASE("places are not used again while somebody reads or writes there", "[qc
   check(path);
 }
 
+/// Does what an engine does for a prepared write.
+void put(const Extent& extent, const std::vector<std::byte>& data) {
+  REQUIRE(extent.bytes == data.size());
+  REQUIRE(sys_util::pwrite_all(extent.fd, data, extent.file_offset));
+}
+
+TEST_CASE("a write that ends first does not show what another one has not written yet", "[qcow2]") {
+  NEEDS_QEMU_IMG();
+  const bool fresh = GENERATE(true, false);  // whether the place reads as zeros before
+  const bool backed = GENERATE(true, false);
+  const Folder folder;
+  const std::string base = folder / "base";
+  const std::string path = folder / "top.qcow2";
+  must_run("qemu-img create -q -f raw '" + base + "' 1M");
+  must_run("qemu-io -f raw -c 'write -P 7 0 1M' '" + base + "'");
+  must_run(std::string("qemu-img create -q -f qcow2 ") + (backed ? "-F raw -b base '" : "'") +
+           path + "' 1M");
+  if (!fresh) {
+    must_run("qemu-io -f qcow2 -c 'write -P 9 512k 64k' '" + path + "'");
+    must_run("qemu-img snapshot -c a '" + path + "'");
+    must_run("qemu-io -f qcow2 -c 'write -P 9 512k 64k' '" + path + "'");
+    must_run("qemu-img snapshot -d a '" + path + "'");
+  }
+  const auto image = open_rw(path);
+  Extent first;
+  const auto first_plan = image->prepare_write({0, 4096}, {&first, 1});
+  REQUIRE(first_plan);
+  Extent second;
+  const auto second_plan = image->prepare_write({8192, 4096}, {&second, 1});
+  REQUIRE(second_plan);
+  CHECK(second.file_offset == first.file_offset + 8192);
+  const std::vector<std::byte> data = pattern(4096, 5);
+  put(second, data);
+  REQUIRE(image->finish_write(second_plan->token, true));
+  REQUIRE(image->flush_metadata());
+  REQUIRE(image->file().sync_data());
+
+  const std::string copy = folder / "copy.qcow2";
+  std::filesystem::copy_file(path, copy);
+  std::vector<std::byte> expected(65536, backed ? std::byte{7} : std::byte{0});
+  std::copy(data.begin(), data.end(), expected.begin() + 8192);
+  {
+    Writer reader(open_rw(copy));
+    CHECK(reader.read(0, expected.size()) == expected);
+  }
+  put(first, data);
+  REQUIRE(image->finish_write(first_plan->token, true));
+  std::copy(data.begin(), data.end(), expected.begin());
+  Writer reader(image);
+  CHECK(reader.read(0, expected.size()) == expected);
+}
+
 }  // namespace
 }  // namespace vmm::block
