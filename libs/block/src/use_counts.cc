@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "use_counts.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <limits>
@@ -11,8 +12,10 @@
 namespace vmm::block::qcow2 {
 namespace {
 
-/// 256 MiB of counts: files of 4 TiB with clusters of 64 KiB.
+/// 512 MiB of counts: files of 4 TiB with clusters of 64 KiB.
 constexpr std::uint64_t kMaxClusters = std::uint64_t{1} << 26;
+/// Of all L1 tables together, the disk's and those of its snapshots.
+constexpr std::uint64_t kMaxL1Words = (std::uint64_t{1} << 30) / kWord;
 
 Unexpected<Error> broken(const char* what) { return fail(Error::os(EIO, what)); }
 
@@ -48,17 +51,19 @@ Result<UseCounts> UseCounts::create(const ImageFile& file, const Header& header)
   }
   UseCounts counts(file, header);
   counts.uses_.resize(static_cast<std::size_t>(clusters));
+  counts.tables_.resize(static_cast<std::size_t>(clusters));
   return counts;
 }
 
-Result<void> UseCounts::use(std::uint64_t offset, std::uint64_t bytes) {
+Result<void> UseCounts::use(std::uint64_t offset, std::uint64_t bytes, std::uint32_t times) {
+  constexpr std::uint32_t kMost = std::numeric_limits<std::uint32_t>::max();
   if (bytes == 0) return {};
   const std::uint64_t first = offset >> header_.cluster_bits;
   const std::uint64_t last = (offset + bytes - 1) >> header_.cluster_bits;
   if (last >= uses_.size() || last < first) return broken("a cluster beyond the qcow2 image");
   for (std::uint64_t cluster = first; cluster <= last; ++cluster) {
     std::uint32_t& uses = uses_[static_cast<std::size_t>(cluster)];
-    if (uses != std::numeric_limits<std::uint32_t>::max()) ++uses;
+    uses += std::min(times, kMost - uses);
   }
   return {};
 }
@@ -69,33 +74,48 @@ Result<void> UseCounts::count() {
   VMM_TRY(const Snapshots snapshots, read_snapshots(*file_, header_));
   VMM_TRY_DO(use(header_.snapshots_offset, snapshots.bytes));
   for (const SnapshotL1& l1 : snapshots.tables) VMM_TRY_DO(count_l1(l1.offset, l1.entries));
+  // Tables may be shared by any number of entries; each is looked at once.
+  for (std::size_t cluster = 0; cluster < tables_.size(); ++cluster) {
+    if (tables_[cluster] != 0) VMM_TRY_DO(count_l2(cluster, tables_[cluster]));
+  }
   return {};
 }
 
 Result<void> UseCounts::count_l1(std::uint64_t offset, std::uint64_t entries) {
+  l1_words_ += entries;
+  if (l1_words_ > kMaxL1Words) return broken("the L1 tables of the qcow2 image");
   VMM_TRY(const WordTable table,
           WordTable::load(file_->buffered_fd(), offset, static_cast<std::size_t>(entries)));
   VMM_TRY_DO(use(offset, table.bytes()));
   for (std::size_t i = 0; i < table.size(); ++i) {
-    if (table[i] != 0) VMM_TRY_DO(count_l2(table[i] & ~kEntryCopied));
+    if (table[i] != 0) VMM_TRY_DO(note_l2(table[i] & ~kEntryCopied));
   }
   return {};
 }
 
-Result<void> UseCounts::count_l2(std::uint64_t offset) {
-  if ((offset & ~kEntryOffset) != 0 || (offset & (header_.cluster_bytes() - 1)) != 0) {
+Result<void> UseCounts::note_l2(std::uint64_t offset) {
+  const std::uint64_t cluster = offset >> header_.cluster_bits;
+  if ((offset & ~kEntryOffset) != 0 || (offset & (header_.cluster_bytes() - 1)) != 0 ||
+      cluster >= tables_.size()) {
     return broken("the L1 table of the qcow2 image");
   }
+  std::uint32_t& times = tables_[static_cast<std::size_t>(cluster)];
+  if (times != std::numeric_limits<std::uint32_t>::max()) ++times;
+  return {};
+}
+
+Result<void> UseCounts::count_l2(std::uint64_t at, std::uint32_t times) {
+  const std::uint64_t offset = at << header_.cluster_bits;
   VMM_TRY(const WordTable table, WordTable::load(file_->buffered_fd(), offset,
                                                  static_cast<std::size_t>(header_.l2_entries())));
-  VMM_TRY_DO(use(offset, header_.cluster_bytes()));
+  VMM_TRY_DO(use(offset, header_.cluster_bytes(), times));
   for (std::size_t i = 0; i < table.size(); ++i) {
     if (table[i] == 0) continue;
     VMM_TRY(const Cluster cluster, decode_cluster(header_, table[i]));
     if (cluster.kind == Cluster::Kind::kPacked) {
-      VMM_TRY_DO(use(cluster.host, cluster.packed_bytes));
+      VMM_TRY_DO(use(cluster.host, cluster.packed_bytes, times));
     } else if (cluster.host != 0) {
-      VMM_TRY_DO(use(cluster.host, header_.cluster_bytes()));
+      VMM_TRY_DO(use(cluster.host, header_.cluster_bytes(), times));
     }
   }
   return {};

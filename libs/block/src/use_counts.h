@@ -28,13 +28,16 @@ class UseCounts {
  private:
   UseCounts(const ImageFile& file, const Header& header) : file_(&file), header_(header) {}
 
-  Result<void> use(std::uint64_t offset, std::uint64_t bytes);
+  Result<void> use(std::uint64_t offset, std::uint64_t bytes, std::uint32_t times = 1);
   Result<void> count_l1(std::uint64_t offset, std::uint64_t entries);
-  Result<void> count_l2(std::uint64_t offset);
+  Result<void> note_l2(std::uint64_t offset);
+  Result<void> count_l2(std::uint64_t at, std::uint32_t times);
 
   const ImageFile* file_;
   Header header_;
   std::vector<std::uint32_t> uses_;
+  std::vector<std::uint32_t> tables_;  // how many L1 entries point to the cluster
+  std::uint64_t l1_words_ = 0;         // that were read
 };
 
 /// A snapshot's L1 table.

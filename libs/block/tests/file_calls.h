@@ -20,6 +20,7 @@ struct FileCalls {
   bool recording = false;
   std::vector<Change> changes;
   std::size_t most_written = SIZE_MAX;  ///< by one pwritev()
+  std::size_t reads = 0;                ///< calls of pread()
   int failing_syncs = 0;                ///< the next fdatasync() that fail, with EIO
 };
 extern FileCalls file_calls;

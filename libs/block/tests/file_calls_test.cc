@@ -38,6 +38,10 @@ std::vector<iovec> first_of(const iovec* list, int count, std::size_t most) {
 
 using vmm::block::file_calls;
 
+extern "C" ssize_t pread64(int fd, void* data, size_t bytes, off64_t offset) {
+  ++file_calls.reads;
+  return ::syscall(SYS_pread64, fd, data, bytes, offset);
+}
 extern "C" ssize_t pwrite64(int fd, const void* data, size_t bytes, off64_t offset) {
   vmm::block::record(data, bytes, offset);
   return ::syscall(SYS_pwrite64, fd, data, bytes, offset);

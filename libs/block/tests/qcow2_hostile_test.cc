@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "file_calls.h"
 #include "qemu_img.h"
 #include "src/qcow2_format.h"
 
@@ -367,6 +368,38 @@ TEST_CASE("backing files are refused but for the plain case", "[qcow2][hostile]"
               .error()
               .is_os(EINVAL));
   }
+}
+
+TEST_CASE("a table that many entries share is read once", "[qcow2][hostile]") {
+  NEEDS_QEMU_IMG();
+  const Folder folder;
+  const std::string path = folder / "a.qcow2";
+  constexpr std::uint64_t kEntries = 1024;  // each L2 table is for 32 KiB
+  must_run("qemu-img create -q -f qcow2 -o cluster_size=512 '" + path + "' 32M");
+  must_run("qemu-io -f qcow2 -c 'write -P 1 0 512' '" + path + "'");
+  must_run("qemu-img snapshot -c first '" + path + "'");
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const auto word = [&fd](std::uint64_t offset) {
+    std::array<std::byte, 8> bytes{};
+    REQUIRE(sys_util::pread_exact(fd.get(), bytes, offset));
+    return qcow2::load_be<std::uint64_t>(bytes.data());
+  };
+  const auto put = [&fd](std::uint64_t offset, std::uint64_t value) {
+    std::array<std::byte, 8> bytes{};
+    qcow2::store_be(bytes.data(), value);
+    REQUIRE(sys_util::pwrite_all(fd.get(), bytes, offset));
+  };
+  const std::uint64_t l1 = word(word(64));  // of the snapshot
+  const std::uint64_t l2 = word(l1);
+  REQUIRE(l2 != 0);
+  for (std::uint64_t i = 0; i < kEntries; ++i) put(l1 + i * 8, l2);
+  put(72, word(72) | 1);  // not closed: to be counted again
+  const std::size_t before = file_calls.reads;
+  CHECK(open_image(path, {.format = ImageFormat::kQcow2}));
+  CHECK(file_calls.reads - before < kEntries / 2);
+  const Ran check = run_command("qemu-img check -f qcow2 '" + path + "'");
+  INFO(check.output);
+  CHECK(check.status == 0);
 }
 
 }  // namespace
