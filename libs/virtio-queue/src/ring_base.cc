@@ -60,6 +60,7 @@ Result<void, QueueError> RingBase::take_over(std::uint16_t token, std::uint32_t 
 
 std::optional<Rings> RingBase::renew() {
   flights_.renew();
+  ++memory_changes_;
   window_ = {};
   waiting_ = false;  // what was missing may be there now
   way_ = way_of(shape_, inflight_kept_ || special_memory());

@@ -225,7 +225,7 @@ void SplitQueue::publish() {
 
 bool SplitQueue::remount() {
   if (const auto rings = renew()) place(*rings);
-  if (broken_) avail_end_ = next_avail_;
+  avail_end_ = next_avail_;  // the batch was of the memory before, which may need less care
   return !broken_;
 }
 

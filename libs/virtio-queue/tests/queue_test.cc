@@ -287,5 +287,33 @@ TEST_CASE("rings are followed when their memory is replaced", "[queue][hotplug]"
   }
 }
 
+TEST_CASE("writes are noted from when tracking starts, also in the middle of a batch",
+          "[queue][hotplug][dirty]") {
+  Plugged rig(GENERATE(false, true));
+  for (const auto at : {0x30000U, 0x31000U, 0x32000U}) {
+    REQUIRE(rig.driver.add(std::vector{writable(at, 16)}));
+  }
+  (void)rig.driver.publish();
+  REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
+  REQUIRE(rig.queue.add_used(rig.chain.head(), 0));
+  std::vector<std::byte> image(kRamBytes);
+  REQUIRE(rig.memory.view().read_bytes(GuestAddress(kRam), image));
+  const GuestMemory tracked = make_memory(true);
+  REQUIRE(tracked.view().write_bytes(GuestAddress(kRam), image));
+  vm_memory::DirtyBitmap& dirty = *tracked.view().regions()[0].dirty;
+  dirty.clear_all();
+  const std::uint64_t before = rig.queue.memory_changes();
+  rig.memory.replace(tracked.snapshot());
+  CHECK(rig.queue.refresh());
+  CHECK(rig.queue.memory_changes() != before);
+  for (const auto at : {0x31000U, 0x32000U}) {
+    REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
+    CHECK(rig.chain.writer().write_obj(Le64(1)));
+    CHECK(dirty.is_dirty(at - kRam));
+    REQUIRE(rig.queue.add_used(rig.chain.head(), 8));
+  }
+  CHECK(rig.queue.pop(rig.chain) == Pop::kEmpty);
+}
+
 }  // namespace
 }  // namespace vmm::virtio_queue

@@ -169,6 +169,9 @@ class Queue {
   bool refresh() {
     return std::visit([](auto& ring) { return ring.refresh(); }, ring_);
   }
+  /// Another number than before once the queue has gone over to changed guest memory, by refresh()
+  /// or pop(): what was popped before refers to the memory of then.
+  [[nodiscard]] std::uint64_t memory_changes() const { return base().memory_changes(); }
   /// Whether the rings are followed as a packed ring.
   [[nodiscard]] bool is_packed() const { return base().is_packed(); }
   [[nodiscard]] std::uint16_t size() const { return base().size(); }

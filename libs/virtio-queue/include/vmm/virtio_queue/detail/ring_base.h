@@ -41,6 +41,9 @@ class RingBase {
   /// The weight of a buffer that the device has, on a plain way; else 0 or less.
   [[nodiscard]] std::int32_t recent(std::uint64_t token) const { return flights_.recent(token); }
 
+  /// How often guest memory was replaced.
+  [[nodiscard]] std::uint64_t memory_changes() const { return memory_changes_; }
+
   /// Notes what the thorough ways want to know about a chain that was popped.
   void note(Chain& chain);
   /// Whether the device has this buffer, which is given back then.
@@ -86,6 +89,7 @@ class RingBase {
   Flights flights_;
   Reorder reorder_;
   QueueShape shape_;
+  std::uint64_t memory_changes_ = 0;
   bool waiting_ = false;  // the next buffer is at I/O addresses that are not mapped yet
 };
 
