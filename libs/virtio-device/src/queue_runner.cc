@@ -32,6 +32,7 @@ bool QueueRunner::pop(Chain& chain) {
       case Pop::kEmpty:
         return false;
       case Pop::kMalformed:
+        ++passed_over_;
         break;
       case Pop::kBroken:
         break_down();

@@ -37,8 +37,9 @@ Receiver::Receiver(const NetPort& port, virtio_device::ActiveQueue queue,
       gate_(std::move(gate)),
       mergeable_((rules.features & bit(NetFeature::kMrgRxbuf)) != 0),
       wanted_(wanted_room(rules.features)),
-      buffers_(std::make_unique<Buffer[]>(kHeld)),
-      spill_(std::make_unique<std::byte[]>(kLargest)) {}
+      spill_(std::make_unique<std::byte[]>(kLargest)) {
+  for (auto& buffer : buffers_) buffer = std::make_unique<Buffer>(runner_.queue().size());
+}
 
 Result<void> Receiver::start(event_manager::EventLoop& loop) {
   VMM_TRY(gate_watch_, watch_gate(loop, gate_, [this] { serve(); }));
@@ -49,14 +50,30 @@ void Receiver::put_back() {
   runner_.stop();
   gate_watch_.reset();
   port_empty_ = true;
-  for (; count_ != 0; --count_) (void)runner_.queue().undo_pop(held(count_ - 1));
+  let_go();
+  runner_.flush();
+}
+
+// The last one first. Those in front of one that went back to the driver meanwhile have lost their
+// place in the ring, and go back empty.
+void Receiver::let_go() {
+  for (; undoable_ != 0; --undoable_) (void)runner_.queue().undo_pop(held(--count_));
+  for (std::size_t i = 0; i < count_; ++i) runner_.complete(held(i).head(), 0);
+  count_ = 0;
   room_ = 0;
   bytes_ = 0;
+}
+
+bool Receiver::let_go_of_old() {
+  if (count_ == 0 || held_of_ == runner_.queue().memory_changes()) return false;
+  let_go();
+  return true;
 }
 
 void Receiver::serve() {
   if (runner_.broken() || gate_.is_shut()) return;
   if (!runner_.queue().refresh()) return (void)runner_.pop(held(count_));  // tells the driver
+  (void)let_go_of_old();
   runner_.queue().disable_notifications();
   for (left_ = virtio_device::QueueRunner::kBudget; left_ != 0; --left_) {
     const Step step = advance();
@@ -73,6 +90,7 @@ Receiver::Step Receiver::advance() {
   if (bytes_ != 0) return deliver();
   if (port_empty_) return Step::kNothingToDo;
   gather(wanted_);
+  if (let_go_of_old()) return Step::kDone;
   if (count_ == 0) return Step::kNoBuffers;
   const Step step = read_packet();
   return bytes_ != 0 ? deliver() : step;
@@ -90,15 +108,20 @@ void Receiver::gather(std::uint32_t wanted) {
   const std::size_t most = mergeable_ ? kHeld : 1;
   while (count_ < most && (room_ < wanted || count_ == 0)) {
     Buffer& buffer = held(count_);
-    if (!runner_.pop(buffer)) return;
+    const std::uint64_t passed_over = runner_.passed_over();
+    const bool popped = runner_.pop(buffer);
+    if (runner_.passed_over() != passed_over) undoable_ = 0;
+    if (!popped) return;
     if (buffer.readable_bytes() != 0 || buffer.writable_bytes() < kNetHeaderBytes) {
       runner_.complete(buffer.head(), 0);  // not what 5.1.6.3 asks for
+      undoable_ = 0;
       if (left_ == 0 || --left_ == 0) return;
       continue;
     }
     // No sum of lengths can pass 32 bits: it would take 2^16 buffers of 64 KiB.
     room_ += room_of(buffer);
-    ++count_;
+    if (count_++ == 0) held_of_ = runner_.queue().memory_changes();
+    ++undoable_;
   }
 }
 
@@ -128,16 +151,21 @@ Receiver::Step Receiver::read_packet() {
   return Step::kDone;
 }
 
+virtio_queue::Writer Receiver::room_in(std::size_t index) const {
+  virtio_queue::Writer room = held(index).writer();
+  if (index == 0) (void)room.skip(kNetHeaderBytes);
+  return room;
+}
+
 // Where a packet goes in the held buffers, behind the place of its header.
 std::size_t Receiver::list_room(std::span<IoVec> out) {
   std::size_t listed = 0;
-  placed_ = 0;
-  for (placed_in_ = 0; placed_in_ < count_ && listed + kMaxPieces <= out.size(); ++placed_in_) {
-    virtio_queue::Writer room = held(placed_in_).writer();
-    const std::uint32_t header = placed_in_ == 0 ? kNetHeaderBytes : 0;
-    (void)room.skip(header);
-    const std::uint32_t bytes = room_of(held(placed_in_));
-    listed += room.unsafe_iovec(out.subspan(listed, kMaxPieces), bytes - header);
+  placed_ = kNetHeaderBytes;
+  for (placed_in_ = 0; placed_in_ < count_; ++placed_in_) {
+    const Buffer& buffer = held(placed_in_);
+    if (buffer.unsafe_writable().size() > out.size() - listed) break;
+    const std::uint32_t bytes = room_of(buffer) - (placed_in_ == 0 ? kNetHeaderBytes : 0);
+    listed += room_in(placed_in_).unsafe_iovec(out.subspan(listed), bytes);
     placed_ += bytes;
   }
   return listed;
@@ -146,13 +174,14 @@ std::size_t Receiver::list_room(std::span<IoVec> out) {
 bool Receiver::place_rest() {
   if (bytes_ <= placed_) return true;
   gather(bytes_);
+  if (let_go_of_old()) return false;
   if (room_ < bytes_) {  // too large for the buffers: for the time being, or for good
     if (!mergeable_ || count_ == kHeld) bytes_ = 0;
     return false;
   }
   std::span<const std::byte> rest(spill_.get(), bytes_ - placed_);
   for (std::size_t i = placed_in_; !rest.empty(); ++i) {
-    rest = rest.subspan(held(i).writer().write(rest));
+    rest = rest.subspan(room_in(i).write(rest));
   }
   placed_ = bytes_;
   return true;
@@ -177,6 +206,7 @@ void Receiver::give() {
     --count_;
     bytes_ -= part;
   }
+  undoable_ = std::min(undoable_, count_);
 }
 
 }  // namespace vmm::virtio_net

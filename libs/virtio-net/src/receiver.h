@@ -38,16 +38,16 @@ class Receiver {
     port_empty_ = false;
     serve();
   }
-  /// Gives back what was popped for packets to come, the last one first; nothing is received then.
+  /// Gives back what was popped for packets to come; nothing is received then.
   void put_back();
 
  private:
   enum class Step { kDone, kNothingToDo, kNoBuffers };
 
-  static constexpr std::size_t kMaxPieces = 32;  // of a buffer; Linux uses up to 19
   static constexpr std::size_t kHeld = 64;
-  static constexpr std::size_t kListed = 128;  // pieces that one packet may go to
-  using Buffer = virtio_queue::InlineChain<kMaxPieces>;
+  // Pieces that one packet may go to without a copy; a buffer of Linux has up to 19.
+  static constexpr std::size_t kListed = 128;
+  using Buffer = virtio_queue::ChainBuffer;
 
   void serve();
   /// Goes on with one packet.
@@ -55,11 +55,20 @@ class Receiver {
   Step deliver();
   /// Takes buffers off the ring until there are `wanted` bytes of room, or no more of them.
   void gather(std::uint32_t wanted);
-  [[nodiscard]] Buffer& held(std::size_t index) const { return buffers_[(first_ + index) % kHeld]; }
+  [[nodiscard]] Buffer& held(std::size_t index) const {
+    return *buffers_[(first_ + index) % kHeld];
+  }
+  /// Puts the held buffers back on the ring, with the packet in them lost.
+  void let_go();
+  /// let_go(), if the first of them is of memory that was replaced meanwhile: an IOMMU may have
+  /// unmapped it. Whether it was so.
+  bool let_go_of_old();
   /// Reads a packet into the held buffers, and what is too much for them into spill_. Afterwards
   /// bytes_ is not 0, unless the packet is dropped.
   Step read_packet();
   std::size_t list_room(std::span<virtio_queue::IoVec> out);
+  /// Where a packet goes in a held buffer.
+  [[nodiscard]] virtio_queue::Writer room_in(std::size_t index) const;
   /// Whether all of the packet is in held buffers now. False: more are needed, or, with bytes_ 0,
   /// it was dropped.
   bool place_rest();
@@ -75,10 +84,12 @@ class Receiver {
   const std::uint32_t wanted_;  // bytes of room to have before a packet is read
   std::uint32_t left_ = 0;      // of the budget of serve()
   bool port_empty_ = false;
-  std::unique_ptr<Buffer[]> buffers_;
+  std::array<std::unique_ptr<Buffer>, kHeld> buffers_;
   std::size_t first_ = 0;
   std::size_t count_ = 0;
-  std::uint32_t room_ = 0;  // of the held buffers
+  std::uint32_t room_ = 0;     // of the held buffers
+  std::size_t undoable_ = 0;   // how many of them, at the end, can be made available again
+  std::uint64_t held_of_ = 0;  // Queue::memory_changes() at the first of them
   std::unique_ptr<std::byte[]> spill_;
   std::array<virtio_queue::IoVec, kListed + 2> pieces_;  // for system calls
   // The packet that was read last and not given yet, with its header.

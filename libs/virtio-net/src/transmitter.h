@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "pair_counters.h"
 #include "vmm/rate_limiter/rate_limiter.h"
@@ -18,12 +19,7 @@ class Transmitter {
  public:
   Transmitter(const NetPort& port, virtio_device::ActiveQueue queue,
               std::shared_ptr<virtio_device::Interrupt> interrupt, std::uint64_t features,
-              rate_limiter::RateGate gate, Traffic& traffic)
-      : port_(port),
-        runner_(std::move(queue), std::move(interrupt)),
-        features_(features),
-        gate_(std::move(gate)),
-        traffic_(traffic) {}
+              rate_limiter::RateGate gate, Traffic& traffic);
 
   Result<void> start(event_manager::EventLoop& loop);
   void port_has_room() {
@@ -33,12 +29,11 @@ class Transmitter {
   }
 
  private:
-  // A packet of 64 KiB in pages, and what a driver may put before and behind.
-  static constexpr std::size_t kMaxPieces = 64;
-
   void serve();
   /// False: not now; the packet stays with the driver.
   bool send(const virtio_queue::Chain& chain);
+  /// Lists a packet behind the place of its header; how many pieces that are.
+  std::size_t list(virtio_queue::Reader& packet, std::size_t pieces);
 
   const NetPort& port_;
   virtio_device::QueueRunner runner_;
@@ -46,8 +41,9 @@ class Transmitter {
   rate_limiter::RateGate gate_;
   event_manager::Registration gate_watch_;
   Traffic& traffic_;
-  virtio_queue::InlineChain<kMaxPieces> chain_;
-  std::array<virtio_queue::IoVec, kMaxPieces + 1> pieces_;  // for system calls
+  virtio_queue::ChainBuffer chain_;
+  std::vector<virtio_queue::IoVec> pieces_;  // for system calls
+  std::unique_ptr<std::byte[]> copy_;        // for a packet in more pieces than one of them takes
   bool full_ = false;
 };
 

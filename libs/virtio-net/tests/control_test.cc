@@ -105,3 +105,17 @@ TEST_CASE("control chains of other shapes", "[control][hostile]") {
   CHECK(rig.get(answer, 2) == Bytes{kOk, 0xff});
   CHECK(rig.config<MacAddress>(0)[5] == 9);
 }
+
+TEST_CASE("a command may be as long as the queue", "[control]") {
+  NetRig rig({});
+  rig.start(bit(NetFeature::kCtrlVq) | bit(NetFeature::kCtrlRx) | bit(NetFeature::kCtrlMacAddr));
+  Bytes command{1, 0, 9, 0, 0, 0};  // nine addresses in the first table, none in the second
+  command.resize(64);
+  std::vector<NetRig::Buffer> all = NetRig::cut(rig.put(command), NetRig::kQueueSize - 1, 1, false);
+  all.back().length = 2;
+  const GuestAddress answer = rig.put({0xff});
+  all.push_back({.address = answer, .length = 1, .device_writable = true});
+  rig.offer(2, all);
+  CHECK(rig.reap(2)->written == 1);
+  CHECK(rig.get(answer, 1) == Bytes{kOk});
+}

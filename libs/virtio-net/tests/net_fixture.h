@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -59,16 +60,19 @@ class NetRig {
     std::uint16_t pairs = 1;
     bool has_header = false;
     int type = SOCK_SEQPACKET;
+    std::uint16_t queue_size = kQueueSize;
   };
 
-  explicit NetRig(const Setup& setup) {
+  explicit NetRig(const Setup& setup) : queue_size_(setup.queue_size) {
     std::vector<NetPort> ports;
     for (std::uint16_t pair = 0; pair < setup.pairs; ++pair) {
       Ends both = ends(setup.has_header, setup.type);
       ports.push_back(std::move(both.port));
       host.push_back(std::move(both.host));
     }
-    net = *Net::create(setup.options, std::move(ports));
+    NetOptions options = setup.options;
+    options.queue_size = std::max(options.queue_size, queue_size_);
+    net = *Net::create(options, std::move(ports));
   }
   NetRig(const NetOptions& options, std::vector<NetPort> ports)
       : net(*Net::create(options, std::move(ports))) {}
@@ -81,7 +85,7 @@ class NetRig {
                           .packed = (features & virtio_queue::kFeaturePacked) != 0,
                           .event_idx = (features & virtio_queue::kFeatureEventIdx) != 0,
                           .features = features & ~kOfRings,
-                          .queue_size = kQueueSize});
+                          .queue_size = queue_size_});
     started = rig_->start();
     rig_->run();
   }
@@ -175,7 +179,20 @@ class NetRig {
   std::uint16_t last_token = 0;
   bool started = false;
 
+  /// `count` descriptors of `bytes` bytes, one behind the other.
+  static std::vector<Buffer> cut(GuestAddress at, std::size_t count, std::uint32_t bytes,
+                                 bool writable) {
+    std::vector<Buffer> all;
+    for (std::size_t i = 0; i < count; ++i) {
+      all.push_back({.address = GuestAddress(at.raw() + i * bytes),
+                     .length = bytes,
+                     .device_writable = writable});
+    }
+    return all;
+  }
+
  private:
+  std::uint16_t queue_size_ = kQueueSize;
   std::optional<virtio_device::testing::DeviceRig> rig_;
 };
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <catch2/catch.hpp>
+#include <map>
+#include <memory>
+#include <utility>
 
 #include "net_fixture.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
+#include "vmm/vm_memory/translation.h"
 
 using namespace vmm;
 using namespace vmm::virtio_net;
@@ -22,6 +26,56 @@ VnetHeader header_at(NetRig& rig, GuestAddress at) {
 Bytes packet_at(NetRig& rig, GuestAddress at, std::size_t bytes) {
   const Bytes all = rig.get(at, kNetHeaderBytes + bytes);
   return {all.begin() + kNetHeaderBytes, all.end()};
+}
+
+struct NoFaults final : vm_memory::FaultHandler {
+  void missing(Iova, std::uint64_t, vm_memory::Access) override {}
+  void denied(Iova, std::uint64_t, vm_memory::Access) override {}
+};
+
+/// What an IOMMU makes of guest memory: all of it where it is, but for a page.
+class PageSwitch {
+ public:
+  PageSwitch(NetRig& rig, GuestAddress page)
+      : heap_(rig.rig().heap()), page_(page.raw()), all_(heap_.memory().snapshot()) {}
+
+  void map() { publish({{GuestHeap::kBase, heap_.end().raw()}}); }
+  void unmap() { publish({{GuestHeap::kBase, page_}, {page_ + 4096, heap_.end().raw()}}); }
+  Bytes content() const {
+    Bytes bytes(4096);
+    (void)all_->view().read_bytes(GuestAddress(page_), std::as_writable_bytes(std::span(bytes)));
+    return bytes;
+  }
+
+ private:
+  using GuestHeap = virtio_device::testing::GuestHeap;
+
+  void publish(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& parts) {
+    std::vector<vm_memory::RegionSpan> spans;
+    vm_memory::Translation translation{
+        .physical = all_, .faults = std::make_shared<NoFaults>(), .access = {}};
+    for (const auto& [from, to] : parts) {
+      const auto host = all_->view().slice(GuestAddress(from), to - from)->unsafe_iovec();
+      spans.push_back({GuestAddress(from), {static_cast<std::byte*>(host.base), host.bytes}});
+      translation.access.push_back(vm_memory::Access::kReadWrite);
+    }
+    heap_.memory().replace(
+        vm_memory::RegionMap::translated(std::move(spans), std::move(translation)));
+  }
+
+  GuestHeap& heap_;
+  std::uint64_t page_;
+  std::shared_ptr<const vm_memory::RegionMap> all_;
+};
+
+/// What came back, by token: how often, and how much was written the last time.
+std::map<std::uint16_t, std::pair<int, std::uint32_t>> all_used(NetRig& rig) {
+  std::map<std::uint16_t, std::pair<int, std::uint32_t>> used;
+  while (const auto one = rig.reap(0)) {
+    ++used[one->token].first;
+    used[one->token].second = one->written;
+  }
+  return used;
 }
 
 }  // namespace
@@ -147,7 +201,6 @@ TEST_CASE("buffers that cannot hold a header, or are not for writing, come back 
       {{.address = GuestAddress(1ull << 40), .length = 2000, .device_writable = true}},
       {{.address = GuestAddress(~0ull - 4), .length = 2000, .device_writable = true}},
       {{.address = data, .length = ~0u, .device_writable = true}},
-      std::vector<NetRig::Buffer>(40, {.address = data, .length = 100, .device_writable = true}),
   };
   for (const auto& buffers : bad) {
     rig.offer(0, buffers);
@@ -240,4 +293,107 @@ TEST_CASE("a ring that is broken asks for a reset, and the device works after it
   const GuestAddress at = rig.give_room(1600);
   REQUIRE(rig.reap(0));
   CHECK(packet_at(rig, at, 60) == pattern(60));
+}
+
+TEST_CASE("a buffer that waited and was unmapped meanwhile is not written", "[receive]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const std::uint64_t merge = GENERATE(std::uint64_t{0}, kMerge);
+  NetRig rig({});
+  rig.start(rings | merge);
+  const GuestAddress at = rig.room(4096);
+  PageSwitch page(rig, at);
+  page.map();
+  rig.offer(0, {{.address = at, .length = 4096, .device_writable = true}});
+  const Bytes before = page.content();
+  page.unmap();
+  rig.host_send(pattern(100));
+  CHECK(page.content() == before);
+  CHECK_FALSE(rig.reap(0));
+  page.map();
+  rig.host_send(pattern(60));
+  REQUIRE(rig.reap(0) == Used{.token = rig.last_token,
+                              .written = static_cast<std::uint32_t>(kNetHeaderBytes + 100)});
+  CHECK(packet_at(rig, at, 100) == pattern(100));
+  CHECK_FALSE(rig.reap(0));
+}
+
+TEST_CASE("a packet is lost whose buffers are unmapped while it waits for more", "[receive]") {
+  NetRig rig({.has_header = true});
+  rig.start(GENERATE(from_range(kRings)) | kMerge | kTso);
+  const GuestAddress at = rig.room(4096);
+  PageSwitch page(rig, at);
+  page.map();
+  rig.offer(0, {{.address = at, .length = 100, .device_writable = true}});
+  const std::uint16_t first = rig.last_token;
+  rig.host_send(with_header({}, pattern(150)));
+  const Bytes before = page.content();
+  page.unmap();
+  rig.give_room(1000);
+  CHECK(page.content() == before);
+  CHECK_FALSE(rig.reap(0));
+  page.map();
+  rig.host_send(with_header({}, pattern(120, 9)));
+  CHECK(rig.reap(0) == Used{.token = first, .written = 100});
+  CHECK(rig.reap(0)->written == kNetHeaderBytes + 120 - 100);
+  CHECK_FALSE(rig.reap(0));
+}
+
+TEST_CASE("buffers around a bad one come back once, whatever happens", "[receive][hostile]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const bool no_memory = GENERATE(false, true);
+  const bool drains = GENERATE(false, true);
+  NetRig rig({.has_header = true});
+  rig.start(rings | kMerge | kTso);
+  const auto offer = [&rig](GuestAddress at, bool writable) {
+    return rig.rig()
+        .send_raw(0,
+                  std::vector<NetRig::Buffer>{
+                      {.address = at, .length = 500, .device_writable = writable}})
+        .value();
+  };
+  const std::uint16_t first = offer(rig.room(500), true);
+  const std::uint16_t bad = offer(no_memory ? rig.rig().heap().end() : rig.room(500), no_memory);
+  const std::uint16_t last = offer(rig.room(500), true);
+  rig.run();
+  CHECK(all_used(rig) == std::map<std::uint16_t, std::pair<int, std::uint32_t>>{{bad, {1, 0}}});
+  if (drains) {
+    rig.rig().drain();
+    CHECK(all_used(rig) == std::map<std::uint16_t, std::pair<int, std::uint32_t>>{{first, {1, 0}}});
+    // Two entries were used, so that a device which goes on from there has the third.
+    const bool packed = (rings & virtio_queue::kFeaturePacked) != 0;
+    const auto two = packed ? virtio_queue::RingPosition{.offset = 2}.bits() : std::uint16_t{2};
+    auto queue = rig.core().queue(0)->activate(std::as_const(rig.rig().heap()).memory(),
+                                               {.next_avail = two, .next_used = two});
+    REQUIRE(queue);
+    virtio_queue::InlineChain<4> chain;
+    REQUIRE(queue->pop(chain) == virtio_queue::Pop::kChain);
+    CHECK(chain.head() == last);
+    CHECK(queue->pop(chain) == virtio_queue::Pop::kEmpty);
+    return;
+  }
+  vm_memory::GuestMemory& memory = rig.rig().heap().memory();
+  memory.replace(memory.snapshot());
+  rig.host_send(with_header({}, pattern(300)));
+  CHECK(all_used(rig) == std::map<std::uint16_t, std::pair<int, std::uint32_t>>{
+                             {first, {1, 0}}, {last, {1, kNetHeaderBytes + 300}}});
+}
+
+TEST_CASE("a buffer may be as long as the queue", "[receive]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const std::uint64_t merge = GENERATE(std::uint64_t{0}, kMerge);
+  const std::uint16_t length = GENERATE(as<std::uint16_t>(), 64, 128, 256, 2048);
+  NetRig rig({.queue_size = length});
+  rig.start(rings | merge);
+  REQUIRE(rig.started);
+  constexpr std::uint32_t kPart = 7;
+  const GuestAddress at = rig.room(std::size_t{length} * kPart);
+  for (std::uint8_t i = 0; i < 3; ++i) {
+    const std::size_t bytes = std::min<std::size_t>(1500, length * kPart - kNetHeaderBytes);
+    rig.offer(0, NetRig::cut(at, length, kPart, true));
+    rig.host_send(pattern(bytes, i));
+    REQUIRE(rig.reap(0) == Used{.token = rig.last_token,
+                                .written = static_cast<std::uint32_t>(kNetHeaderBytes + bytes)});
+    CHECK(packet_at(rig, at, bytes) == pattern(bytes, i));
+    CHECK(header_at(rig, at).buffers.get() == 1);
+  }
 }

@@ -155,3 +155,22 @@ TEST_CASE("when nobody is there any more, packets are dropped and the link is do
   CHECK(rig.rig().running());
   CHECK(rig.net->counters().transmitted.packets == 0);
 }
+
+TEST_CASE("a packet may be in as many pieces as the queue is long", "[transmit]") {
+  const std::uint64_t rings = GENERATE(from_range(kRings));
+  const std::uint16_t length = GENERATE(as<std::uint16_t>(), 64, 256, 1024, 2048);
+  NetRig rig({.has_header = GENERATE(false, true), .queue_size = length});
+  rig.start(rings);
+  REQUIRE(rig.started);
+  constexpr std::uint32_t kPart = 3;
+  const Bytes packet = pattern(length * kPart - kNetHeaderBytes);
+  const auto whole = rig.whole({}, packet);
+  REQUIRE(whole.length == length * kPart);
+  for (int i = 0; i < 3; ++i) {
+    rig.offer(1, NetRig::cut(whole.address, length, kPart, false));
+    REQUIRE(rig.reap(1));
+    const Bytes got = rig.host_receive();
+    REQUIRE(got.size() >= packet.size());
+    CHECK(Bytes(got.end() - static_cast<std::ptrdiff_t>(packet.size()), got.end()) == packet);
+  }
+}

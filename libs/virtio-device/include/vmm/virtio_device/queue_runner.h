@@ -69,6 +69,9 @@ class QueueRunner {
   /// pop(), but where there is nothing the driver is asked for kicks, and what came meanwhile is
   /// popped. False: there is nothing, and a kick will tell when there is.
   [[nodiscard]] bool pop_or_listen(virtio_queue::Chain& chain);
+  /// How many malformed chains pop() has passed over: as each went back to the driver, what was
+  /// popped before one of them cannot be undone any more.
+  [[nodiscard]] std::uint64_t passed_over() const { return passed_over_; }
   /// Gives a buffer back; the driver sees it after flush().
   void complete(std::uint16_t head, std::uint32_t written) { (void)queue_.add_used(head, written); }
   /// Shows the driver what was given back, with one interrupt if it wants one.
@@ -92,6 +95,7 @@ class QueueRunner {
   int kick_fd_;
   std::uint16_t index_;
   bool broken_ = false;
+  std::uint64_t passed_over_ = 0;
   event_manager::Registration kick_;
 };
 

@@ -36,7 +36,9 @@ class Control {
   /// `handler` outlives it.
   Control(ControlHandler& handler, virtio_device::ActiveQueue queue,
           std::shared_ptr<virtio_device::Interrupt> interrupt)
-      : handler_(handler), runner_(std::move(queue), std::move(interrupt)) {}
+      : handler_(handler),
+        runner_(std::move(queue), std::move(interrupt)),
+        chain_(runner_.queue().size()) {}
 
   /// Errors: those of epoll.
   Result<void> start(event_manager::EventLoop& loop);
@@ -49,7 +51,7 @@ class Control {
 
   ControlHandler& handler_;
   virtio_device::QueueRunner runner_;
-  virtio_queue::InlineChain<16> chain_;
+  virtio_queue::ChainBuffer chain_;
 };
 
 }  // namespace vmm::virtio_net

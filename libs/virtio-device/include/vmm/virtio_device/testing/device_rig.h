@@ -112,6 +112,8 @@ class DeviceRig {
     flights_.clear();
     drivers_.clear();
   }
+  /// What happens before a save: the device gives back what it can, and serves nothing any more.
+  void drain() { workers_.drain(); }
   /// Whether the device runs and does not ask for a reset.
   [[nodiscard]] bool running() const { return core_->status() == kRunning; }
 

@@ -38,6 +38,8 @@ class GuestHeap {
       : end_(kBase + bytes), memory_(make(bytes, dirty_tracking, shared)) {}
 
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
+  /// To be replaced by what a driver does to an IOMMU, say.
+  [[nodiscard]] vm_memory::GuestMemory& memory() { return memory_; }
   [[nodiscard]] vm_memory::MemoryView view() const { return memory_.view(); }
   /// The first address above RAM.
   [[nodiscard]] GuestAddress end() const { return GuestAddress(end_); }
