@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "console_worker.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -36,6 +37,7 @@ Result<void> ConsoleWorker::start(event_manager::EventLoop& loop) {
 void ConsoleWorker::drain() {
   if (!rest_) return;
   room_watch_.reset();
+  full_ = false;
   rest_.reset();
   transmit_->complete(chain_.head(), 0);
   transmit_->flush();
@@ -62,56 +64,69 @@ void ConsoleWorker::receive() {
 }
 
 void ConsoleWorker::transmit() {
-  if (rest_) return;  // until there is room
+  if (full_ || transmit_->broken()) return;
+  turn_left_ = kTurnBytes;
   if (!transmit_->queue().refresh()) return (void)transmit_->pop(chain_);
   transmit_->queue().disable_notifications();
-  std::uint32_t left = virtio_device::QueueRunner::kBudget;
-  for (; left != 0; --left) {
-    if (!transmit_->pop_or_listen(chain_)) break;
-    if (chain_.writable_bytes() == 0) rest_ = chain_.reader();
-    if (!write_chain()) {
-      stop_for_room();
-      break;
-    }
-    transmit_->complete(chain_.head(), 0);
-  }
+  const bool more = transmit_some();
   if (transmit_->broken()) return;
   transmit_->flush();
-  if (left == 0) transmit_->kick_again();
+  if (more) transmit_->kick_again();
 }
 
-bool ConsoleWorker::write_chain() {
-  if (!rest_) return true;
+bool ConsoleWorker::transmit_some() {
+  for (std::uint32_t left = virtio_device::QueueRunner::kBudget; left != 0; --left) {
+    if (!rest_) {
+      if (!transmit_->pop_or_listen(chain_)) return false;
+      rest_ = chain_.reader();
+      if (chain_.writable_bytes() != 0) (void)rest_->skip(rest_->remaining());
+    }
+    switch (write_chain()) {
+      case Written::kAll:
+        break;
+      case Written::kFull:
+        stop_for_room();
+        return false;
+      case Written::kOutOfTurn:
+        return true;
+    }
+  }
+  return true;
+}
+
+ConsoleWorker::Written ConsoleWorker::write_chain() {
   std::array<std::byte, 1024> bytes;
   while (rest_->remaining() != 0) {
+    if (turn_left_ == 0) return Written::kOutOfTurn;
     virtio_queue::Reader ahead = *rest_;
-    const std::size_t read = ahead.read(bytes);
+    const std::size_t read =
+        ahead.read(std::span(bytes).first(std::min<std::size_t>(bytes.size(), turn_left_)));
     const std::size_t written = output_.write(std::span(bytes).first(read));
     (void)rest_->skip(static_cast<std::uint32_t>(written));
+    turn_left_ -= static_cast<std::uint32_t>(written);
     if (written == read) continue;
-    if (output_.room_fd() >= 0) return false;
+    if (output_.room_fd() >= 0) return Written::kFull;
     break;  // there will never be room: the rest is lost
   }
   rest_.reset();
-  return true;
+  transmit_->complete(chain_.head(), 0);
+  return Written::kAll;
 }
 
 void ConsoleWorker::stop_for_room() {
   auto watch = loop_->add(output_.room_fd(), event_manager::kWritable | sys_util::kOneShot,
                           [this](event_manager::EventSet) {
                             room_watch_.reset();
-                            if (!write_chain()) return stop_for_room();
-                            transmit_->complete(chain_.head(), 0);
-                            transmit_->flush();
+                            full_ = false;
                             transmit();
                           });
   if (watch) {
     room_watch_ = std::move(*watch);
+    full_ = true;
     return;
   }
   rest_.reset();  // it cannot be waited for: the rest is lost
   transmit_->complete(chain_.head(), 0);
-  transmit_->flush();
   transmit_->kick_again();
 }
 

@@ -22,21 +22,29 @@ class ConsoleWorker final : public virtio_device::Worker {
   void drain() override;
 
  private:
-  using Chain = virtio_queue::InlineChain<16>;
+  using Chain = virtio_queue::ChainBuffer;
+  enum class Written { kAll, kFull, kOutOfTurn };
+
+  /// What one kick may have written before others get their turn.
+  static constexpr std::uint32_t kTurnBytes = 1 << 20;
 
   void receive();
   void transmit();
-  /// False: the output is full, and chain_ not written to its end.
-  bool write_chain();
+  /// Serves chains until there are none, or it is enough for now: then true.
+  bool transmit_some();
+  /// Goes on with chain_, and completes it once all of it is written.
+  Written write_chain();
   void stop_for_room();
 
   ConsoleOutput& output_;
   std::shared_ptr<Console::Input> input_;
   std::optional<virtio_device::QueueRunner> receive_;
   std::optional<virtio_device::QueueRunner> transmit_;
-  Chain receive_chain_;
-  Chain chain_;
-  std::optional<virtio_queue::Reader> rest_;  // of chain_, which waits for room
+  Chain receive_chain_{Console::kQueueSize};
+  Chain chain_{Console::kQueueSize};
+  std::optional<virtio_queue::Reader> rest_;  // of chain_, which waits for room or the next turn
+  bool full_ = false;                         // it is room
+  std::uint32_t turn_left_ = 0;               // of kTurnBytes
   event_manager::EventLoop* loop_ = nullptr;
   event_manager::Registration input_watch_;
   event_manager::Registration room_watch_;

@@ -275,5 +275,55 @@ TEST_CASE("options that make no console", "[console]") {
   CHECK(Console::create({.output = &paper, .capacity = Console::kMaxCapacity, .size = {}}));
 }
 
+/// Counts what is written.
+class Meter final : public ConsoleOutput {
+ public:
+  std::size_t write(std::span<const std::byte> bytes) override {
+    count += bytes.size();
+    return bytes.size();
+  }
+  [[nodiscard]] int room_fd() const override { return -1; }
+  std::uint64_t count = 0;
+};
+
+TEST_CASE("a buffer of any size leaves others their turn", "[console][hostile]") {
+  Meter meter;
+  DeviceRig rig(*Console::create({.output = &meter}), {.packed = GENERATE(false, true)});
+  REQUIRE(rig.start());
+  rig.run();
+  constexpr std::uint32_t kPart = 8 << 20;
+  constexpr std::size_t kParts = 64;
+  const std::vector<virtio_device::testing::Buffer> parts(
+      kParts, {.address = rig.heap().take(kPart), .length = kPart});
+  const auto token = rig.send_raw(kTransmit, parts);
+  REQUIRE(token);
+  std::uint64_t turns = 0;
+  while (meter.count < std::uint64_t{kPart} * kParts) {
+    const std::uint64_t before = meter.count;
+    REQUIRE(rig.loop().run_once(std::chrono::milliseconds(0)));
+    REQUIRE(meter.count > before);
+    REQUIRE(meter.count - before <= 1 << 20);
+    ++turns;
+  }
+  CHECK(turns >= 512);
+  rig.run();
+  CHECK(rig.receive(kTransmit));
+  CHECK(meter.count == std::uint64_t{kPart} * kParts);
+  CHECK(rig.exchange(kTransmit, {.readable = {bytes_of("x")}, .writable = {}}));
+}
+
+TEST_CASE("a chain as long as the queue is one, both ways", "[console]") {
+  Desk desk({.packed = GENERATE(false, true), .queue_size = Console::kQueueSize},
+            Console::kMaxCapacity);
+  const std::vector<Bytes> letters(Console::kQueueSize, bytes_of("x"));
+  REQUIRE(desk.rig.exchange(kTransmit, {.readable = letters, .writable = {}}));
+  CHECK(desk.paper.text == std::string(Console::kQueueSize, 'x'));
+  REQUIRE(desk.type(std::string(Console::kQueueSize, 'y')));
+  const auto answer = desk.rig.exchange(
+      kReceive, {.readable = {}, .writable = std::vector<std::uint32_t>(Console::kQueueSize, 1)});
+  REQUIRE(answer);
+  CHECK(Desk::text_of(*answer) == std::string(Console::kQueueSize, 'y'));
+}
+
 }  // namespace
 }  // namespace vmm::virtio_console

@@ -61,7 +61,7 @@ class RngWorker final : public virtio_device::Worker {
   // The bytes written; 0: the source has none now; -1: the request is of another shape than
   // 5.4.6.1 asks for, without a byte to write to.
   ssize_t fill() {
-    std::array<IoVec, kMaxPieces> pieces;
+    std::array<IoVec, Rng::kQueueSize> pieces;
     const std::size_t count =
         chain_.writer().unsafe_iovec(pieces, std::uint32_t{Rng::kMaxRequestBytes});
     if (chain_.writable_bytes() == 0) return -1;
@@ -93,14 +93,12 @@ class RngWorker final : public virtio_device::Worker {
     VMM_LOG_GUEST(kWarn, "entropy device: the source has ended; requests are not answered");
   }
 
-  static constexpr std::size_t kMaxPieces = 32;
-
   int source_;
   event_manager::EventLoop* loop_ = nullptr;
   bool dry_ = false;    // nothing was there at the last read, and nobody has said otherwise
   bool ended_ = false;  // the last read said that there will never be more
   std::optional<QueueRunner> runner_;
-  virtio_queue::InlineChain<kMaxPieces> chain_;
+  virtio_queue::ChainBuffer chain_{Rng::kQueueSize};
   event_manager::Registration source_watch_;
 };
 

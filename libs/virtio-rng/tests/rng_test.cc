@@ -53,6 +53,19 @@ TEST_CASE("entropy goes from the source to the driver, byte by byte", "[rng]") {
   }
 }
 
+TEST_CASE("a request may be as long as the queue", "[rng]") {
+  Source source;
+  source.write(Rng::kQueueSize);
+  DeviceRig rig(*Rng::create(std::move(source.out)),
+                {.packed = GENERATE(false, true), .queue_size = Rng::kQueueSize});
+  REQUIRE(rig.start());
+  const auto answer =
+      rig.exchange(0, {.readable = {}, .writable = std::vector<std::uint32_t>(Rng::kQueueSize, 1)});
+  REQUIRE(answer);
+  CHECK(answer->written == Rng::kQueueSize);
+  CHECK(std::ranges::all_of(answer->bytes, [](std::byte b) { return b == std::byte{'r'}; }));
+}
+
 /// Whether a request waits, and the loop has nothing to do meanwhile.
 bool waits(DeviceRig& rig) {
   rig.run();
