@@ -251,7 +251,8 @@ void VsockWorker::send_event() {
   if (!event_ || event_->broken()) return;
   if (!event_->queue().refresh()) return (void)event_->pop(rx_chain_);
   if (!event_due_) return;
-  for (std::uint32_t left = Vsock::kEventQueueSize; left != 0 && event_->pop(rx_chain_); --left) {
+  for (std::uint32_t left = Vsock::kEventQueueSize; left != 0 && event_->pop_or_listen(rx_chain_);
+       --left) {
     const Le32 id(kTransportReset);
     const bool written = rx_chain_.writer().write_obj(id).has_value();
     event_->complete(rx_chain_.head(), written ? sizeof(id) : 0);

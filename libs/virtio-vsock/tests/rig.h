@@ -43,6 +43,7 @@ struct Setup {
   Limits limits{};
   std::uint64_t features = kFeatureStream | kFeatureSeqpacket;
   bool packed = false;
+  bool event_idx = false;
   std::uint32_t rx_buffers = 48;  ///< that the driver keeps on offer
   std::uint32_t rx_bytes = kHeaderBytes + 4096;
 };
@@ -54,7 +55,10 @@ class Rig {
       : setup_(setup),
         path(directory_.path() + "/vsock"),
         device(*Vsock::create({.cid = kGuestCid, .socket = path, .limits = setup.limits})),
-        driver(device, {.packed = setup.packed, .features = setup.features, .queue_size = 128}) {
+        driver(device, {.packed = setup.packed,
+                        .event_idx = setup.event_idx,
+                        .features = setup.features,
+                        .queue_size = 128}) {
     start();
   }
 

@@ -291,5 +291,19 @@ TEST_CASE("options that make no sense are refused", "[vsock]") {
   CHECK(Vsock::create({.cid = high - 2, .socket = path}));
 }
 
+TEST_CASE("an event waits for a buffer, of which the device wants to know", "[vsock]") {
+  Rig rig({.packed = GENERATE(false, true), .event_idx = GENERATE(false, true)});
+  for (int round = 0; round < 4; ++round) {
+    CAPTURE(round);
+    if (round == 1) rig.device->transport_reset();  // as in each round, but before the buffer
+    rig.driver.run();
+    REQUIRE(rig.driver.send(kEvent, {.readable = {}, .writable = {8}}));
+    if (round != 1) rig.device->transport_reset();
+    const auto event = rig.driver.wait(kEvent, std::chrono::milliseconds(1000));
+    REQUIRE(event);
+    CHECK(event->written == 4);
+  }
+}
+
 }  // namespace
 }  // namespace vmm::virtio_vsock
