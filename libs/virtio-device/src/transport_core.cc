@@ -153,13 +153,17 @@ bool TransportCore::activate() {
   return true;
 }
 
+void TransportCore::stop() {
+  if (!active_) return;
+  parts_.workers.stop();
+  link_->close();
+  parts_.device->reset();
+  active_ = false;
+  driver_status_ = static_cast<std::uint8_t>(driver_status_ & ~kDriverOk);
+}
+
 void TransportCore::reset() {
-  if (active_) {
-    parts_.workers.stop();
-    link_->close();
-    parts_.device->reset();
-    active_ = false;
-  }
+  stop();
   if ((driver_status_ & kFeaturesOk) != 0) {
     parts_.device->set_features(0);
     (void)link_->generation();  // the next driver sees what is true now

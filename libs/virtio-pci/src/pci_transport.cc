@@ -248,11 +248,23 @@ void PciTransport::after_config_write(pci::ConfigSpace& config, std::uint16_t of
     const auto window = detail::window_of(config, window_capability_);
     if (window) write_registers(window->offset, config.bytes(data_at, window->bytes));
   }
+  if (pci::touches(offset, bytes, pci::kCommand, sizeof(std::uint16_t))) {
+    set_bus_master((config.get<std::uint16_t>(pci::kCommand) & pci::kCommandBusMaster) != 0);
+  }
   if (msix_ == nullptr) return;
   const auto control = static_cast<std::uint16_t>(msix_capability_ + pci::Msix::kControl);
   if (!pci::touches(offset, bytes, control, sizeof(std::uint16_t))) return;
   msix_->set_control(config.get<std::uint16_t>(control));
   update_pin();
+}
+
+// A device that may not access memory any more stops for good, until a driver starts it again. One
+// that never might runs all the same: not every firmware asks.
+void PciTransport::set_bus_master(bool may) {
+  const MutexLock lock(mutex_);
+  const bool taken_away = bus_master_ && !may;
+  bus_master_ = may;
+  if (taken_away && core_ != nullptr) core_->stop();
 }
 
 // ---- Interrupts ----

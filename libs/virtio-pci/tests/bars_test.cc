@@ -67,7 +67,7 @@ TEST_CASE("doorbells are where the notifications are, and move with them", "[doo
   rig.set_bar(0xc100'0000);
   CHECK(are_at(0xc100'0000));
   CHECK(rig.echo(1));
-  rig.set_config<std::uint16_t>(pci::kCommand, 0);
+  rig.set_config<std::uint16_t>(pci::kCommand, pci::kCommandBusMaster);
   CHECK(rig.doorbells.all().empty());
   CHECK(rig.mmio.size() == 0);
   rig.enable();

@@ -33,6 +33,7 @@ using virtio_device::testing::EchoDevice;
 struct RigSetting {
   bool msix = true;
   bool below_4g = false;
+  bool bus_master = true;  ///< whether the driver asks for it
   std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
 };
 
@@ -69,7 +70,8 @@ class PciRig {
                                          .doorbells = doorbells,
                                          .vectors = setting.msix ? &msi : nullptr,
                                          .queue_features = setting.queue_features,
-                                         .below_4g = setting.below_4g})) {
+                                         .below_4g = setting.below_4g})),
+        bus_master(setting.bus_master) {
     (void)segment->add(transport, {.slot = std::uint8_t{1}});
   }
 
@@ -88,7 +90,8 @@ class PciRig {
     ecam.write(kPage + offset, data);
   }
   void enable() {
-    set_config<std::uint16_t>(pci::kCommand, pci::kCommandMemory | pci::kCommandBusMaster);
+    const int master = bus_master ? pci::kCommandBusMaster : 0;
+    set_config(pci::kCommand, static_cast<std::uint16_t>(pci::kCommandMemory | master));
   }
   std::uint64_t bar(std::uint8_t index = kRegistersBar) {
     const auto at = static_cast<std::uint16_t>(pci::kBar0 + 4 * index);
@@ -268,6 +271,7 @@ class PciRig {
   std::shared_ptr<PciTransport> transport;
   std::vector<virtio_queue::driver::Driver> drivers;
   std::uint64_t sequence = 0;
+  bool bus_master;
 
  private:
   static constexpr std::uint64_t kPage = 8 * pci::kConfigBytes;  // of slot 1

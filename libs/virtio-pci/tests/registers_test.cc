@@ -79,6 +79,30 @@ TEST_CASE("a driver runs the device over split and packed rings", "[device]") {
   }
 }
 
+TEST_CASE("a device whose bus mastering ends stops, and is started again", "[device]") {
+  const std::uint64_t packed = GENERATE(std::uint64_t{0}, virtio_queue::kFeaturePacked);
+  PciRig rig(std::make_shared<EchoDevice>());
+  for (int round = 0; round < 3; ++round) {
+    REQUIRE(rig.start(virtio_device::kFeatureVersion1 | packed));
+    CHECK(rig.echo(0));
+    rig.enable();  // the same again
+    CHECK(rig.echo(0));
+    rig.set_config<std::uint16_t>(pci::kCommand, pci::kCommandMemory);
+    CHECK((rig.status() & virtio_device::kDriverOk) == 0);
+    CHECK_FALSE(rig.echo(0));
+    rig.enable();
+    CHECK_FALSE(rig.echo(0));
+    rig.set_config<std::uint16_t>(pci::kCommand, 0);
+  }
+}
+
+TEST_CASE("a device works for a driver that never asks for bus mastering", "[device]") {
+  PciRig rig(std::make_shared<EchoDevice>(), {.bus_master = false});
+  REQUIRE(rig.start());
+  rig.enable();
+  CHECK(rig.echo(0));
+}
+
 TEST_CASE("registers after a reset", "[registers]") {
   PciRig rig(echo());
   rig.start();

@@ -100,6 +100,9 @@ class TransportCore {
   void set_status(std::uint8_t value);
   /// Resets the device as a write of 0 does.
   void reset();
+  /// Ends the workers, and takes DRIVER_OK away: nothing of the guest's memory is touched any more.
+  /// For a transport that learns that the device may not.
+  void stop();
   /// Whether DRIVER_OK is set: the workers run.
   [[nodiscard]] bool active() const { return active_; }
 

@@ -99,6 +99,7 @@ class PciTransport final : public pci::Function,
   [[nodiscard]] bool has_msix() const { return msix_ != nullptr && msix_->enabled(); }
   void set_isr(std::uint8_t bits);
   [[nodiscard]] std::uint8_t take_isr();
+  void set_bus_master(bool may) VMM_EXCLUDES(mutex_);
   void update_pin();
 
   const std::shared_ptr<virtio_device::VirtioDevice> device_;
@@ -113,6 +114,7 @@ class PciTransport final : public pci::Function,
   std::unique_ptr<virtio_device::TransportCore> core_ VMM_GUARDED_BY(mutex_);
   std::unique_ptr<detail::CommonConfig> common_;  // the vectors are atomic, the rest in mutex_
   bool detached_ VMM_GUARDED_BY(mutex_) = false;
+  bool bus_master_ VMM_GUARDED_BY(mutex_) = false;  // of the command register
 
   Mutex isr_mutex_;  // after mutex_ and the core's
   std::uint8_t isr_ VMM_GUARDED_BY(isr_mutex_) = 0;
