@@ -85,19 +85,32 @@ class FaultyDisk {
       flush();
     }
   }
-  /// After the fault: all is as the answers said.
+  /// A sync failed: no later one may say that all is kept, and what was not kept may be gone with
+  /// the device.
+  void check_lost() {
+    check_contents();
+    const auto type = kind_.writethrough ? RequestType::kOut : RequestType::kFlush;
+    const Bytes data = kind_.writethrough ? BlkRig::sector_of(77) : Bytes();
+    REQUIRE(status(ask(type, kind_.writethrough ? 5000 : 0, data)) == Status::kIoError);
+    REQUIRE(driver_->running());
+    sectors_.clear();
+  }
+  /// After another fault: all is as the answers said, and the disk works.
   void check() {
+    check_contents();
+    const Bytes last = BlkRig::sector_of(77);
+    REQUIRE(status(ask(RequestType::kOut, 5000, last)) == Status::kOk);
+    if (!kind_.writethrough) REQUIRE(status(ask(RequestType::kFlush, 0)) == Status::kOk);
+    sectors_[5000] = last;
+    REQUIRE(driver_->running());
+  }
+  void check_contents() {
     for (const auto& [sector, bytes] : std::map(sectors_)) {
       if (bytes.empty()) continue;
       const Answer answer = ask(RequestType::kIn, sector, {}, kSectorBytes);
       REQUIRE(answer.bytes.back() == std::byte{0});
       REQUIRE(std::equal(bytes.begin(), bytes.end(), answer.bytes.begin()));
     }
-    const Bytes last = BlkRig::sector_of(77);
-    REQUIRE(status(ask(RequestType::kOut, 5000, last)) == Status::kOk);
-    if (!kind_.writethrough) REQUIRE(status(ask(RequestType::kFlush, 0)) == Status::kOk);
-    sectors_[5000] = last;
-    REQUIRE(driver_->running());
   }
   [[nodiscard]] int errors() const { return errors_; }
 
@@ -190,9 +203,15 @@ std::uint64_t fail_each(const Kind& kind, int error) {
       // Space that is not given back, or not taken beforehand, is no error.
       const bool matters = faulty_calls::failed_call() != faulty_calls::kSpace;
       if (failed && error != EINTR && error != 0 && matters) REQUIRE(disk.errors() >= 1);
-      // One call is part of one request, or of the metadata that a flush writes.
-      REQUIRE(disk.errors() <= 2);
-      disk.check();
+      const bool lost = failed && error != EINTR && error != 0 &&
+                        faulty_calls::failed_call() == faulty_calls::kSync;
+      if (lost) {
+        disk.check_lost();
+      } else {
+        // One call is part of one request, or of the metadata that a flush writes.
+        REQUIRE(disk.errors() <= 2);
+        disk.check();
+      }
       disk.reopen();
       disk.check();
     }

@@ -85,7 +85,7 @@ wait $reader $net_pid $daemon_pid 2>/dev/null
 [ "$arch" = x86_64 ] || exit 0
 api=host.sock
 fs_daemon shared
-tool ip tuntap add vmm1 mode tap vnet_hdr
+tool /usr/sbin/ip tuntap add vmm1 mode tap vnet_hdr
 ip link set vmm1 up
 ip addr add 192.0.2.1/24 dev vmm1
 tool socat UNIX-LISTEN:/mnt/notify.vsock_219,fork SYSTEM:sha256sum &
