@@ -38,7 +38,13 @@ Receiver::Receiver(const NetPort& port, virtio_device::ActiveQueue queue,
       mergeable_((rules.features & bit(NetFeature::kMrgRxbuf)) != 0),
       wanted_(wanted_room(rules.features)),
       spill_(std::make_unique<std::byte[]>(kLargest)) {
-  for (auto& buffer : buffers_) buffer = std::make_unique<Buffer>(runner_.queue().size());
+  const std::size_t pieces = runner_.queue().size();
+  storage_ = std::make_unique_for_overwrite<std::byte[]>(kHeld * pieces * sizeof(IoVec));
+  auto* room = reinterpret_cast<IoVec*>(storage_.get());
+  for (auto& buffer : buffers_) {
+    buffer.emplace(std::span(room, pieces));
+    room += pieces;
+  }
 }
 
 Result<void> Receiver::start(event_manager::EventLoop& loop) {

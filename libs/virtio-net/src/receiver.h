@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "pair_counters.h"
@@ -55,7 +56,8 @@ class Receiver {
   Step deliver();
   /// Takes buffers off the ring until there are `wanted` bytes of room, or no more of them.
   void gather(std::uint32_t wanted);
-  [[nodiscard]] Buffer& held(std::size_t index) const {
+  [[nodiscard]] Buffer& held(std::size_t index) { return *buffers_[(first_ + index) % kHeld]; }
+  [[nodiscard]] const Buffer& held(std::size_t index) const {
     return *buffers_[(first_ + index) % kHeld];
   }
   /// Puts the held buffers back on the ring, with the packet in them lost.
@@ -84,7 +86,8 @@ class Receiver {
   const std::uint32_t wanted_;  // bytes of room to have before a packet is read
   std::uint32_t left_ = 0;      // of the budget of serve()
   bool port_empty_ = false;
-  std::array<std::unique_ptr<Buffer>, kHeld> buffers_;
+  std::unique_ptr<std::byte[]> storage_;  // of the buffers; what is not used is never touched
+  std::array<std::optional<Buffer>, kHeld> buffers_;
   std::size_t first_ = 0;
   std::size_t count_ = 0;
   std::uint32_t room_ = 0;     // of the held buffers

@@ -142,6 +142,8 @@ class ChainBuffer : public Chain {
   explicit ChainBuffer(std::uint32_t pieces)
       : ChainBuffer(std::make_unique<IoVec[]>(pieces == 0 ? 1 : pieces), pieces == 0 ? 1 : pieces) {
   }
+  /// In memory of the caller's, which outlives it: for many buffers side by side. Not empty.
+  explicit ChainBuffer(std::span<IoVec> room) : Chain(room) {}
 
  private:
   ChainBuffer(std::unique_ptr<IoVec[]> storage, std::uint32_t pieces)
