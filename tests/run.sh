@@ -37,6 +37,11 @@ build() {
   fi
 }
 
+# Debian's llvm-symbolizer may be older than the compiler, and tells nothing then.
+for sanitizer in ASAN UBSAN; do
+  export "${sanitizer}_OPTIONS=external_symbolizer_path=/usr/bin/addr2line"
+done
+
 # meson_tests TYPE [OPTION...]: the tests of build/TYPE. Their results count, not Meson's exit status.
 meson_tests() {
   local type=$1 log=$top/build/$1/meson-logs/testlog.json
