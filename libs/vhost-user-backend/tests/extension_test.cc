@@ -121,12 +121,13 @@ class Front final : public vhost_user::BackendRequestHandler {
   }
   Result<UniqueFd> handle(vhost_user::BackendRequest& request) override {
     using namespace vhost_user::backend_request;
-    kind = request.index();
+    const std::lock_guard lock(mutex_);
+    kind_ = request.index();
     if (auto* const notifier = std::get_if<VringHostNotifier>(&request)) {
       if (notifier->index > 1) return fail(MessageError::kBadQueue);
-      file = std::move(notifier->fd);
+      file_ = std::move(notifier->fd);
     }
-    if (auto* const map = std::get_if<ShmemMap>(&request)) file = std::move(map->fd);
+    if (auto* const map = std::get_if<ShmemMap>(&request)) file_ = std::move(map->fd);
     if (const auto* const look = std::get_if<SharedObjectLookup>(&request)) {
       if (!(look->id == kOther)) return fail(MessageError::kNotFound);
       return UniqueFd(::dup(1));
@@ -134,11 +135,20 @@ class Front final : public vhost_user::BackendRequestHandler {
     return UniqueFd();
   }
 
-  std::size_t kind = 99;
-  UniqueFd file;
+  [[nodiscard]] std::size_t kind() {
+    const std::lock_guard lock(mutex_);
+    return kind_;
+  }
+  [[nodiscard]] bool has_file() {
+    const std::lock_guard lock(mutex_);
+    return static_cast<bool>(file_);
+  }
 
  private:
   std::optional<vhost_user::FrontendChannel> channel_;
+  std::mutex mutex_;
+  std::size_t kind_ = 99;
+  UniqueFd file_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
@@ -218,20 +228,20 @@ TEST_CASE("a device asks its front end for what it wants of it", "[extension][ch
       const auto services = rig.extension->services();
       REQUIRE(services != nullptr);
       REQUIRE(services->set_host_notifier({.index = 1, .bytes = 4096, .offset = 0}, file.fd()));
-      CHECK(front.kind == kind_of<VringHostNotifier>());
-      CHECK(front.file);
+      CHECK(front.kind() == kind_of<VringHostNotifier>());
+      CHECK(front.has_file());
       REQUIRE(services->set_host_notifier({.index = 1}, -1));
-      CHECK_FALSE(front.file);
+      CHECK_FALSE(front.has_file());
       CHECK(failed_by(services->set_host_notifier({.index = 2, .bytes = 1}, file.fd()),
                       MessageError::kRefused));
       REQUIRE(services->map_shmem({.id = 5, .offset = 0, .bytes = 8192}, file.fd()));
-      CHECK(front.kind == kind_of<ShmemMap>());
+      CHECK(front.kind() == kind_of<ShmemMap>());
       REQUIRE(services->unmap_shmem({.id = 5, .offset = 0, .bytes = 8192}));
-      CHECK(front.kind == kind_of<ShmemUnmap>());
+      CHECK(front.kind() == kind_of<ShmemUnmap>());
       REQUIRE(services->add_shared_object(kObject));
-      CHECK(front.kind == kind_of<SharedObjectAdd>());
+      CHECK(front.kind() == kind_of<SharedObjectAdd>());
       REQUIRE(services->remove_shared_object(kObject));
-      CHECK(front.kind == kind_of<SharedObjectRemove>());
+      CHECK(front.kind() == kind_of<SharedObjectRemove>());
       CHECK(services->look_up_shared_object(kOther));
       CHECK(failed_by(services->look_up_shared_object(kObject), MessageError::kRefused));
       kept = services;
@@ -254,7 +264,7 @@ TEST_CASE("what was not agreed on is not asked for", "[extension][channel]") {
   CHECK(failed_by(services->unmap_shmem({}), MessageError::kNotNegotiated));
   CHECK(failed_by(services->add_shared_object(kObject), MessageError::kNotNegotiated));
   CHECK(failed_by(services->look_up_shared_object(kOther), MessageError::kNotNegotiated));
-  CHECK(front.kind == 99);
+  CHECK(front.kind() == 99);
 }
 
 TEST_CASE("an extension offers what it knows, and no more", "[extension]") {

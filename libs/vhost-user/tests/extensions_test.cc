@@ -49,9 +49,11 @@ class Handler final : public BackendHandler {
 };
 
 struct Sides {
-  Sides() : Sides(socket_pair()) {}
-  explicit Sides(std::pair<UniqueFd, UniqueFd> ends)
-      : session(*Connection::adopt(std::move(ends.first)), handler), thread([this] {
+  explicit Sides(const Handler& handles = {}) : Sides(handles, socket_pair()) {}
+  Sides(const Handler& handles, std::pair<UniqueFd, UniqueFd> ends)
+      : handler(handles),
+        session(*Connection::adopt(std::move(ends.first)), handler),
+        thread([this] {
           for (;;) {
             const auto event = session.serve();
             if (!event || *event == Event::kClosed) return;
@@ -94,14 +96,15 @@ TEST_CASE("a crypto session that was not made has a negative number", "[crypto]"
 }
 
 TEST_CASE("shared memory regions are told by the private message, too", "[private]") {
-  Sides sides;
-  sides.handler.config.bytes[0] = std::uint64_t{8} << 30;
-  sides.handler.config.bytes[200] = 4096;
-  sides.handler.config.count = 2;
+  Handler handler;
+  handler.config.bytes[0] = std::uint64_t{8} << 30;
+  handler.config.bytes[200] = 4096;
+  handler.config.count = 2;
+  Sides sides(handler);
   const auto config = sides.frontend->get_shmem_config();
   REQUIRE(config);
   CHECK(config->count == 2);
-  CHECK(config->bytes == sides.handler.config.bytes);
+  CHECK(config->bytes == handler.config.bytes);
 }
 
 TEST_CASE("answers to the private question that cannot be end the conversation",
