@@ -173,6 +173,11 @@ Result<GuestAddress> entry_address(const Input& in, const Elf& elf) {
 /// `value` up to the next multiple of 4, without overflow.
 constexpr std::uint64_t padded(std::uint32_t value) { return (std::uint64_t{value} + 3) & ~3ull; }
 
+/// Whether padded(value) is more than 32 bits hold.
+constexpr bool pads_over(std::uint32_t value) {
+  return padded(value) > std::numeric_limits<std::uint32_t>::max();
+}
+
 /// Looks for the PVH note in one note segment.
 Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& range) {
   if (!fits(range.offset, range.filesz, in.source.size())) return fail(LoadError::kTruncated);
@@ -184,19 +189,18 @@ Result<std::optional<GuestAddress>> pvh_in(const Input& in, const NoteRange& ran
   while (left >= kNoteHeaderBytes) {
     const auto name_bytes = load_le<std::uint32_t>(note);
     const auto desc_bytes = load_le<std::uint32_t>(note + 4);
-    constexpr std::uint64_t kMaxPadded = std::numeric_limits<std::uint32_t>::max();
-    if (padded(name_bytes) > kMaxPadded || padded(desc_bytes) > kMaxPadded) {
-      return fail(LoadError::kOverflow);
-    }
     if (load_le<std::uint32_t>(note + 8) == kPvhNoteType && name_bytes == 4 &&
         left >= kNoteHeaderBytes + 4 && std::memcmp(note + kNoteHeaderBytes, "Xen", 4) == 0) {
       if (desc_bytes < 4 || desc_bytes > left - kNoteHeaderBytes - 4) {
-        return fail(LoadError::kBadPvhNote);
+        return fail(pads_over(desc_bytes) ? LoadError::kOverflow : LoadError::kBadPvhNote);
       }
       return GuestAddress(load_le<std::uint32_t>(note + kNoteHeaderBytes + 4));
     }
     const std::uint64_t size = kNoteHeaderBytes + padded(name_bytes) + padded(desc_bytes);
-    if (size > left) break;
+    if (size > left) [[unlikely]] {
+      if (pads_over(name_bytes) || pads_over(desc_bytes)) return fail(LoadError::kOverflow);
+      break;
+    }
     left -= size;
     note += size;
   }
