@@ -114,7 +114,7 @@ Result<std::size_t> LoopState::run_once(std::chrono::milliseconds timeout) {
 std::size_t LoopState::dispatch(std::size_t count) {
   const auto* event = reinterpret_cast<const sys_util::EpollEvent*>(events_.data());
   const auto* const end = event + count;
-  std::size_t hangups = 0;
+  const std::span fetched(event, count);
   for (; event != end; ++event) {
     const std::uint64_t token = event->token;
     if (token == kMailboxToken) [[unlikely]] {
@@ -125,12 +125,7 @@ std::size_t LoopState::dispatch(std::size_t count) {
     if (ready.generation != generation_of(token)) [[unlikely]]
       continue;
     current_ = &ready;
-    const EventSet set = event->events();
-    ready.handler(set);
-    if (set.has_any(kHangUp)) [[unlikely]] {
-      // What can be read comes first: a handler may take it a piece a round.
-      if (!drop_current_ && !set.has_any(kReadable)) ++hangups;
-    }
+    ready.handler(event->events());
     if (drop_current_) [[unlikely]] {
       drop_current_ = false;
       current_ = nullptr;
@@ -139,13 +134,28 @@ std::size_t LoopState::dispatch(std::size_t count) {
     }
   }
   current_ = nullptr;
-  if (hangups != 0 && hangups == count) [[unlikely]] {
+  if (only_hangups(fetched)) [[unlikely]] {
     note_only_hangups();
   } else {
     hangup_rounds_ = 0;
     spinning_ = false;
   }
   return count;
+}
+
+/// Whether there are hang-ups of registrations that are still there, and nothing else. What can be
+/// read comes first: a handler may take it a piece a round.
+bool LoopState::only_hangups(std::span<const sys_util::EpollEvent> events) {
+  bool any = false;
+  for (const sys_util::EpollEvent& event : events) {
+    if (event.token == kMailboxToken) continue;
+    const EventSet set = event.events();
+    if (!set.has_any(kHangUp) || set.has_any(kReadable) || find(event.token) == nullptr) {
+      return false;
+    }
+    any = true;
+  }
+  return any;
 }
 
 /// A handler that ignores a hang-up has the loop spin. One that attends to it in its next few

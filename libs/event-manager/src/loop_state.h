@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "mailbox.h"
@@ -53,6 +54,7 @@ class LoopState {
   [[nodiscard]] Slot* find(std::uint64_t token);
   [[nodiscard]] std::uint32_t allocate_slot();
   std::size_t dispatch(std::size_t count);
+  [[nodiscard]] bool only_hangups(std::span<const sys_util::EpollEvent> events);
   void note_only_hangups();
   void run_posted();
 
