@@ -15,11 +15,10 @@
 #include <mutex>
 #include <thread>
 
-#include "loop_thread.h"
+#include "remote_rig.h"
 #include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/virtio_device/testing/echo_device.h"
-#include "vmm/virtio_device/transport_core.h"
 #include "vmm/virtio_queue/driver/driver.h"
 
 namespace {
@@ -72,20 +71,9 @@ class BackEnd {
   std::optional<Daemon> daemon_;
 };
 
-struct Sink final : virtio_device::InterruptSink {
-  void queue_interrupt(std::uint16_t) override { ++queue; }
-  void config_interrupt() override { ++config; }
-  int queue_interrupt_fd(std::uint16_t) override { return direct ? event.fd() : -1; }
-
-  std::atomic<int> queue{0};
-  std::atomic<int> config{0};
-  bool direct = false;
-  sys_util::EventFd event = *sys_util::EventFd::create();
-};
-
 constexpr std::uint16_t kSize = 16;
 
-struct Machine {
+struct Machine : vhost_user_frontend::RemoteRig {
   static RemoteOptions options() {
     return {.queue_sizes = {kSize}, .config = std::vector<std::byte>(12)};
   }
@@ -94,35 +82,20 @@ struct Machine {
       : packed(use_packed) {
     sink.direct = direct;
     back_end = std::make_unique<BackEnd>(echo);
-    auto made = RemoteDevice::create(chosen, [this]() -> Result<UniqueFd> {
+    put_in(RemoteDevice::create(chosen, [this]() -> Result<UniqueFd> {
       const std::scoped_lock lock(mutex);
       if (!back_end) return fail(Error::os(ECONNREFUSED, "test"));
       return back_end->connect();
-    });
-    REQUIRE(made);
-    device = *made;
-    core = *virtio_device::TransportCore::create({.device = device,
-                                                  .memory = memory,
-                                                  .workers = workers,
-                                                  .sink = sink,
-                                                  .queue_features = device->ring_features()});
+    }));
   }
-  ~Machine() {
-    core.reset();
-    device.reset();
-  }
+  ~Machine() { end(); }
 
   std::uint64_t features() const {
     return virtio_device::kFeatureVersion1 | EchoDevice::kFeature |
            (packed ? virtio_queue::kFeaturePacked : 0);
   }
   bool start() {
-    core->set_status(0);
-    core->set_status(1);
-    core->set_status(3);
-    core->set_driver_features(0, static_cast<std::uint32_t>(features()));
-    core->set_driver_features(1, static_cast<std::uint32_t>(features() >> 32));
-    core->set_status(11);
+    negotiate(features());
     const virtio_queue::QueueShape shape{
         .rings = {GuestAddress(0x1'0000), GuestAddress(0x1'1000), GuestAddress(0x1'2000)},
         .size = kSize,
@@ -202,14 +175,6 @@ struct Machine {
   std::shared_ptr<EchoDevice> echo = std::make_shared<EchoDevice>(1);
   std::mutex mutex;
   std::unique_ptr<BackEnd> back_end;
-  vm_memory::RegionConfig ram{
-      .base = GuestAddress(0x1'0000), .bytes = 1 << 20, .backing = vm_memory::Backing::kMemfd};
-  vm_memory::GuestMemory memory = *vm_memory::GuestMemory::create({&ram, 1});
-  LoopThread io;
-  virtio_device::LoopWorkers workers{{&io.loop()}};
-  Sink sink;
-  std::shared_ptr<RemoteDevice> device;
-  std::unique_ptr<virtio_device::TransportCore> core;
   std::optional<virtio_queue::driver::Driver> driver;
 };
 

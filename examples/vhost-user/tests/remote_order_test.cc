@@ -13,13 +13,12 @@
 #include <functional>
 #include <thread>
 
-#include "loop_thread.h"
+#include "remote_rig.h"
+#include "soon.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vhost_user/backend_channel.h"
 #include "vmm/vhost_user/backend_session.h"
-#include "vmm/vhost_user_frontend/remote_device.h"
 #include "vmm/virtio_device/features.h"
-#include "vmm/virtio_device/transport_core.h"
 
 namespace {
 
@@ -38,13 +37,6 @@ constexpr std::size_t kConfigBytes = 12;
 
 struct Slot final : vhost_user_frontend::WindowSlot {
   Result<void> show(std::span<std::byte>, const GuestAddress*) override { return {}; }
-};
-
-struct Sink final : virtio_device::InterruptSink {
-  void queue_interrupt(std::uint16_t) override {}
-  void config_interrupt() override { ++config; }
-  int queue_interrupt_fd(std::uint16_t) override { return -1; }
-  std::atomic<int> config{0};
 };
 
 /// A back end of one thread, which does something of its own after it was started.
@@ -152,38 +144,17 @@ class SingleThread final : public vhost_user::BackendHandler {
   bool started_ = false;
 };
 
-bool soon(const auto& condition) {
-  for (int i = 0; i < 5000; ++i) {
-    if (condition()) return true;
-    ::usleep(1000);
-  }
-  return false;
-}
-
-struct Machine {
+struct Machine : vhost_user_frontend::RemoteRig {
   explicit Machine(SingleThread& back_end) {
-    auto made = RemoteDevice::create(
+    put_in(RemoteDevice::create(
         {.queue_sizes = {16},
          .config = std::vector<std::byte>(kConfigBytes),
          .window = RemoteOptions::Window{.bytes = 0, .slot = std::make_shared<Slot>()},
          .resumable = false},
-        [&]() -> Result<UniqueFd> { return back_end.connect(); });
-    REQUIRE(made);
-    device = *made;
-    core = *virtio_device::TransportCore::create({.device = device,
-                                                  .memory = memory,
-                                                  .workers = workers,
-                                                  .sink = sink,
-                                                  .queue_features = device->ring_features()});
-  }
-  ~Machine() {
-    core.reset();
-    device.reset();
+        [&]() -> Result<UniqueFd> { return back_end.connect(); }));
   }
   void start() {
-    for (const int status : {0, 1, 3}) core->set_status(static_cast<std::uint8_t>(status));
-    core->set_driver_features(1, 1);  // VERSION_1
-    core->set_status(11);
+    negotiate(virtio_device::kFeatureVersion1);
     virtio_queue::QueueConfig* const queue = core->editable_queue(0);
     REQUIRE(queue != nullptr);
     REQUIRE(queue->set_size(16));
@@ -193,15 +164,6 @@ struct Machine {
     core->enable_queue(0);
     core->set_status(15);
   }
-
-  vm_memory::RegionConfig ram{
-      .base = GuestAddress(0), .bytes = 1 << 20, .backing = vm_memory::Backing::kMemfd};
-  vm_memory::GuestMemory memory = *vm_memory::GuestMemory::create({&ram, 1});
-  LoopThread io;
-  virtio_device::LoopWorkers workers{{&io.loop()}};
-  Sink sink;
-  std::shared_ptr<RemoteDevice> device;
-  std::unique_ptr<virtio_device::TransportCore> core;
 };
 
 TEST_CASE("a change of the configuration is acknowledged before anybody asks for it", "[order]") {

@@ -9,9 +9,9 @@
 #include <mutex>
 
 #include "backend_rig.h"
-#include "vmm/vhost_user_frontend/remote_device.h"
+#include "remote_rig.h"
+#include "soon.h"
 #include "vmm/virtio_device/testing/echo_device.h"
-#include "vmm/virtio_device/transport_core.h"
 
 namespace {
 
@@ -67,49 +67,23 @@ struct Slot final : WindowSlot {
   std::optional<GuestAddress> at;
 };
 
-struct Sink final : virtio_device::InterruptSink {
-  void queue_interrupt(std::uint16_t) override {}
-  void config_interrupt() override { ++config; }
-  int queue_interrupt_fd(std::uint16_t) override { return -1; }
-  std::atomic<int> config{0};
-};
-
-bool soon(const auto& condition) {
-  for (int i = 0; i < 5000; ++i) {
-    if (condition()) return true;
-    ::usleep(1000);
-  }
-  return false;
-}
-
-struct Machine {
+struct Machine : vhost_user_frontend::RemoteRig {
   explicit Machine(std::uint64_t wanted = 0) {
     start_back_end(kWindow);
-    auto made =
-        RemoteDevice::create({.queue_sizes = {16},
-                              .config = std::vector<std::byte>(12),
-                              .window = RemoteOptions::Window{.bytes = wanted, .slot = slot},
-                              .resumable = false},
-                             [this]() -> Result<UniqueFd> {
-                               const std::scoped_lock lock(mutex);
-                               if (!back_end) return fail(Error::os(ENOENT, "test"));
-                               return back_end->connect();
-                             });
-    REQUIRE(made);
-    device = *made;
-    core = *virtio_device::TransportCore::create({.device = device,
-                                                  .memory = memory,
-                                                  .workers = workers,
-                                                  .sink = sink,
-                                                  .queue_features = device->ring_features()});
+    put_in(RemoteDevice::create({.queue_sizes = {16},
+                                 .config = std::vector<std::byte>(12),
+                                 .window = RemoteOptions::Window{.bytes = wanted, .slot = slot},
+                                 .resumable = false},
+                                [this]() -> Result<UniqueFd> {
+                                  const std::scoped_lock lock(mutex);
+                                  if (!back_end) return fail(Error::os(ENOENT, "test"));
+                                  return back_end->connect();
+                                }));
     const GuestAddress at(kPlace);
     REQUIRE(device->shared_memory_owner() != nullptr);
     REQUIRE(device->shared_memory_owner()->place_shared_memory(&at));
   }
-  ~Machine() {
-    core.reset();
-    device.reset();
-  }
+  ~Machine() { end(); }
   void start_back_end(std::uint64_t bytes) {
     files = std::make_shared<Files>(bytes);
     const std::scoped_lock lock(mutex);
@@ -121,9 +95,7 @@ struct Machine {
     old.swap(back_end);
   }
   bool start() {
-    for (const int status : {0, 1, 3}) core->set_status(static_cast<std::uint8_t>(status));
-    core->set_driver_features(1, 1);  // VERSION_1
-    core->set_status(11);
+    negotiate(virtio_device::kFeatureVersion1);
     core->set_status(15);
     return core->status() == 15;
   }
@@ -142,14 +114,6 @@ struct Machine {
   std::mutex mutex;
   std::unique_ptr<Process> back_end;
   sys_util::MemFd file = *sys_util::MemFd::create(kPage);
-  vm_memory::RegionConfig ram{
-      .base = GuestAddress(0), .bytes = 1 << 20, .backing = vm_memory::Backing::kMemfd};
-  vm_memory::GuestMemory memory = *vm_memory::GuestMemory::create({&ram, 1});
-  LoopThread io;
-  virtio_device::LoopWorkers workers{{&io.loop()}};
-  Sink sink;
-  std::shared_ptr<RemoteDevice> device;
-  std::unique_ptr<virtio_device::TransportCore> core;
 };
 
 TEST_CASE("a back end maps files where the guest sees them", "[window]") {

@@ -5,10 +5,10 @@
 
 #include <string_view>
 
-#include "backend_rig.h"
+#include "echo_rig.h"
+#include "soon.h"
 #include "vmm/vhost_user/backend_request.h"
 #include "vmm/vhost_user/inflight_memory.h"
-#include "vmm/virtio_device/testing/echo_device.h"
 #include "vmm/virtio_device/transport_core.h"
 
 namespace vmm::vhost_user_backend {
@@ -18,33 +18,11 @@ using vhost_user::MessageError;
 using vhost_user::ProtocolFeature;
 using virtio_device::testing::EchoDevice;
 
-bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
-struct Rig {
-  explicit Rig(const Setup& setup = {}) : guest(process.connect(), 2, setup) {}
-
-  std::shared_ptr<EchoDevice> device = std::make_shared<EchoDevice>();
-  Process process{device};
-  Guest guest;
-};
-
-template <class Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 2000; ++i) {
-    if (condition()) return true;
-    ::usleep(1000);
-  }
-  return false;
-}
-
 TEST_CASE("a device serves a front end, however that starts it", "[backend]") {
   for (const bool packed : {false, true}) {
     for (const bool status : {false, true}) {
       CAPTURE(packed, status);
-      Rig rig({.packed = packed, .status = status});
+      EchoRig rig({.packed = packed, .status = status});
       rig.guest.start();
       for (int i = 0; i < 40; ++i) {
         CHECK(rig.guest.echo(0, "hello") == "hello");
@@ -58,13 +36,13 @@ TEST_CASE("a device serves a front end, however that starts it", "[backend]") {
 }
 
 TEST_CASE("a front end without protocol features is served too", "[backend]") {
-  Rig rig({.status = false, .protocol = false});
+  EchoRig rig({.status = false, .protocol = false});
   rig.guest.start();
   CHECK(rig.guest.echo(0, "old") == "old");
 }
 
 TEST_CASE("nothing runs before everything was said", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.negotiate();
   rig.guest.share_memory();
   rig.guest.set_up_ring(0, 0);
@@ -80,7 +58,7 @@ TEST_CASE("nothing runs before everything was said", "[backend]") {
 
 // As QEMU 7.2 does it for entropy and sockets.
 TEST_CASE("rings run where DRIVER_OK never comes", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.negotiate();
   REQUIRE(rig.guest.frontend().set_status(virtio_device::kFeaturesOk));
   rig.guest.share_memory();
@@ -94,7 +72,7 @@ TEST_CASE("rings run where DRIVER_OK never comes", "[backend]") {
 TEST_CASE("a ring stops where it is, and goes on from there", "[backend]") {
   for (const bool packed : {false, true}) {
     CAPTURE(packed);
-    Rig rig({.packed = packed});
+    EchoRig rig({.packed = packed});
     rig.guest.start();
     for (int i = 0; i < 20; ++i) CHECK(rig.guest.echo(0, "a") == "a");
     const auto base = rig.guest.frontend().get_vring_base(0);
@@ -112,7 +90,7 @@ TEST_CASE("a ring stops where it is, and goes on from there", "[backend]") {
 }
 
 TEST_CASE("a disabled ring keeps its kicks", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   REQUIRE(rig.guest.frontend().set_vring_enable(0, false));
@@ -124,7 +102,7 @@ TEST_CASE("a disabled ring keeps its kicks", "[backend]") {
 }
 
 TEST_CASE("the call descriptor may change at any time", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   const auto other = *sys_util::EventFd::create();
@@ -144,7 +122,7 @@ TEST_CASE("the call descriptor may change at any time", "[backend]") {
 }
 
 TEST_CASE("the configuration space is the device's", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   rig.device->fill_config(std::byte{5});
   std::array<std::byte, 16> config{};
@@ -172,7 +150,7 @@ class Requests final : public vhost_user::BackendRequestHandler {
 };
 
 TEST_CASE("the device tells that its configuration has changed", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.negotiate();
   std::array<int, 2> ends{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
@@ -189,7 +167,7 @@ TEST_CASE("the device tells that its configuration has changed", "[backend]") {
 }
 
 TEST_CASE("kicks and calls can be messages", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   vhost_user::Frontend& frontend = rig.guest.frontend();
   REQUIRE(frontend.negotiate(~std::uint64_t{0}));
   REQUIRE(frontend.set_features(rig.guest.features()));
@@ -215,7 +193,7 @@ TEST_CASE("kicks and calls can be messages", "[backend]") {
 }
 
 TEST_CASE("memory comes and goes while the device runs", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   CHECK(*rig.guest.frontend().get_max_mem_slots() == 509);
@@ -253,7 +231,7 @@ TEST_CASE("a front end that goes leaves nothing behind", "[backend]") {
 }
 
 TEST_CASE("a reset stops the device, and it starts anew", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   REQUIRE(rig.guest.frontend().reset_device());
@@ -268,7 +246,7 @@ TEST_CASE("a reset stops the device, and it starts anew", "[backend]") {
 }
 
 TEST_CASE("a status of 0 leaves the rings where they are", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   for (int i = 0; i < 5; ++i) CHECK(rig.guest.echo(0, "a") == "a");
   REQUIRE(rig.guest.frontend().set_status(0));
@@ -282,7 +260,7 @@ TEST_CASE("a status of 0 leaves the rings where they are", "[backend]") {
 }
 
 TEST_CASE("a broken ring is told, and needs a reset", "[backend][hostile]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   // The driver's index runs away.
@@ -295,7 +273,7 @@ TEST_CASE("a broken ring is told, and needs a reset", "[backend][hostile]") {
 }
 
 TEST_CASE("what cannot be is refused, and the session goes on", "[backend][hostile]") {
-  Rig rig;
+  EchoRig rig;
   vhost_user::Frontend& frontend = rig.guest.frontend();
   rig.guest.negotiate();
   auto addresses = rig.guest.addresses(0);
@@ -329,7 +307,7 @@ TEST_CASE("what cannot be is refused, and the session goes on", "[backend][hosti
 }
 
 TEST_CASE("a ring whose base cannot be does not start", "[backend][hostile]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.negotiate();
   rig.guest.share_memory();
   rig.guest.set_up_ring(0, 0x1234);
@@ -341,7 +319,7 @@ TEST_CASE("a ring whose base cannot be does not start", "[backend][hostile]") {
 }
 
 TEST_CASE("the socket is closed when the device has stopped", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   rig.device->hold(true);
   rig.guest.offer(0, "a");

@@ -8,8 +8,8 @@
 
 #include <thread>
 
-#include "backend_rig.h"
-#include "vmm/virtio_device/testing/echo_device.h"
+#include "echo_rig.h"
+#include "soon.h"
 
 namespace vmm::vhost_user_backend {
 namespace {
@@ -18,30 +18,8 @@ using vhost_user::MessageError;
 using vhost_user::ProtocolFeature;
 using virtio_device::testing::EchoDevice;
 
-bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
-struct Rig {
-  explicit Rig(const Setup& setup = {}) : guest(process.connect(), 2, setup) {}
-
-  std::shared_ptr<EchoDevice> device = std::make_shared<EchoDevice>();
-  Process process{device};
-  Guest guest;
-};
-
-template <class Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 2000; ++i) {
-    if (condition()) return true;
-    ::usleep(1000);
-  }
-  return false;
-}
-
 TEST_CASE("what a device writes is in the log of a migration", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   const auto log = *sys_util::MemFd::create(4096);
@@ -68,7 +46,7 @@ TEST_CASE("what a device writes is in the log of a migration", "[backend]") {
 }
 
 TEST_CASE("the log of a migration that has ended does not bind the memory after it", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   vhost_user::Frontend& frontend = rig.guest.frontend();
   const auto log = *sys_util::MemFd::create(4096);
@@ -95,7 +73,7 @@ TEST_CASE("the log of a migration that has ended does not bind the memory after 
 }
 
 TEST_CASE("what a device writes while its memory is told anew is in the log", "[backend]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.start();
   const auto log = *sys_util::MemFd::create(4096);
   REQUIRE(rig.guest.frontend().set_log_base({.bytes = 32}, log.fd()));
@@ -123,7 +101,7 @@ TEST_CASE("what a device writes while its memory is told anew is in the log", "[
 }
 
 TEST_CASE("memory may arrive while the device runs", "[backend][postcopy]") {
-  Rig rig;
+  EchoRig rig;
   rig.guest.negotiate();
   vhost_user::Frontend& frontend = rig.guest.frontend();
   if (!frontend.has(ProtocolFeature::kPagefault)) {

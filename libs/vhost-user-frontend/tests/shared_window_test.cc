@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "mapping_count.h"
 #include "vmm/vhost_user/message_error.h"
 
 namespace {
@@ -163,16 +164,6 @@ TEST_CASE("only regular files are mapped, with the rights that they are open for
   CHECK(window->map(area(0, 1), to_read));
 }
 
-/// How many mappings this process has.
-int mappings_of_process() {
-  std::FILE* const maps = std::fopen("/proc/self/maps", "r");
-  REQUIRE(maps != nullptr);
-  int lines = 0;
-  for (int c = std::fgetc(maps); c != EOF; c = std::fgetc(maps)) lines += c == '\n' ? 1 : 0;
-  (void)std::fclose(maps);
-  return lines;
-}
-
 // Of these the kernel maps more than it is asked for, and over what is behind the window.
 TEST_CASE("files of huge pages are refused", "[window][hostile]") {
   const auto window = *SharedWindow::create(kPages * kPage);
@@ -180,9 +171,9 @@ TEST_CASE("files of huge pages are refused", "[window][hostile]") {
   if (!file) return;  // a kernel without them
   REQUIRE(::ftruncate(file.get(), off_t{1} << 30) == 0);
   REQUIRE(window->map(area(0, 1), lettered_file()));
-  const int before = mappings_of_process();
+  const auto before = mapping_count();
   CHECK(is(window->map(area(1, 1), file), MessageError::kBadValue));
-  CHECK(mappings_of_process() == before);
+  CHECK(mapping_count() == before);
   CHECK(letters(*window) == "a...............");
 }
 

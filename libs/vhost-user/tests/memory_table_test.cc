@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstdio>
 
+#include "mapping_count.h"
 #include "raw_peer.h"
 #include "vmm/base/endian.h"
 #include "vmm/vhost_user/dirty_log.h"
@@ -264,28 +265,18 @@ TEST_CASE("sparse memory beyond the limit has no log", "[log][hostile]") {
   }
 }
 
-/// How many mappings this process has.
-int mappings_of_process() {
-  std::FILE* const maps = std::fopen("/proc/self/maps", "r");
-  REQUIRE(maps != nullptr);
-  int lines = 0;
-  for (int c = std::fgetc(maps); c != EOF; c = std::fgetc(maps)) lines += c == '\n' ? 1 : 0;
-  (void)std::fclose(maps);
-  return lines;
-}
-
 TEST_CASE("files of huge pages are mapped in whole ones, and unmapped again", "[log][inflight]") {
   const UniqueFd fd(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
   if (!fd) return;  // a kernel without them
   REQUIRE(::ftruncate(fd.get(), off_t{1} << 30) == 0);
-  const int before = mappings_of_process();
+  const auto before = mapping_count();
   {
     CHECK(DirtyLog::map({.bytes = 64, .mmap_offset = kPage + 64}, fd));
     const InflightArea area{
         .mmap_bytes = 1 << 16, .mmap_offset = kPage, .queue_count = 1, .queue_size = 16};
     CHECK(InflightMemory::open(area, UniqueFd(::dup(fd.get())), false));
   }
-  CHECK(mappings_of_process() == before);
+  CHECK(mapping_count() == before);
 }
 
 TEST_CASE("inflight memory outlives its maker", "[inflight]") {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <unistd.h>
+
+namespace vmm {
+
+/// Waits up to five seconds for what another thread does; whether it has come.
+template <class Condition>
+bool soon(const Condition& condition) {
+  for (int i = 0; i < 5000; ++i) {
+    if (condition()) return true;
+    ::usleep(1000);
+  }
+  return false;
+}
+
+}  // namespace vmm
