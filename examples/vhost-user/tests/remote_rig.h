@@ -9,8 +9,8 @@
 #include "loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/vhost_user_frontend/remote_device.h"
-#include "vmm/virtio_device/worker.h"
 #include "vmm/virtio_device/transport_core.h"
+#include "vmm/virtio_device/worker.h"
 #include "vmm/vm_memory/guest_memory.h"
 
 namespace vmm::vhost_user_frontend {
