@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <iterator>
@@ -73,6 +74,7 @@ bool ApiConnection::read() {
   }
   std::move(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(got->fds),
             std::back_inserter(fds_));
+  if (got->fds != 0) before_fds_end_ = input_.size() + got->bytes;
   input_ended_ = got->bytes == 0;
   if (draining_) {
     fds_.clear();
@@ -85,7 +87,9 @@ bool ApiConnection::read() {
 void ApiConnection::serve() {
   serving_ = true;
   while (!ended_ && !awaiting_ && !closing_ && !draining_ && output_.empty()) {
+    const std::size_t waiting = input_.size();
     auto request = parser_.take(input_);
+    before_fds_end_ -= std::min(before_fds_end_, waiting - input_.size());
     if (!request) {
       refuse(request.error());
       break;
@@ -104,7 +108,7 @@ void ApiConnection::serve() {
 }
 
 void ApiConnection::ask(HttpRequest request) {
-  request.fds = std::exchange(fds_, {});
+  if (before_fds_end_ == 0) request.fds = std::exchange(fds_, {});
   new_limit_ = true;
   awaiting_ = true;
   const bool keep_alive = request.keep_alive && !input_ended_;

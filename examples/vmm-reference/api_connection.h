@@ -85,7 +85,11 @@ class ApiConnection {
   HttpParser parser_;
   std::string input_;
   std::string output_;
-  std::vector<UniqueFd> fds_;  // that came with the request in progress
+  std::vector<UniqueFd> fds_;  // that have come and are no request's yet
+  // How much of the input ends with the last byte that came with them. Bytes without descriptors
+  // may stand before it in the same message, never behind it: they are of the request that has that
+  // byte.
+  std::size_t before_fds_end_ = 0;
   std::chrono::steady_clock::time_point last_sign_ = std::chrono::steady_clock::now();
   bool timing_ = false;
   bool new_limit_ = false;    // what is waited for next has a time of its own

@@ -96,6 +96,12 @@ Outcome<std::unique_ptr<EventMonitor>> EventMonitor::open(
     if (!monitor->fd_) {
       return fail(runtime("--event-monitor: " + place.path, Error::from_errno("open")));
     }
+  } else if (place.fd <= STDERR_FILENO) {  // stays the stream that it is
+    monitor->fd_.reset(::fcntl(place.fd, F_DUPFD_CLOEXEC, 3));
+    if (!monitor->fd_) {
+      return fail(runtime("--event-monitor: fd=" + std::to_string(place.fd),
+                          Error::from_errno("fcntl F_DUPFD_CLOEXEC")));
+    }
   } else if (::fcntl(place.fd, F_SETFD, FD_CLOEXEC) != 0) {
     return fail(runtime("--event-monitor: fd=" + std::to_string(place.fd),
                         Error::from_errno("fcntl F_SETFD")));

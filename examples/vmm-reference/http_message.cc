@@ -3,6 +3,7 @@
 
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <string_view>
 #include <utility>
 
 namespace vmm::reference {
@@ -30,6 +31,14 @@ const char* reason(unsigned status) {
     default:
       return "Internal Server Error";
   }
+}
+
+// A proxy's form of a target names the host too: RFC 9112, 3.2.2.
+std::string path_of(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  if (!boost::beast::iequals(target.substr(0, kScheme.size()), kScheme)) return std::string(target);
+  const std::size_t path = target.find('/', kScheme.size());
+  return path == std::string_view::npos ? "/" : std::string(target.substr(path));
 }
 
 HttpRequest::Method method_of(http::verb verb) {
@@ -83,12 +92,16 @@ Result<std::optional<HttpRequest>, HttpError> HttpParser::take(std::string& inpu
     if (error && error != http::error::need_more) return fail(HttpError::kMalformed);
     if (error || used == 0) break;
   }
+  // Of a body, only extensions of chunks and trailers wait for their end here.
+  if (parser.is_header_done() && !parser.is_done() && input.size() > kMaxHeaderBytes) {
+    return fail(HttpError::kMalformed);
+  }
   if (!parser.is_done()) return std::optional<HttpRequest>();
   auto message = parser.release();
   HttpRequest request{.method = method_of(message.method()),
-                      .target = std::string(message.target()),
+                      .target = path_of(message.target()),
                       .body = std::move(message.body()),
-                      .keep_alive = message.keep_alive(),
+                      .keep_alive = message.keep_alive() && message.method() != http::verb::head,
                       .fds = {}};
   state_ = std::make_unique<State>();
   begun_ = false;

@@ -17,9 +17,9 @@ struct HttpRequest {
   enum class Method : std::uint8_t { kGet, kPut, kOther };
 
   Method method = Method::kOther;
-  std::string target;
+  std::string target;  ///< its path, also when the client named the host with it
   std::string body;
-  bool keep_alive = true;     ///< the client wants to send more on this connection
+  bool keep_alive = true;     ///< the client may send more on this connection; not after HEAD
   std::vector<UniqueFd> fds;  ///< that came with the request's bytes
 };
 
@@ -34,7 +34,7 @@ struct HttpAnswer {
 
 /// Why bytes are no request. The connection cannot be used after the answer.
 enum class HttpError : std::uint8_t {
-  kMalformed,  ///< not HTTP/1.x, or a header that is too long
+  kMalformed,  ///< not HTTP/1.x, or headers, a chunk's extension or trailers that are too long
   kTooLarge,   ///< the body has more than HttpParser::kMaxBodyBytes
 };
 

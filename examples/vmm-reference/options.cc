@@ -190,7 +190,7 @@ constexpr std::array kOptions{
               "firmware, its clients make the VM",
               [](const std::string& text, Draft& into) -> Outcome<void> {
                 VMM_TRY(into.invocation.vmm.api_socket,
-                        parse_path_or_fd("--api-socket", text, true));
+                        parse_path_or_fd("--api-socket", text, {.bare = true}));
                 return {};
               },
               true},
@@ -198,7 +198,7 @@ constexpr std::array kOptions{
               "path=PATH|fd=NUMBER  tell there, as JSON, what happens to the VM",
               [](const std::string& text, Draft& into) -> Outcome<void> {
                 VMM_TRY(into.invocation.vmm.event_monitor,
-                        parse_path_or_fd("--event-monitor", text, false));
+                        parse_path_or_fd("--event-monitor", text, {.lowest_fd = 1}));
                 return {};
               },
               true},

@@ -6,8 +6,9 @@
 
 namespace vmm::reference {
 
-Outcome<PathOrFd> parse_path_or_fd(const std::string& option, const std::string& text, bool bare) {
-  if (bare && !text.empty() && !text.starts_with("path=") && !text.starts_with("fd=")) {
+Outcome<PathOrFd> parse_path_or_fd(const std::string& option, const std::string& text,
+                                   PathOrFdForm form) {
+  if (form.bare && !text.empty() && !text.starts_with("path=") && !text.starts_with("fd=")) {
     return PathOrFd{.path = text};
   }
   VMM_TRY(const OptionValue value, parse_value(option, text));
@@ -17,8 +18,8 @@ Outcome<PathOrFd> parse_path_or_fd(const std::string& option, const std::string&
     return fail(value.error("path", "either it or fd is required"));
   }
   if (path) return PathOrFd{.path = *path};
-  // Those below are the standard streams.
-  VMM_TRY(const std::uint64_t number, value.integer("fd", 0, 3, 0x7fff'ffff));
+  const auto lowest = static_cast<std::uint64_t>(form.lowest_fd);
+  VMM_TRY(const std::uint64_t number, value.integer("fd", 0, lowest, 0x7fff'ffff));
   return PathOrFd{.path = {}, .fd = static_cast<int>(number)};
 }
 

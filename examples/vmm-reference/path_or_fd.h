@@ -16,7 +16,14 @@ struct PathOrFd {
   [[nodiscard]] bool given() const { return fd >= 0 || !path.empty(); }
 };
 
-/// "path=P" or "fd=N", the value of `option`. `bare`: a text that starts with neither is a path.
-Outcome<PathOrFd> parse_path_or_fd(const std::string& option, const std::string& text, bool bare);
+/// What an option takes beside "path=P" and "fd=N".
+struct PathOrFdForm {
+  bool bare = false;  ///< a text that starts with neither is a path
+  int lowest_fd = 3;  ///< those below are the standard streams
+};
+
+/// "path=P" or "fd=N", the value of `option`.
+Outcome<PathOrFd> parse_path_or_fd(const std::string& option, const std::string& text,
+                                   PathOrFdForm form);
 
 }  // namespace vmm::reference

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -76,6 +75,7 @@ class Rig {
 
   std::size_t requests = 0;
   std::size_t fds = 0;
+  std::vector<std::size_t> fds_of;  // of each request
   HttpAnswer next{};
   std::vector<ApiConnection::Reply> later;  // of those who asked for that
 
@@ -83,6 +83,7 @@ class Rig {
   HttpAnswer answer(HttpRequest request) {
     ++requests;
     fds += request.fds.size();
+    fds_of.push_back(request.fds.size());
     if (next.body) return next;
     constexpr const char* kMethods[] = {"GET", "PUT", "?"};
     return {.status = 200,
@@ -189,6 +190,46 @@ TEST_CASE("API: headers and bodies are bounded", "[api][hostile]") {
   rig.send(chunked, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n400001\r\n" +
                         std::string((4 << 20) + 1, 'x') + "\r\n0\r\n\r\n");
   CHECK_THAT(rig.receive(chunked), Contains("HTTP/1.1 413"));
+}
+
+TEST_CASE("API: extensions of chunks and trailers are bounded", "[api][hostile]") {
+  const std::string before =
+      GENERATE(as<std::string>{}, "5;", "0\r\nA: ", "0\r\nA: b\r\nC: d\r\nE: ");
+  const std::string endless =
+      GENERATE(as<std::string>{}, std::string(1000, 'x'), std::string(500, 'x') + "\r\nB: ");
+  if (before == "5;" && endless.back() == ' ') return;
+  INFO(before << endless.substr(490));
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + before);
+  std::string answer;
+  for (std::size_t sent = 0; answer.empty() && sent < 2 * HttpParser::kMaxHeaderBytes;
+       sent += endless.size()) {
+    rig.send(client, endless);
+    answer = rig.receive(client);
+  }
+  CHECK_THAT(answer, Contains("HTTP/1.1 400"));
+  CHECK(rig.requests == 0);
+}
+
+TEST_CASE("API: a target may name the host", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  for (const char* target : {"http://localhost/p", "HTTP://x:80/p"}) {
+    rig.send(client, "GET " + std::string(target) + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK_THAT(rig.receive(client), Contains("GET /p 0"));
+  }
+  rig.send(client, "GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK_THAT(rig.receive(client), Contains("GET / 0"));
+}
+
+TEST_CASE("API: after HEAD nothing can be taken for its answer", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, "HEAD /p HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  bool over = false;
+  CHECK_THAT(rig.receive(client, &over), Contains("Connection: close"));
+  CHECK(over);
 }
 
 TEST_CASE("API: slow clients have to go, idle ones may stay", "[api][hostile]") {
@@ -342,6 +383,27 @@ TEST_CASE("API: descriptors arrive with their request and do not leak", "[api]")
   CHECK(open_fds() == before);
 }
 
+TEST_CASE("API: descriptors are the request's that they came with", "[api]") {
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  const std::vector<int> fds(2, client.get());
+  // The server reads what stands before them in one go with them.
+  const std::string_view others = "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n";
+  REQUIRE(::send(client.get(), others.data(), others.size(), 0) > 0);
+  const std::string_view text = kPing;
+  REQUIRE(sys_util::send_with_fds(client.get(), std::as_bytes(std::span(text)), fds).has_value());
+  REQUIRE(::send(client.get(), others.data(), others.size(), 0) > 0);
+  CHECK_THAT(rig.receive(client), Contains("GET /p"));
+  CHECK(rig.fds_of == std::vector<std::size_t>{0, 0, 2, 0, 0});
+  // A request's own pieces.
+  REQUIRE(sys_util::send_with_fds(client.get(), std::as_bytes(std::span(text.substr(0, 20))), fds)
+              .has_value());
+  rig.turn();
+  rig.send(client, text.substr(20));
+  CHECK_THAT(rig.receive(client), Contains("GET /p"));
+  CHECK(rig.fds_of.back() == 2);
+}
+
 TEST_CASE("API: as many descriptors as one message brings are taken", "[api]") {
   Rig rig;
   const UniqueFd client = rig.connect();
@@ -390,52 +452,6 @@ TEST_CASE("API: descriptors without end are thrown away", "[api][hostile]") {
   }
   rig.turn();
   CHECK(open_fds() == before);
-}
-
-TEST_CASE("API socket: one VMM a path, stale ones are replaced, ours is removed", "[api]") {
-  const auto folder = *sys_util::TempDirectory::create();
-  const std::string path = folder.path() + "/s";
-  {
-    auto first = ApiSocket::open({.path = path});
-    REQUIRE(first.has_value());
-    const auto second = ApiSocket::open({.path = path});
-    REQUIRE_FALSE(second.has_value());
-    CHECK_THAT(second.error().message, Contains("another VMM has it"));
-    struct stat status{};
-    CHECK(::stat(path.c_str(), &status) == 0);
-  }
-  struct stat status{};
-  CHECK(::stat(path.c_str(), &status) != 0);
-  {  // a VMM that died leaves socket and lock file
-    auto dead = sys_util::UnixListener::create(path);
-    REQUIRE(dead.has_value());
-    REQUIRE(::rename(path.c_str(), (path + "2").c_str()) == 0);
-  }
-  REQUIRE(::rename((path + "2").c_str(), path.c_str()) == 0);
-  CHECK(ApiSocket::open({.path = path}).has_value());
-}
-
-TEST_CASE("API socket: a descriptor has to be a listening socket", "[api][hostile]") {
-  CHECK_FALSE(ApiSocket::open({.path = {}, .fd = 1000}).has_value());
-  int fds[2] = {-1, -1};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-  const UniqueFd other(fds[1]);
-  CHECK_FALSE(ApiSocket::open({.path = {}, .fd = fds[0]}).has_value());
-}
-
-TEST_CASE("--api-socket: path=, fd= or a bare path", "[options]") {
-  const auto parse = [](const char* text, bool bare) {
-    return parse_path_or_fd("--api-socket", text, bare);
-  };
-  CHECK(parse("path=/a", true)->path == "/a");
-  CHECK(parse("fd=3", true)->fd == 3);
-  CHECK(parse("host.sock", true)->path == "host.sock");
-  CHECK(parse("a=b.sock", true)->path == "a=b.sock");
-  for (const char* text : {"", "fd=2", "fd=x", "path=", "path=a,fd=3", "fd=3,x=y"}) {
-    INFO(text);
-    CHECK_FALSE(parse(text, true).has_value());
-  }
-  CHECK_FALSE(parse("bare", false).has_value());
 }
 
 }  // namespace

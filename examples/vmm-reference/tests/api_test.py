@@ -266,7 +266,7 @@ class ApiTest(unittest.TestCase):
                                        ({"pci_segment": 5}, fds, 400)):
                 self.assertEqual(vmm.call("PUT", "vm.add-net", body, sent)[0], status, body)
                 self.assertEqual(vmm.settled_fds(), before)
-            self.assertEqual(vmm.call("PUT", "vm.add-disk", {"path": "/nowhere"}, fds)[0], 400)
+            self.assertEqual(vmm.call("PUT", "vm.add-disk", {"path": "/nowhere"}, fds)[0], 204)
             self.assertEqual(vmm.settled_fds(), before)
             self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "one"}, fds), (204, None))
             self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "two", "num_queues": 4}, fds * 2)[0], 400)
