@@ -10,8 +10,8 @@ namespace vmm {
 
 /// A range of guest-physical addresses, in bytes.
 struct AddressRange {
-  GuestAddress base{};
-  std::uint64_t size = 0;
+  GuestAddress base{};     ///< the first address
+  std::uint64_t size = 0;  ///< bytes; 0 for an empty range
 
   /// The first address behind the range. Precondition: it does not pass 2^64 - 1.
   [[nodiscard]] constexpr GuestAddress end() const { return GuestAddress(base.raw() + size); }

@@ -12,6 +12,8 @@
 
 namespace vmm {
 
+///@{
+/// The result in T; nullopt when T cannot hold it.
 template <std::integral T>
 [[nodiscard]] constexpr std::optional<T> checked_add(T a, std::type_identity_t<T> b) {
   T out{};
@@ -32,6 +34,7 @@ template <std::integral T>
   if (__builtin_mul_overflow(a, b, &out)) return std::nullopt;
   return out;
 }
+///@}
 
 /// `value` as a To; nullopt when To cannot hold it.
 template <std::integral To, std::integral From>
@@ -40,6 +43,7 @@ template <std::integral To, std::integral From>
   return static_cast<To>(value);
 }
 
+/// Whether exactly one bit is set; 0 is no power of two.
 template <std::unsigned_integral T>
 [[nodiscard]] constexpr bool is_power_of_two(T value) {
   return value != 0 && (value & (value - 1)) == 0;

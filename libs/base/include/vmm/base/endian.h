@@ -34,12 +34,14 @@ template <std::unsigned_integral T>
 template <std::unsigned_integral T, std::endian kOrder>
 class Endian {
  public:
-  using value_type = T;
+  using value_type = T;  ///< in the host's order
 
   constexpr Endian() = default;
+  /// Stores a value that is in the host's order.
   constexpr explicit Endian(T value) : raw_(swap(value)) {}
 
-  [[nodiscard]] constexpr T get() const { return swap(raw_); }
+  [[nodiscard]] constexpr T get() const { return swap(raw_); }  ///< in the host's order
+  /// Stores a value that is in the host's order.
   constexpr void set(T value) { raw_ = swap(value); }
 
   friend constexpr bool operator==(Endian, Endian) = default;
@@ -59,12 +61,15 @@ using Le = Endian<T, std::endian::little>;
 template <std::unsigned_integral T>
 using Be = Endian<T, std::endian::big>;
 
+///@{
+/// The sizes in bits and orders that structures use; 8 bits are a plain std::uint8_t.
 using Le16 = Le<std::uint16_t>;
 using Le32 = Le<std::uint32_t>;
 using Le64 = Le<std::uint64_t>;
 using Be16 = Be<std::uint16_t>;
 using Be32 = Be<std::uint32_t>;
 using Be64 = Be<std::uint64_t>;
+///@}
 
 /// Reads a little-endian T from `bytes`, which must hold sizeof(T) of them; any alignment.
 template <std::unsigned_integral T>

@@ -11,7 +11,7 @@ namespace vmm {
 
 /// Names a family of error codes; one constexpr object per library.
 struct ErrorDomain {
-  std::string_view name;
+  std::string_view name;                           ///< of the library; static storage
   std::string_view (*message)(std::int32_t code);  ///< never empty; static storage
 };
 
@@ -28,6 +28,7 @@ inline constexpr ErrorDomain kOsDomain{"os", &os_message};
 /// an enum of its library; such an enum becomes an Error through its make_error() overload.
 class Error {
  public:
+  /// `domain` and `what` are kept as pointers: both have static storage duration.
   constexpr Error(const ErrorDomain& domain, std::int32_t code, const char* what)
       : domain_(&domain), what_(what), code_(code) {}
   /// From a library's error enum, through its make_error() found by argument-dependent lookup.
@@ -44,11 +45,15 @@ class Error {
     return {kOsDomain, code, what};
   }
 
+  /// Whether it came from the operating system with this errno value.
   [[nodiscard]] constexpr bool is_os(std::int32_t code) const {
     return domain_ == &kOsDomain && code_ == code;
   }
+  /// The operation that failed; static storage.
   [[nodiscard]] constexpr const char* what() const { return what_; }
+  /// An errno value or a library's enumerator.
   [[nodiscard]] constexpr std::int32_t code() const { return code_; }
+  /// Whose code() it is; its message() makes the text.
   [[nodiscard]] constexpr const ErrorDomain& domain() const { return *domain_; }
 
  private:

@@ -13,9 +13,9 @@ namespace vmm {
 class GuestAddress {
  public:
   constexpr GuestAddress() = default;
-  constexpr explicit GuestAddress(std::uint64_t raw) : raw_(raw) {}
+  constexpr explicit GuestAddress(std::uint64_t raw) : raw_(raw) {}  ///< bytes from 0; any value
 
-  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
+  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }  ///< bytes from 0
 
   /// This address plus `bytes`; nullopt when that passes 2^64 - 1.
   [[nodiscard]] constexpr std::optional<GuestAddress> checked_add(std::uint64_t bytes) const {
@@ -33,6 +33,7 @@ class GuestAddress {
     if (base.raw_ > raw_) return std::nullopt;
     return raw_ - base.raw_;
   }
+  /// Whether this is a multiple of `power_of_two`; with 0 that holds for address 0 alone.
   [[nodiscard]] constexpr bool is_aligned(std::uint64_t power_of_two) const {
     return (raw_ & (power_of_two - 1)) == 0;
   }

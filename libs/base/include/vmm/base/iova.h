@@ -13,9 +13,9 @@ namespace vmm {
 class Iova {
  public:
   constexpr Iova() = default;
-  constexpr explicit Iova(std::uint64_t raw) : raw_(raw) {}
+  constexpr explicit Iova(std::uint64_t raw) : raw_(raw) {}  ///< bytes from 0; any value
 
-  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
+  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }  ///< bytes from 0
 
   /// This address plus `bytes`; nullopt when that passes 2^64 - 1.
   [[nodiscard]] constexpr std::optional<Iova> checked_add(std::uint64_t bytes) const {

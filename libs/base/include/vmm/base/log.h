@@ -7,9 +7,10 @@
 
 namespace vmm {
 
+/// How much a line matters, the most first.
 enum class LogLevel : std::uint8_t {
-  kError,
-  kWarn,
+  kError,  ///< what was asked for failed
+  kWarn,   ///< what goes on, but not as it should
   kInfo,   ///< what happens to the machine and its devices
   kDebug,  ///< where things are, and who asked for what
   kTrace,  ///< what a guest does that comes to nothing
@@ -23,6 +24,7 @@ void set_log_sink(LogSink sink);
 /// Lines above this level are dropped before they are formatted. Default: kWarn.
 void set_log_level(LogLevel level);
 
+/// Whether lines of this level are let through by set_log_level() and there is a sink.
 [[nodiscard]] bool log_enabled(LogLevel level);
 /// Formats into a 256-byte buffer on the stack (longer lines are cut) and calls the sink.
 void log_line(LogLevel level, const char* format, ...) __attribute__((format(printf, 2, 3)));

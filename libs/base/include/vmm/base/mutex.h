@@ -22,8 +22,11 @@ namespace vmm {
 /// std::mutex with the annotations that let clang prove which fields it guards.
 class VMM_CAPABILITY("mutex") Mutex {
  public:
+  ///@{
+  /// As std::mutex; MutexLock is the usual way. Not recursive.
   void lock() VMM_ACQUIRE() { mutex_.lock(); }
   void unlock() VMM_RELEASE() { mutex_.unlock(); }
+  ///@}
 
  private:
   std::mutex mutex_;
@@ -32,6 +35,7 @@ class VMM_CAPABILITY("mutex") Mutex {
 /// Holds a Mutex for a scope.
 class VMM_SCOPED_CAPABILITY MutexLock {
  public:
+  /// Waits until no other thread holds `mutex`, which outlives the lock.
   explicit MutexLock(Mutex& mutex) VMM_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
   ~MutexLock() VMM_RELEASE() { mutex_.unlock(); }
   MutexLock(const MutexLock&) = delete;

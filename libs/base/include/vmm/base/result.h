@@ -13,9 +13,10 @@ namespace vmm {
 /// Carries an error into any Result with a compatible error type; made by fail().
 template <class E>
 struct Unexpected {
-  E error;
+  E error;  ///< goes into the Result
 };
 
+/// Makes what any Result whose error type E converts to takes as its error: `return fail(error);`.
 template <class E>
 [[nodiscard]] constexpr Unexpected<std::decay_t<E>> fail(E&& error) {
   return {std::forward<E>(error)};
@@ -91,8 +92,8 @@ class [[nodiscard]] Result {
   using Value = std::conditional_t<std::is_void_v<T>, detail::Unit, T>;
 
  public:
-  using value_type = T;
-  using error_type = E;
+  using value_type = T;  ///< T, void included
+  using error_type = E;  ///< why there is no value
 
   constexpr Result()
     requires std::is_void_v<T>
@@ -102,10 +103,12 @@ class [[nodiscard]] Result {
     requires std::is_constructible_v<Value, Args...>
   constexpr explicit Result(std::in_place_t, Args&&... args)
       : s_(std::in_place_index<0>, std::forward<Args>(args)...) {}
+  /// Holds a value; implicit, so that a function may return a T.
   template <class U = Value>
     requires(std::is_convertible_v<U, Value> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
   constexpr Result(U&& value)  // NOLINT(google-explicit-constructor)
       : s_(std::in_place_index<0>, std::forward<U>(value)) {}
+  /// Holds an error; implicit, so that a function may return what fail() made.
   template <class F>
     requires std::is_constructible_v<E, F>
   constexpr Result(Unexpected<F> e)  // NOLINT(google-explicit-constructor)
@@ -119,9 +122,14 @@ class [[nodiscard]] Result {
              std::is_trivially_default_constructible_v<Value>)
       : s_(Uninitialized{}) {}
 
+  ///@{
+  /// Whether there is a value, not an error.
   [[nodiscard]] constexpr bool has_value() const { return s_.ok; }
   constexpr explicit operator bool() const { return s_.ok; }
+  ///@}
 
+  ///@{
+  /// The value. Precondition: has_value(), which debug builds assert.
   constexpr Value& operator*() & {
     assert(s_.ok);
     return s_.value;
@@ -142,7 +150,10 @@ class [[nodiscard]] Result {
     assert(s_.ok);
     return &s_.value;
   }
+  ///@}
 
+  ///@{
+  /// The error. Precondition: !has_value(), which debug builds assert.
   [[nodiscard]] constexpr const E& error() const& {
     assert(!s_.ok);
     return s_.error;
@@ -151,6 +162,7 @@ class [[nodiscard]] Result {
     assert(!s_.ok);
     return std::move(s_.error);
   }
+  ///@}
 
  private:
   detail::ResultStorage<Value, E> s_;
