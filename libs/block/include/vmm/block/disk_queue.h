@@ -15,12 +15,13 @@ namespace vmm::block {
 
 /// What a guest wants of a disk.
 struct DiskRequest {
+  /// What to do with the range.
   enum class Kind : std::uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
 
-  Kind kind = Kind::kRead;
-  bool durable = false;    ///< kWrite, kDiscard, kWriteZeroes: ends when it would survive a crash
-  bool may_unmap = false;  ///< kWriteZeroes
-  std::uint32_t tag = 0;   ///< comes back in EndedRequest
+  Kind kind = Kind::kRead;  ///< decides which of the other fields count
+  bool durable = false;     ///< kWrite, kDiscard, kWriteZeroes: ends when it would survive a crash
+  bool may_unmap = false;   ///< kWriteZeroes
+  std::uint32_t tag = 0;    ///< comes back in EndedRequest
   /// On the disk, in bytes; multiples of 512. Empty for kFlush.
   ByteRange range{};
   /// kRead and kWrite: of range.bytes together, guest memory usually, which nobody looks into but
@@ -29,9 +30,10 @@ struct DiskRequest {
   std::span<const IoVec> buffers{};
 };
 
+/// How a DiskRequest ended.
 struct EndedRequest {
-  std::uint32_t tag = 0;
-  int error = 0;  ///< an errno; 0: done
+  std::uint32_t tag = 0;  ///< DiskRequest::tag
+  int error = 0;          ///< an errno; 0: done
   /// kRead: from the first byte on, so many were read for sure, also when there was an error.
   std::uint64_t bytes = 0;
 };
@@ -46,13 +48,14 @@ struct EndedRequest {
 /// Threads: one at a time; others may use other queues on the same image.
 class DiskQueue {
  public:
+  /// What a queue is made for.
   struct Options {
-    EngineKind engine = EngineKind::kAuto;
+    EngineKind engine = EngineKind::kAuto;   ///< see engine_kind() for what it has become
     std::uint32_t depth = 128;               ///< requests in flight; at most kMaxDepth
     std::uint32_t max_buffers = 1024;        ///< of one request
     std::span<const IoVec> pinned_memory{};  ///< see Engine::Options
   };
-  static constexpr std::uint32_t kMaxDepth = 1024;
+  static constexpr std::uint32_t kMaxDepth = 1024;  ///< requests in flight, for Options::depth
 
   /// Errors: EINVAL for a depth out of range; those of Engine::create() and mmap(2).
   static Result<std::unique_ptr<DiskQueue>> create(std::shared_ptr<Image> image,
@@ -77,8 +80,11 @@ class DiskQueue {
   /// that no memory is touched until the next submit(); reap() tells the ends.
   void drain();
 
+  /// The image that create() was given; as long as the queue.
   [[nodiscard]] Image& image() const;
+  /// What does the I/O: never kAuto.
   [[nodiscard]] EngineKind engine_kind() const;
+  /// Whether Options::pinned_memory was registered with the kernel.
   [[nodiscard]] bool has_pinned_memory() const;
 
  private:

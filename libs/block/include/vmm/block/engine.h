@@ -13,6 +13,7 @@ namespace vmm::block {
 
 /// One thing to do with a file.
 struct Operation {
+  /// The system call that it stands for.
   enum class Kind : std::uint8_t {
     kRead,       ///< preadv(2)
     kWrite,      ///< pwritev(2)
@@ -21,20 +22,22 @@ struct Operation {
     kZeroRange,  ///< fallocate(2), the size stays
   };
 
-  Kind kind = Kind::kRead;
-  int fd = -1;
-  std::uint32_t tag = 0;  ///< comes back in the Completion
-  std::uint64_t offset = 0;
+  Kind kind = Kind::kRead;           ///< decides which of the other fields count
+  int fd = -1;                       ///< borrowed: open until the operation has ended
+  std::uint32_t tag = 0;             ///< comes back in the Completion
+  std::uint64_t offset = 0;          ///< into the file, in bytes
   std::uint64_t bytes = 0;           ///< kPunchHole and kZeroRange
   std::span<const IoVec> buffers{};  ///< kRead and kWrite; the list stays until the next kick()
 };
 
+/// How an Operation ended.
 struct Completion {
-  std::uint32_t tag = 0;
+  std::uint32_t tag = 0;  ///< Operation::tag
   /// Bytes moved, which may be fewer than asked for; or a negative errno.
   std::int32_t result = 0;
 };
 
+/// What does the I/O.
 enum class EngineKind : std::uint8_t {
   kAuto,   ///< kUring where the kernel permits it, else kSync
   kUring,  ///< io_uring(7)
@@ -49,8 +52,9 @@ enum class EngineKind : std::uint8_t {
 /// Threads: one at a time. Buffers of operations in flight belong to the engine.
 class Engine {
  public:
+  /// What an engine is made for.
   struct Options {
-    EngineKind kind = EngineKind::kAuto;
+    EngineKind kind = EngineKind::kAuto;  ///< see kind() for what it has become
     /// Operations in flight; at most kMaxDepth.
     std::uint32_t depth = 128;
     /// Files that operations name most often, registered with the kernel; they stay open as long
@@ -62,7 +66,7 @@ class Engine {
     /// (no balloon, no unplug). Refused (RLIMIT_MEMLOCK), it is used as other memory.
     std::span<const IoVec> pinned_memory{};
   };
-  static constexpr std::uint32_t kMaxDepth = 4096;
+  static constexpr std::uint32_t kMaxDepth = 4096;  ///< operations in flight, for Options::depth
 
   /// Errors: EINVAL for a depth of 0 or too much; with kUring those of io_uring_setup(2) and EPERM
   /// when it may not be used.
@@ -72,7 +76,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  /// What it is: never kAuto.
   [[nodiscard]] virtual EngineKind kind() const = 0;
+  /// Whether Options::pinned_memory was registered with the kernel.
   [[nodiscard]] virtual bool has_pinned_memory() const { return false; }
   /// Takes an operation; it begins with kick(), or before. Precondition: fewer than `depth` are in
   /// flight or waiting to be reaped.

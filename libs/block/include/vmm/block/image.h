@@ -13,30 +13,31 @@ namespace vmm::block {
 
 /// A part of a disk or of a file, in bytes.
 struct ByteRange {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t offset = 0;  ///< of the first byte
+  std::uint64_t bytes = 0;   ///< 0: an empty range
 
   friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
 /// Where a part of a disk is.
 struct Extent {
+  /// How the bytes of an extent are had.
   enum class Kind : std::uint8_t {
     kData,  ///< at `file_offset` of `fd`; the engine moves the bytes
     kZero,  ///< nowhere, reads as zeros
     kSlow,  ///< the image makes the bytes itself: Image::read_slow()
   };
 
-  Kind kind = Kind::kData;
-  bool zeros_past_end = false;  ///< reads beyond the end of the file give zeros, not an error
-  int fd = -1;                  ///< borrowed from the image
-  std::uint64_t file_offset = 0;
-  std::uint64_t bytes = 0;  ///< never 0
+  Kind kind = Kind::kData;        ///< decides which of the other fields count
+  bool zeros_past_end = false;    ///< reads beyond the end of the file give zeros, not an error
+  int fd = -1;                    ///< borrowed from the image
+  std::uint64_t file_offset = 0;  ///< kData: bytes, of the extent's start
+  std::uint64_t bytes = 0;        ///< never 0
 };
 
 /// What discard() and write_zeroes() leave to the engine, for a range of Image::file().
 struct RangeWork {
-  ByteRange range;
+  ByteRange range;          ///< not empty
   bool deallocate = false;  ///< give the space back, so that it reads as zeros; else write zeros
 };
 
@@ -48,7 +49,7 @@ struct ReadPlan {
 
 /// What Image::prepare_write() answers: the first `count` extents are to be written.
 struct WritePlan {
-  std::size_t count = 0;
+  std::size_t count = 0;    ///< extents, at least one
   std::uint64_t bytes = 0;  ///< of the range from its start: the sum of the extents
   std::uint64_t token = 0;  ///< for Image::finish_write(); 0: there is nothing to finish
 };

@@ -30,9 +30,10 @@ struct BlockSizes {
 /// Threads: const functions from any thread.
 class ImageFile {
  public:
+  /// How to open a file.
   struct Options {
-    bool writable = true;
-    bool direct = false;  ///< past the page cache: O_DIRECT
+    bool writable = true;  ///< false: O_RDONLY
+    bool direct = false;   ///< past the page cache: O_DIRECT
   };
 
   /// Errors: those of open(2); EINVAL for what is neither a regular file nor a block device, and
@@ -41,6 +42,7 @@ class ImageFile {
   /// The same for a file that somebody else opened. Its own access mode must allow what `options`
   /// ask for: EACCES.
   static Result<ImageFile> adopt(UniqueFd fd, const Options& options);
+  /// The other one may only be destroyed afterwards.
   ImageFile(ImageFile&&) noexcept = default;
   ImageFile& operator=(ImageFile&&) = delete;
   /// Gives the lock back at once, also while something else (an io_uring that is being taken apart)
@@ -52,11 +54,16 @@ class ImageFile {
   [[nodiscard]] int fd() const { return fd_.get(); }
   /// For metadata: through the page cache, without alignment. The same as fd() when not direct.
   [[nodiscard]] int buffered_fd() const { return buffered_ ? buffered_.get() : fd_.get(); }
+  /// As Options::writable.
   [[nodiscard]] bool writable() const { return writable_; }
+  /// Whether fd() is O_DIRECT.
   [[nodiscard]] bool is_direct() const { return alignment_ != 1; }
+  /// Whether it is a block device, and else a regular file.
   [[nodiscard]] bool is_block_device() const { return block_device_; }
   /// Of transfers through fd(), in bytes; 1 when not direct.
   [[nodiscard]] std::uint32_t alignment() const { return alignment_; }
+  /// What the device or the file system says, 512 bytes where it says nothing; logical and physical
+  /// ones are at least alignment().
   [[nodiscard]] const BlockSizes& block_sizes() const { return block_sizes_; }
 
   /// How long the file is, or the device. Errors: those of fstat(2) and ioctl(2).

@@ -23,6 +23,7 @@ enum class ImageFormat : std::uint8_t { kRaw, kQcow2, kVhd, kVhdx, kVmdk, kVdi }
 /// The same for a file. Errors: those of pread(2).
 Result<ImageFormat> probe_format(const ImageFile& file);
 
+/// How to read a format.
 struct ImageOptions {
   bool sparse = true;                  ///< discards may make holes
   bool guard_first_sector = false;     ///< the format is a guess; see Image::guards_first_sector()
@@ -47,10 +48,11 @@ struct OpenOptions {
   /// nullopt: look at the file. A format found like that is not trusted: a raw one guards its first
   /// sector, and no backing file is opened.
   std::optional<ImageFormat> format{};
-  bool readonly = false;
+  bool readonly = false;       ///< else for writing
   bool direct = false;         ///< O_DIRECT for the disk's data
   bool sparse = true;          ///< discards may make holes; false: a raw file gets all its space
   bool backing_files = false;  ///< qcow2 images may name another image that has the rest
+  /// On every file of the chain; nullopt: not locked.
   std::optional<LockKind> lock = LockKind::kByteRange;
 };
 
