@@ -37,6 +37,7 @@ class EventLoop {
   /// them is called in every round; see spinning_rounds().
   using Handler = std::function<void(EventSet ready)>;
 
+  /// What create() may be told.
   struct Options {
     std::size_t events_per_round = 256;  ///< at most Epoll::kMaxEvents; the rest waits its turn
   };
@@ -44,10 +45,15 @@ class EventLoop {
   /// Errors: EINVAL for `events_per_round` of 0 or too many; ENOMEM; those of epoll_create1(2)
   /// and eventfd(2).
   static Result<EventLoop> create(const Options& options);
+  /// With the default options.
   static Result<EventLoop> create() { return create(Options{}); }
 
+  ///@{
+  /// The other loop may only be destroyed or assigned to afterwards; a loop that was here before
+  /// ends as by its destructor.
   EventLoop(EventLoop&&) noexcept = default;
   EventLoop& operator=(EventLoop&& other) noexcept;
+  ///@}
   /// Destroys all handlers and posted functions that did not run. Registrations and posters may
   /// outlive the loop; they have no effect then. Precondition: not called by a handler.
   ~EventLoop();
@@ -65,6 +71,7 @@ class EventLoop {
   /// is 0 after the timeout, a signal or a mere post().
   /// Errors: EDEADLK when a handler calls it; those of epoll_wait(2).
   Result<std::size_t> run_once(std::chrono::milliseconds timeout);
+  /// Runs one round and waits for it as long as it takes.
   Result<std::size_t> run_once() { return run_once(std::chrono::milliseconds(-1)); }
   /// Readable while run_once() would not wait: so one loop can be run by another of the same
   /// thread.

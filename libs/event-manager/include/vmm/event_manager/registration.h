@@ -19,11 +19,14 @@ class LoopState;
 class Registration {
  public:
   Registration() = default;
+  ///@{
+  /// The other one is empty afterwards; a handler that was registered here before is unregistered.
   Registration(Registration&&) noexcept = default;
   Registration& operator=(Registration&& other) noexcept {
     Registration(std::move(other)).swap(*this);
     return *this;
   }
+  ///@}
   ~Registration() {
     if (loop_ != nullptr) drop();
   }
@@ -34,7 +37,10 @@ class Registration {
   /// Unregisters now. The object is empty afterwards.
   void reset() { Registration().swap(*this); }
 
+  /// Whether it was made by EventLoop::add() and not moved from or reset; also after the loop's
+  /// end.
   explicit operator bool() const { return loop_ != nullptr; }
+  /// Exchanges what the two keep registered; neither handler is unregistered.
   void swap(Registration& other) noexcept {
     loop_.swap(other.loop_);
     std::swap(token_, other.token_);

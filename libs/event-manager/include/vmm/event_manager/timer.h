@@ -18,7 +18,7 @@ class Timer {
  public:
   /// Is told how often the timer expired since the last call, at least once.
   using Handler = std::function<void(std::uint64_t expirations)>;
-  using Schedule = sys_util::TimerFd::Schedule;
+  using Schedule = sys_util::TimerFd::Schedule;  ///< when it expires; see there
 
   /// Errors: EINVAL for an empty handler; those of timerfd_create(2) and EventLoop::add().
   static Result<Timer> create(EventLoop& loop, Handler handler);
