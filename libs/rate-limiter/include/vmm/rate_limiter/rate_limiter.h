@@ -25,8 +25,9 @@ struct RateLimits {
 /// Threads: any, several at once.
 class RateLimiter {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = std::chrono::steady_clock;  ///< monotonic
 
+  /// Both buckets are full at `now`, the one-time burst included.
   explicit RateLimiter(const RateLimits& limits, Clock::time_point now = Clock::now());
 
   /// Whether anything is limited at all.

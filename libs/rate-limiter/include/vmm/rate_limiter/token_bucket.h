@@ -12,6 +12,7 @@ struct BucketConfig {
   std::uint64_t one_time_burst = 0;  ///< further ones, at the start only
   std::uint64_t refill_ms = 0;       ///< until an empty bucket is full again; 0: no limit
 
+  /// Whether anything is limited: neither the size nor the time is 0.
   [[nodiscard]] bool is_limit() const { return size != 0 && refill_ms != 0; }
 };
 
@@ -24,10 +25,12 @@ struct BucketConfig {
 /// Threads: one at a time.
 class TokenBucket {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  using TimePoint = std::chrono::steady_clock::time_point;  ///< monotonic
 
+  /// Full at `now`, the one-time burst included.
   TokenBucket(const BucketConfig& config, TimePoint now);
 
+  /// As BucketConfig::is_limit(). Without a limit tokens can always be taken.
   [[nodiscard]] bool is_limit() const { return config_.is_limit(); }
   /// 0 when `tokens` can be taken at `now`, else how long it takes until they can.
   [[nodiscard]] std::chrono::nanoseconds wait_for(std::uint64_t tokens, TimePoint now);
@@ -36,6 +39,8 @@ class TokenBucket {
   /// Puts tokens back.
   void put_back(std::uint64_t tokens);
 
+  /// Tokens there at the last wait_for(), less those taken since; negative ones (a debt) count as
+  /// 0.
   [[nodiscard]] std::uint64_t available() const { return burst_ + level_; }
 
  private:
