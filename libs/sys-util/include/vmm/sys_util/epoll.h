@@ -23,6 +23,7 @@ struct VMM_EPOLL_PACKED EpollEvent {
   std::uint32_t bits;   ///< what is ready
   std::uint64_t token;  ///< what add() or modify() gave
 
+  /// `bits` as a set.
   [[nodiscard]] EventSet events() const { return EventSet(bits); }
 };
 
@@ -52,6 +53,7 @@ class Epoll {
   /// Errors: EINTR after a signal; EINVAL when `ready` is empty or above kMaxEvents.
   Result<std::size_t> wait(std::span<EpollEvent> ready, int timeout_ms) const;
 
+  /// The epoll descriptor, borrowed; readable when wait() would not wait.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:

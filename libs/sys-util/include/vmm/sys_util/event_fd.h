@@ -25,7 +25,9 @@ class EventFd {
   /// A second descriptor for the same counter.
   Result<EventFd> duplicate() const;
 
+  /// The descriptor, borrowed; readable while the counter is not 0.
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Gives the descriptor to the caller.
   [[nodiscard]] UniqueFd release() && { return std::move(fd_); }
 
  private:

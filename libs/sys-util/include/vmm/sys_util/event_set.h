@@ -9,9 +9,11 @@ namespace vmm::sys_util {
 class EventSet {
  public:
   constexpr EventSet() = default;
+  /// EPOLL* bits, none of which is checked.
   constexpr explicit EventSet(std::uint32_t bits) : bits_(bits) {}
 
-  [[nodiscard]] constexpr std::uint32_t bits() const { return bits_; }
+  [[nodiscard]] constexpr std::uint32_t bits() const { return bits_; }  ///< EPOLL* bits
+  /// Whether no bit is set.
   [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
   /// Whether every event of `other` is in this set.
   [[nodiscard]] constexpr bool has(EventSet other) const {
@@ -29,10 +31,11 @@ class EventSet {
   std::uint32_t bits_ = 0;
 };
 
-inline constexpr EventSet kNoEvents{};
-inline constexpr EventSet kReadable{0x1};
+inline constexpr EventSet kNoEvents{};     ///< errors and hang-ups only
+inline constexpr EventSet kReadable{0x1};  ///< EPOLLIN: reading does not wait
+/// EPOLLPRI: out-of-band data, or what the descriptor's kind says.
 inline constexpr EventSet kPriority{0x2};
-inline constexpr EventSet kWritable{0x4};
+inline constexpr EventSet kWritable{0x4};       ///< EPOLLOUT: writing does not wait
 inline constexpr EventSet kError{0x8};          ///< delivered even if not asked for
 inline constexpr EventSet kHangUp{0x10};        ///< delivered even if not asked for
 inline constexpr EventSet kPeerClosed{0x2000};  ///< the peer of a stream shut its writing half

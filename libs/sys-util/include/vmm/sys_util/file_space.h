@@ -13,8 +13,8 @@ namespace vmm::sys_util {
 
 /// A part of a file.
 struct FileRange {
-  std::uint64_t offset;
-  std::uint64_t length;
+  std::uint64_t offset;  ///< of the first byte
+  std::uint64_t length;  ///< bytes
 };
 
 /// Gives the space back to the file system: the range reads as zeros, the file keeps its size.

@@ -11,8 +11,8 @@ namespace vmm::sys_util {
 
 /// An ioctl request together with its name, so that an error says which call failed.
 struct IoctlRequest {
-  unsigned long number;
-  const char* name;  ///< static storage
+  unsigned long number;  ///< as the kernel's headers define it, size and direction included
+  const char* name;      ///< static storage
 };
 
 /// Calls ioctl(2) once and returns its non-negative answer; EINTR is an error like any other.

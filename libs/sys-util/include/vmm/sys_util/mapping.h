@@ -12,6 +12,7 @@ namespace vmm::sys_util {
 /// A mapping in our address space, unmapped once by its owner; see mmap(2).
 class Mapping {
  public:
+  /// What mmap(2) is told, but for the address.
   struct Options {
     int protection;            ///< PROT_*
     int flags;                 ///< MAP_*; MAP_FIXED is refused
@@ -20,16 +21,22 @@ class Mapping {
   };
 
   Mapping() = default;
+  ///@{
+  /// The other one is empty afterwards; what was mapped here before is unmapped.
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;
+  ///@}
   ~Mapping();
 
   /// Errors: EINVAL for a size of 0, MAP_FIXED or a misaligned offset; the errno of mmap(2).
   static Result<Mapping> create(std::size_t bytes, const Options& options);
 
+  ///@{
+  /// The mapped bytes; nullptr and 0 when empty. Valid as long as this object owns them.
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
+  ///@}
 
  private:
   Mapping(std::byte* data, std::size_t size) : data_(data), size_(size) {}

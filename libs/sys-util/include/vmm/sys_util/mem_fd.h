@@ -14,6 +14,7 @@ namespace vmm::sys_util {
 /// truncate a mapped file turns every access to it into SIGBUS.
 class MemFd {
  public:
+  /// What create() may be told.
   struct Options {
     const char* name = "vmm";         ///< appears in /proc/self/maps; at most 249 bytes
     std::uint64_t hugepage_size = 0;  ///< 0 for normal pages, else a power of two from 64 KiB
@@ -22,6 +23,7 @@ class MemFd {
   /// Errors: EINVAL for a size of 0 or a page size that is no power of two; ENODEV or ENOENT for
   /// huge page sizes that the kernel lacks; EFBIG for sizes above 2^63 - 1.
   static Result<MemFd> create(std::uint64_t bytes, const Options& options);
+  /// With normal pages.
   static Result<MemFd> create(std::uint64_t bytes) { return create(bytes, Options{}); }
 
   /// Forbids further changes of the seals. Errors: the errno of fcntl(2).
@@ -29,9 +31,11 @@ class MemFd {
   /// Forbids new writable mappings and write(2), except through mappings that exist already.
   Result<void> seal_future_writes() const;
 
+  /// The descriptor, borrowed.
   [[nodiscard]] int fd() const { return fd_.get(); }
   /// Bytes.
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Gives the descriptor to the caller; the seals stay.
   [[nodiscard]] UniqueFd release() && { return std::move(fd_); }
 
  private:

@@ -25,8 +25,8 @@ namespace vmm::sys_util {
 /// Threads: one at a time.
 class MessageSocket {
  public:
-  using Milliseconds = std::chrono::milliseconds;
-  static constexpr std::size_t kMaxHeaderBytes = 64;
+  using Milliseconds = std::chrono::milliseconds;     ///< of monotonic time
+  static constexpr std::size_t kMaxHeaderBytes = 64;  ///< that a protocol may have
 
   /// How messages of a protocol look.
   struct Format {
@@ -37,10 +37,11 @@ class MessageSocket {
     std::function<Result<std::size_t>(std::span<const std::byte> header)> payload_bytes;
   };
 
+  /// What receive() found.
   enum class Event : std::uint8_t {
     kNothing,  ///< no whole message yet: wait until the socket is readable
-    kMessage,
-    kClosed,  ///< the peer has gone, between two messages
+    kMessage,  ///< a whole one
+    kClosed,   ///< the peer has gone, between two messages
   };
 
   /// Takes a connected socket; it is made non-blocking.
@@ -56,13 +57,15 @@ class MessageSocket {
   /// receive() until there is a message, or the peer has gone, or the time is over: ETIMEDOUT.
   Result<Event> wait(Milliseconds patience);
 
-  // Of the message that receive() told of.
+  ///@{
+  /// Of the message that receive() told of; valid until the next receive().
   [[nodiscard]] std::span<const std::byte> header() const {
     return std::span(header_).first(format_.header_bytes);
   }
   [[nodiscard]] std::span<const std::byte> payload() const {
     return std::span(payload_).first(payload_got_);
   }
+  ///@}
   /// Take what is wanted.
   [[nodiscard]] std::span<UniqueFd> fds() { return std::span(fds_).first(fd_count_); }
 

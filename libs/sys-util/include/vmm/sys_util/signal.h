@@ -44,6 +44,7 @@ Result<void> drain_signal(int number);
 struct ThreadId {
   int tid;  ///< see gettid(2)
 
+  /// The calling thread.
   [[nodiscard]] static ThreadId current();
 };
 

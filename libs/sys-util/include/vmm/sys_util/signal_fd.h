@@ -13,8 +13,9 @@ namespace vmm::sys_util {
 /// close-on-exec.
 class SignalFd {
  public:
+  /// One pending signal.
   struct Received {
-    int number;
+    int number;      ///< see signal(7)
     int sender_pid;  ///< 0 when the kernel sent it
   };
 
@@ -27,6 +28,7 @@ class SignalFd {
   /// The next pending signal; nullopt when there is none.
   Result<std::optional<Received>> take() const;
 
+  /// The descriptor, borrowed; readable while a signal is pending for the reading thread.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:

@@ -16,13 +16,17 @@ class TempDirectory {
   /// The same in temp_directory().
   static Result<TempDirectory> create();
 
+  ///@{
+  /// The other one has nothing to delete afterwards; a directory that was here before is deleted.
   TempDirectory(TempDirectory&& other) noexcept;
   TempDirectory& operator=(TempDirectory&& other) noexcept;
+  ///@}
   ~TempDirectory();
 
   /// Deletes it now. Errors: ENOENT the second time; what deleting the content answered.
   Result<void> remove();
 
+  /// As made by create(); empty after remove() and in what was moved from.
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:

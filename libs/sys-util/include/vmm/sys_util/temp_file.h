@@ -21,8 +21,11 @@ class TempFile {
   /// The same in temp_directory().
   static Result<TempFile> create();
 
+  ///@{
+  /// The other one is empty afterwards; a file that was here before is closed and deleted.
   TempFile(TempFile&& other) noexcept;
   TempFile& operator=(TempFile&& other) noexcept;
+  ///@}
   ~TempFile();
 
   /// Deletes the name now. Errors: ENOENT the second time.
@@ -30,7 +33,9 @@ class TempFile {
   /// Deletes the name and gives up the descriptor; the data stays readable through it.
   [[nodiscard]] UniqueFd release() &&;
 
+  /// The descriptor, borrowed; -1 when it was released or moved from.
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// The file's name; empty after remove() and release().
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:

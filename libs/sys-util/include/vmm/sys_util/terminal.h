@@ -11,8 +11,11 @@ namespace vmm::sys_util {
 
 /// Columns and rows of a terminal; 0: not known.
 struct WindowSize {
+  ///@{
+  /// Characters.
   std::uint16_t columns = 0;
   std::uint16_t rows = 0;
+  ///@}
 
   friend bool operator==(const WindowSize&, const WindowSize&) = default;
 };
@@ -38,6 +41,7 @@ class TerminalSettings {
   /// line editing or signals from keys. Errors: the errno of tcsetattr(3).
   Result<void> enter_raw_mode() const;
 
+  /// Whether settings were read, from a descriptor that is a terminal.
   [[nodiscard]] bool is_terminal() const { return fd_ >= 0; }
 
  private:
@@ -52,8 +56,11 @@ class TerminalSettings {
 class RawTerminal {
  public:
   RawTerminal() = default;
+  ///@{
+  /// The other one restores nothing afterwards; a terminal that was held here before is restored.
   RawTerminal(RawTerminal&& other) noexcept;
   RawTerminal& operator=(RawTerminal&& other) noexcept;
+  ///@}
   ~RawTerminal() { before_.restore(); }
 
   /// `fd` is borrowed for the life of the object.

@@ -15,6 +15,7 @@ namespace vmm::sys_util {
 /// Thread-safety: all functions may be called from any thread.
 class TimerFd {
  public:
+  /// When a timer expires.
   struct Schedule {
     std::chrono::nanoseconds after;     ///< until the first expiration; 0 means at once
     std::chrono::nanoseconds every{0};  ///< between further ones; 0 for a single shot
@@ -33,6 +34,7 @@ class TimerFd {
   /// Whether an expiration is still to come. A single shot that went off is not armed.
   Result<bool> is_armed() const;
 
+  /// The descriptor, borrowed; readable while there are expirations to take.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:

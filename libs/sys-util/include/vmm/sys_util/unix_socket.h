@@ -11,6 +11,7 @@
 
 namespace vmm::sys_util {
 
+/// SOCK_STREAM or SOCK_SEQPACKET.
 enum class UnixSocketType : std::uint8_t { kStream, kSeqpacket };
 
 /// A Unix socket that listens at a path.
@@ -24,6 +25,7 @@ class UnixListener {
   /// Takes a socket that listens already, which has no path to remove. It becomes non-blocking.
   /// Errors: EINVAL when it does not listen; those of getsockopt(2) and fcntl(2).
   static Result<UnixListener> adopt(UniqueFd fd);
+  /// The other one keeps no path to remove.
   UnixListener(UnixListener&& other) noexcept
       : path_(std::exchange(other.path_, {})),
         fd_(std::move(other.fd_)),
@@ -38,6 +40,7 @@ class UnixListener {
 
   /// Non-blocking; readable when somebody waits.
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Where it was created; empty when adopted or moved from.
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
