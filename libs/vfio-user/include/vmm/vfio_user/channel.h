@@ -22,18 +22,19 @@ namespace vmm::vfio_user {
 
 /// A message as it came. What is left of `fds` is closed with it.
 struct Message {
-  Header header;
+  Header header;                       ///< checked for its size and type
   std::span<const std::byte> payload;  ///< borrowed from the channel, until its next receive()
   std::span<UniqueFd> fds;             ///< the same; take what is wanted
 
+  /// Which command it is, or the reply to which; any number.
   [[nodiscard]] Command command() const { return static_cast<Command>(header.command); }
 };
 
 /// What goes out behind a header: a structure, data, descriptors. Borrowed.
 struct Body {
   std::span<const std::byte> fixed = {};  ///< at most 48 bytes
-  std::span<const std::byte> data = {};
-  std::span<const int> fds = {};
+  std::span<const std::byte> data = {};   ///< behind `fixed`
+  std::span<const int> fds = {};          ///< at most kMaxFds
 };
 
 /// One socket of a conversation: commands of both sides and their replies, told apart by type and
@@ -46,9 +47,9 @@ struct Body {
 /// Threads: one at a time.
 class Channel {
  public:
-  using Event = sys_util::MessageSocket::Event;
-  using Milliseconds = sys_util::MessageSocket::Milliseconds;
-  using Deadline = std::chrono::steady_clock::time_point;
+  using Event = sys_util::MessageSocket::Event;                ///< kNothing, kMessage, kClosed
+  using Milliseconds = sys_util::MessageSocket::Milliseconds;  ///< of monotonic time
+  using Deadline = std::chrono::steady_clock::time_point;      ///< when a call has to be over
   /// Does what a command of the peer says that came while a reply was waited for; it replies.
   /// Empty: such commands are kept for receive(), at most 64 of them with 4 MiB of data.
   using Server = std::function<Result<void>(Message command)>;
@@ -66,6 +67,7 @@ class Channel {
   Result<Event> wait(Milliseconds patience);
   /// Whether commands wait that were kept: the socket is not readable because of them.
   [[nodiscard]] bool has_kept() const { return !kept_.empty(); }
+  /// The command that receive() told of, valid until the next call here.
   [[nodiscard]] Message message();
 
   /// Sends a command and waits for its reply. What was message() before is gone then.
@@ -73,6 +75,7 @@ class Channel {
   /// the conversation goes on. ETIMEDOUT; UserError, kDisconnected when the peer has gone; those of
   /// `server`.
   Result<Message> call(Command command, const Body& body, Deadline deadline, const Server& server);
+  /// The same with a deadline from now on.
   Result<Message> call(Command command, const Body& body, Milliseconds patience,
                        const Server& server) {
     return call(command, body, std::chrono::steady_clock::now() + patience, server);
@@ -82,6 +85,7 @@ class Channel {
 
   /// Answers a command, unless it wants no answer.
   Result<void> reply(const Header& command, const Body& body);
+  /// Refuses a command, unless it wants no answer; the peer gets errno_of(error).
   Result<void> reply_error(const Header& command, const Error& error);
 
   /// Whether an error, or the peer's end, has ended the conversation.

@@ -23,28 +23,32 @@ namespace vmm::vfio_user {
 /// A region as a server describes it: the answer to kGetRegionInfo, for vfio::parse_region_info(),
 /// and the file that can be mapped.
 struct RegionAnswer {
-  std::vector<std::byte> info;
-  UniqueFd file;
+  std::vector<std::byte> info;  ///< struct vfio_region_info and its capabilities
+  UniqueFd file;                ///< empty: it cannot be mapped
 };
 
 /// A part of a region whose writes can go to a descriptor (KVM_IOEVENTFD). Inside the region.
 struct IoEvent {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;  ///< 0: writes of any length
-  std::optional<std::uint64_t> value = {};
-  int fd = -1;  ///< borrowed from IoEvents
+  std::uint64_t offset = 0;                 ///< in the region, bytes
+  std::uint64_t bytes = 0;                  ///< 0: writes of any length
+  std::optional<std::uint64_t> value = {};  ///< nullopt: whatever is written
+  int fd = -1;                              ///< borrowed from IoEvents
 };
+/// The answer to kGetRegionIoFds.
 struct IoEvents {
-  std::vector<IoEvent> events;
-  std::vector<UniqueFd> fds;
+  std::vector<IoEvent> events;  ///< as the server tells them
+  std::vector<UniqueFd> fds;    ///< of the events, which may share one
 };
 
 /// What a client does to interrupts: kSetIrqs.
 struct IrqAction {
   std::uint32_t flags = 0;  ///< one of IrqSet::kData* and one of the actions
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< the kind of interrupt: VFIO_PCI_*_IRQ_INDEX
+  ///@{
+  /// Which interrupts of the kind.
   std::uint32_t first = 0;
   std::uint32_t count = 0;
+  ///@}
 };
 
 /// The client's side of a conversation: a function for each command, and answers to the server's
@@ -60,9 +64,10 @@ struct IrqAction {
 /// Threads: any. Calls are made one after the other, each for as long as the server needs.
 class Client {
  public:
-  using Event = Channel::Event;
-  using Milliseconds = Channel::Milliseconds;
+  using Event = Channel::Event;                ///< what serve() may say
+  using Milliseconds = Channel::Milliseconds;  ///< of monotonic time
 
+  /// What connect() may be told.
   struct Options {
     /// How long a call waits for its replies, all together where it takes several messages.
     Milliseconds patience{10'000};
@@ -74,6 +79,7 @@ class Client {
   /// Makes a connected socket a conversation, by kVersion.
   /// Errors: kBadVersion, kBadJson, kBadSize, kBadFdCount; those of Channel.
   static Result<std::shared_ptr<Client>> connect(UniqueFd socket, const Options& options);
+  /// With the default options.
   static Result<std::shared_ptr<Client>> connect(UniqueFd socket);
 
   /// What the server said of itself.
@@ -82,10 +88,13 @@ class Client {
   // Of all calls: errno values of the server; those of Channel; kBadReply, kBadSize and kBadFdCount
   // for a reply that is not what it should be, after which the conversation goes on.
 
+  /// VFIO_USER_DEVICE_GET_INFO.
   Result<DeviceInfo> device_info();
+  /// VFIO_USER_DEVICE_GET_REGION_INFO.
   Result<RegionAnswer> region_info(std::uint32_t region);
   /// Errors also: kBadRange for a part outside of `region_bytes`.
   Result<IoEvents> io_events(std::uint32_t region, std::uint64_t region_bytes);
+  /// VFIO_USER_DEVICE_GET_IRQ_INFO: how many interrupts of a kind there are, and their flags.
   Result<IrqInfo> irq_info(std::uint32_t index);
   /// `data` is for kDataBool, a byte an interrupt. `fds` is for kDataFds: one an interrupt, as many
   /// as the server takes at once (server().max_msg_fds), or none, to take them back.
@@ -100,6 +109,7 @@ class Client {
 
   /// Longer ones than the server takes are several accesses.
   Result<void> read_region(std::uint32_t region, std::uint64_t offset, std::span<std::byte> bytes);
+  /// As read_region(); returns when all of it was written.
   Result<void> write_region(std::uint32_t region, std::uint64_t offset,
                             std::span<const std::byte> bytes);
   /// Writes without waiting; what goes wrong nobody hears of. At most what the server takes at
@@ -116,6 +126,7 @@ class Client {
   /// the conversation is over; else nobody knows, and the memory is kept.
   Result<void> unshare(std::uint64_t iova, std::uint64_t bytes);
 
+  /// VFIO_USER_DEVICE_RESET.
   Result<void> reset();
 
   /// No call waits any longer than up to there, whatever its own patience; the end of time: as

@@ -22,8 +22,9 @@ namespace vmm::vfio_user {
 /// as written.
 class PageLog {
  public:
-  static constexpr std::uint64_t kPageBytes = 4096;
+  static constexpr std::uint64_t kPageBytes = 4096;  ///< of the log; that of clients may be others
 
+  /// Notes the pages that a range touches. Precondition: it does not pass 2^64.
   void mark(std::uint64_t iova, std::uint64_t bytes);
   /// Adds the pages of a range to a bitmap of a bit for `page_bytes` bytes, a power of two, and
   /// forgets them. Precondition: vfio::bitmap_fits().
@@ -51,17 +52,20 @@ class DmaSpace {
   using Began = std::chrono::steady_clock::time_point;
   /// Moves bytes of memory that is not mapped; at most kMaxData at once.
   struct Remote {
+    /// From the client, into `to`.
     std::function<Result<void>(std::uint64_t iova, std::span<std::byte> to, Began began)> read;
     std::function<Result<void>(std::uint64_t iova, std::span<const std::byte> from, Began began)>
-        write;
+        write;  ///< to the client
   };
 
+  /// `remote` is asked for what add() got no file for; not empty then.
   explicit DmaSpace(Remote remote) : remote_(std::move(remote)) {}
 
   /// A range may be in several mappings that adjoin.
   /// Errors: kBadRange; kNotMapped, also for memory that may not be read; kNotWritable; those of
   /// the conversation, and the client's errno values.
   Result<void> read(std::uint64_t iova, std::span<std::byte> to) const;
+  /// As read(); what is written is noted in log(), if there is one.
   Result<void> write(std::uint64_t iova, std::span<const std::byte> from);
   /// How many mappings there are.
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
@@ -79,6 +83,7 @@ class DmaSpace {
 
   /// Pages that write() writes are noted from now on.
   void start_log() { log_.emplace(); }
+  /// Forgets what was noted, and notes nothing more.
   void stop_log() { log_.reset(); }
   /// nullptr when nothing is noted.
   [[nodiscard]] PageLog* log() { return log_ ? &*log_ : nullptr; }

@@ -26,6 +26,7 @@ class Interrupts {
   void trigger(std::uint32_t index, std::uint32_t number);
   /// Whether somebody listens.
   [[nodiscard]] bool is_enabled(std::uint32_t index, std::uint32_t number) const;
+  /// Whether it waits for being unmasked; false for interrupts that there are not.
   [[nodiscard]] bool is_masked(std::uint32_t index, std::uint32_t number) const;
 
   /// Does what kSetIrqs says. `data` is what follows its head.

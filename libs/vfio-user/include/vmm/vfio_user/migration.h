@@ -16,7 +16,7 @@ namespace vmm::vfio_user {
 /// Threads: that of the session.
 class Migration {
  public:
-  using State = vfio::MigrationState;
+  using State = vfio::MigrationState;  ///< VFIO_DEVICE_STATE_*
 
   virtual ~Migration() = default;
 
@@ -28,6 +28,7 @@ class Migration {
   /// Takes the next bytes of a state, in kResuming.
   virtual Result<void> restore(std::span<const std::byte> from) = 0;
 
+  /// kRunning at first.
   [[nodiscard]] State state() const { return state_; }
   /// Goes to a state, one step after the other. When a step fails, the device stays where it was.
   /// Errors: EINVAL where no way leads there, or to kError; those of step().
@@ -37,8 +38,11 @@ class Migration {
 
  protected:
   Migration() = default;
+  ///@{
+  /// For derived classes.
   Migration(const Migration&) = default;
   Migration& operator=(const Migration&) = default;
+  ///@}
 
   /// Does one step, between two states that are neighbours: stops the device, or starts it; begins
   /// to save it, or to restore it. From kResuming to kStop: what came is complete. Errors: the step

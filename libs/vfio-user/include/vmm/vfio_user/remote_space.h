@@ -26,8 +26,9 @@ namespace vmm::vfio_user {
 /// that. Devices are connected and let go one at a time.
 class RemoteSpace final : public vfio::AddressSpace {
  public:
+  /// How devices are connected.
   struct Options {
-    Client::Options client = {};
+    Client::Options client = {};  ///< of each conversation
     /// Called with each conversation, before there is a device: somebody has to wait on
     /// Client::fd() and call serve(), if memory is not all behind files or the server's end should
     /// be noticed at once.
@@ -37,10 +38,14 @@ class RemoteSpace final : public vfio::AddressSpace {
     UnmaskHook on_unmask_fd = nullptr;
   };
 
+  ///@{
+  /// Without devices. `options` are those of all that come; none: the defaults.
   static std::shared_ptr<RemoteSpace> create(Options options);
   static std::shared_ptr<RemoteSpace> create();
+  ///@}
   ~RemoteSpace() override;
 
+  /// Always.
   [[nodiscard]] vfio::Interface interface() const override { return vfio::Interface::kUser; }
 
   /// Connects to the server that listens at a path.
@@ -51,7 +56,9 @@ class RemoteSpace final : public vfio::AddressSpace {
   Result<std::unique_ptr<vfio::Device>> connect(UniqueFd socket);
 
  protected:
+  /// Tells each server (VFIO_USER_DMA_MAP); if one refuses, those before it are told to forget it.
   Result<void> kernel_map(std::uint64_t iova, const Entry& entry) override VMM_REQUIRES(mutex_);
+  /// Tells each server (VFIO_USER_DMA_UNMAP), also after an error; the last one is the answer.
   Result<void> kernel_unmap(vfio::DmaSpan range) override VMM_REQUIRES(mutex_);
   /// Everything: there is no hardware.
   Result<std::vector<vfio::DmaSpan>> kernel_usable() override VMM_REQUIRES(mutex_);

@@ -23,12 +23,13 @@ namespace vmm::vfio_user {
 /// Threads: the loop's.
 class Server {
  public:
+  /// What a server needs.
   struct Options {
     /// The device of a new client. An error, or nullptr, sends the client away. To serve one device
     /// to one client after another, give the same each time and leave `max_clients` at 1.
     std::function<Result<std::shared_ptr<Device>>()> make_device;
-    std::size_t max_clients = 1;  ///< at the same time; others wait
-    ServerSession::Options session = {};
+    std::size_t max_clients = 1;          ///< at the same time; others wait
+    ServerSession::Options session = {};  ///< of each client
     /// Is told when a client has gone, and with which error if it was not the client's wish.
     std::function<void(const std::optional<Error>& error)> on_end = nullptr;
   };
@@ -44,7 +45,7 @@ class Server {
   /// Serves this one. Errors: EBUSY beyond max_clients; those of make_device, ServerSession and
   /// EventLoop::add().
   Result<void> serve(UniqueFd socket);
-  [[nodiscard]] std::size_t clients() const { return clients_.size(); }
+  [[nodiscard]] std::size_t clients() const { return clients_.size(); }  ///< that are served now
 
  private:
   struct Client {

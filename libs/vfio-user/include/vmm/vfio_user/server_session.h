@@ -35,9 +35,10 @@ namespace vmm::vfio_user {
 /// Threads: one at a time, which is the device's.
 class ServerSession {
  public:
-  using Event = Channel::Event;
-  using Milliseconds = Channel::Milliseconds;
+  using Event = Channel::Event;                ///< what serve() may say
+  using Milliseconds = Channel::Milliseconds;  ///< of monotonic time
 
+  /// What create() may be told.
   struct Options {
     /// How long a client may take to answer when the device reaches for its memory, whatever the
     /// number of messages.
@@ -49,6 +50,7 @@ class ServerSession {
   /// `device` outlives the session, and has no other one at the same time.
   static Result<std::unique_ptr<ServerSession>> create(UniqueFd socket, Device& device,
                                                        const Options& options);
+  /// With the default options.
   static Result<std::unique_ptr<ServerSession>> create(UniqueFd socket, Device& device);
   /// Takes all memory back, and the device's client from it.
   ~ServerSession();
@@ -58,11 +60,14 @@ class ServerSession {
   /// Serves the next command, if it is there.
   /// Errors: those of Channel; kNotNow, kBadVersion, kBadJson, kBadFlags for what ends it.
   Result<Event> serve();
+  /// Whether commands wait that came while the device reached for memory.
   [[nodiscard]] bool has_kept() const { return channel_.has_kept(); }
+  /// The descriptor, borrowed: readable when a command may be there, but for those of has_kept().
   [[nodiscard]] int fd() const { return channel_.fd(); }
 
   /// What the client said of itself; the defaults before it did.
   [[nodiscard]] const Capabilities& client() const { return client_; }
+  /// What the client has given so far.
   [[nodiscard]] const DmaSpace& dma() const { return dma_; }
 
  private:

@@ -14,11 +14,14 @@ namespace vmm::vfio_user {
 
 /// Memory that a client lets a device reach. `owner` keeps it alive.
 struct SharedMemory {
-  std::uint64_t iova = 0;       ///< where the device sees it
-  std::span<std::byte> memory;  ///< of this process
-  std::shared_ptr<const void> owner;
+  std::uint64_t iova = 0;             ///< where the device sees it
+  std::span<std::byte> memory;        ///< of this process
+  std::shared_ptr<const void> owner;  ///< not to be freed before the device has lost it
+  ///@{
+  /// What the device may do with it.
   bool device_reads = true;
   bool device_writes = true;
+  ///@}
   int fd = -1;                  ///< the file that the server maps; -1: it asks for each byte
   std::uint64_t fd_offset = 0;  ///< where in the file
 };
@@ -37,8 +40,10 @@ class SharedMemoryTable {
 
   /// A range may be in several that adjoin. Errors: kNotMapped, kNotWritable; kBadRange.
   Result<void> read(std::uint64_t iova, std::span<std::byte> to) const;
+  /// As read(); the device has to be allowed to write all of it.
   Result<void> write(std::uint64_t iova, std::span<const std::byte> from) const;
 
+  /// By the first address; disjoint.
   [[nodiscard]] const std::map<std::uint64_t, SharedMemory>& all() const { return entries_; }
 
  private:

@@ -33,6 +33,7 @@ enum class UserError : std::uint8_t {
   kNotWritable,  ///< memory that may only be read
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(UserError error);
 /// The errno value that tells the peer of an error: EINVAL for most of ours.
 [[nodiscard]] std::uint32_t errno_of(const Error& error);
