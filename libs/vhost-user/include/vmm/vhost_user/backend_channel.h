@@ -24,7 +24,7 @@ namespace vmm::vhost_user {
 /// Threads: any.
 class BackendChannel {
  public:
-  static constexpr Connection::Milliseconds kPatience{5000};
+  static constexpr Connection::Milliseconds kPatience{5000};  ///< of ask(), for one answer
 
   /// `protocol_features` are those that were agreed on: without REPLY_ACK ask() is tell(); with
   /// kPrivateShmem and without kShmem the messages for shared memory are the private ones.
@@ -35,6 +35,7 @@ class BackendChannel {
   Result<void> config_changed() { return tell(BackendCode::kConfigChange, {}, {}); }
   /// VRING_CALL and VRING_ERR, with in-band notifications. Errors: as config_changed().
   Result<void> call(std::uint32_t queue) { return tell_ring(BackendCode::kVringCall, queue); }
+  /// As call(): VRING_ERR.
   Result<void> ring_error(std::uint32_t queue) { return tell_ring(BackendCode::kVringErr, queue); }
 
   /// IOTLB_MSG: a miss or a refused access, without waiting for what comes of it. Errors: as
@@ -52,14 +53,20 @@ class BackendChannel {
   }
   /// VRING_HOST_NOTIFIER_MSG: where the driver may notify without the front end; fd -1: nowhere.
   Result<void> host_notifier(const VringArea& area, int fd);
+  ///@{
+  /// SHMEM_MAP and SHMEM_UNMAP; the private messages where only those were agreed on.
   Result<void> map_shmem(const ShmemArea& area, int fd);
   Result<void> unmap_shmem(const ShmemArea& area);
+  ///@}
+  ///@{
+  /// SHARED_OBJECT_ADD and SHARED_OBJECT_REMOVE.
   Result<void> add_shared_object(const SharedObjectId& id) {
     return ask(BackendCode::kSharedObjectAdd, bytes_of(id), {});
   }
   Result<void> remove_shared_object(const SharedObjectId& id) {
     return ask(BackendCode::kSharedObjectRemove, bytes_of(id), {});
   }
+  ///@}
   /// The descriptor of an object that another back end has. Errors: also kRefused without one.
   Result<UniqueFd> look_up_shared_object(const SharedObjectId& id);
 

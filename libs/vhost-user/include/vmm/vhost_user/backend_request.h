@@ -17,42 +17,51 @@ namespace vmm::vhost_user {
 /// object or a shared memory region exists is for others to say.
 namespace backend_request {
 
-/// A miss or a refused access.
+/// VHOST_USER_BACKEND_IOTLB_MSG: a miss or a refused access.
 struct Iotlb {
-  IotlbMessage message;
+  IotlbMessage message;  ///< of type kMiss or kAccessFail
 };
 struct ConfigChange {};
+/// VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG.
 struct VringHostNotifier {
-  std::uint32_t index = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t offset = 0;
-  UniqueFd fd;  ///< empty: there is no notifier any more
+  std::uint32_t index = 0;   ///< of the queue, below kMaxQueues
+  std::uint64_t bytes = 0;   ///< of the file, to be mapped for the driver; not 0 with a descriptor
+  std::uint64_t offset = 0;  ///< in the file, of these bytes
+  UniqueFd fd;               ///< empty: there is no notifier any more
 };
+/// VHOST_USER_BACKEND_VRING_CALL.
 struct VringCall {
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< of the queue; any number
 };
+/// VHOST_USER_BACKEND_VRING_ERR.
 struct VringErr {
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< of the queue; any number
 };
+/// VHOST_USER_BACKEND_SHARED_OBJECT_ADD.
 struct SharedObjectAdd {
-  SharedObjectId id;
+  SharedObjectId id;  ///< is_valid()
 };
+/// VHOST_USER_BACKEND_SHARED_OBJECT_REMOVE.
 struct SharedObjectRemove {
-  SharedObjectId id;
+  SharedObjectId id;  ///< is_valid()
 };
+/// VHOST_USER_BACKEND_SHARED_OBJECT_LOOKUP.
 struct SharedObjectLookup {
-  SharedObjectId id;
+  SharedObjectId id;  ///< is_valid()
 };
+/// VHOST_USER_BACKEND_SHMEM_MAP, or its private form.
 struct ShmemMap {
-  ShmemArea area;
-  UniqueFd fd;
+  ShmemArea area;  ///< not empty; neither range passes 2^64
+  UniqueFd fd;     ///< of the file to map
 };
+/// VHOST_USER_BACKEND_SHMEM_UNMAP, or its private form.
 struct ShmemUnmap {
-  ShmemArea area;
+  ShmemArea area;  ///< as for ShmemMap
 };
 
 }  // namespace backend_request
 
+/// One request of a back end.
 using BackendRequest =
     std::variant<backend_request::Iotlb, backend_request::ConfigChange,
                  backend_request::VringHostNotifier, backend_request::VringCall,
@@ -89,6 +98,7 @@ class FrontendChannel {
 
   /// Serves the next request, if it is there. Errors: those of Connection; MessageError.
   Result<Connection::Event> serve();
+  /// The descriptor, borrowed: readable when there is something to serve.
   [[nodiscard]] int fd() const { return connection_.fd(); }
 
  private:

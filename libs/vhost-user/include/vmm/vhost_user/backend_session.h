@@ -17,12 +17,13 @@ namespace vmm::vhost_user {
 
 /// What a back end answers to a request: nothing but that it was done, or what was asked for.
 struct Reply {
-  bool has_payload = false;
-  std::vector<std::byte> payload;
-  UniqueFd fd;
+  bool has_payload = false;        ///< false: just "done", in a message where one was asked for
+  std::vector<std::byte> payload;  ///< with has_payload: what follows the header
+  UniqueFd fd;                     ///< what goes with the message; empty: nothing
 
   /// Done; the front end is told so if it wants to know.
   static Reply done() { return {}; }
+  /// An answer to a question: the bytes of `value`, and perhaps a descriptor.
   template <Payload T>
   static Reply with(const T& value, UniqueFd fd = {}) {
     const auto bytes = bytes_of(value);
@@ -74,10 +75,12 @@ class BackendSession {
   /// Serves the next request, if it is there.
   /// Errors: those of Connection; MessageError; those of the handler.
   Result<Connection::Event> serve();
+  /// The descriptor, borrowed: readable when there is something to serve.
   [[nodiscard]] int fd() const { return connection_.fd(); }
 
   /// What the front end agreed to.
   [[nodiscard]] std::uint64_t features() const { return features_; }
+  /// Whether the front end agreed to a protocol feature.
   [[nodiscard]] bool has(ProtocolFeature feature) const {
     return (protocol_features_ & bit(feature)) != 0;
   }

@@ -17,16 +17,16 @@ namespace vmm::vhost_user {
 /// A message as it came: what its numbers mean was not looked at yet. What is left of `fds` is
 /// closed with it.
 struct Message {
-  Header header;
+  Header header;                       ///< checked against the Dialect
   std::span<const std::byte> payload;  ///< borrowed from the connection, until its next receive()
   std::span<UniqueFd> fds;             ///< the same; take what is wanted
 };
 
 /// What the headers of a protocol may say.
 struct Dialect {
-  std::uint32_t version = kVersion;  ///< the low bits of the flags
-  std::uint32_t known_flags = kVersionMask | kReply | kNeedReply;
-  std::size_t max_payload = kMaxPayload;  ///< bytes
+  std::uint32_t version = kVersion;                                ///< the low bits of the flags
+  std::uint32_t known_flags = kVersionMask | kReply | kNeedReply;  ///< others end the connection
+  std::size_t max_payload = kMaxPayload;                           ///< bytes
 };
 
 /// Messages over a connected Unix stream socket, in pieces of any size.
@@ -38,7 +38,7 @@ struct Dialect {
 /// Threads: one at a time.
 class Connection {
  public:
-  using Milliseconds = sys_util::MessageSocket::Milliseconds;
+  using Milliseconds = sys_util::MessageSocket::Milliseconds;  ///< of monotonic time
   /// How long send() waits for a peer that does not read.
   static constexpr Milliseconds kSendPatience{10'000};
 

@@ -21,8 +21,8 @@ namespace vmm::vhost_user {
 
 /// Memory that a back end made to note what is in flight, to be kept for its successor.
 struct InflightFile {
-  InflightArea area;
-  UniqueFd fd;
+  InflightArea area;  ///< the queues it is for, and where it is in the file
+  UniqueFd fd;        ///< of the file
 };
 
 /// The front end's side of a conversation: one function for each request, which returns when the
@@ -40,7 +40,7 @@ struct InflightFile {
 /// Threads: one at a time.
 class Frontend {
  public:
-  static constexpr Connection::Milliseconds kPatience{10'000};
+  static constexpr Connection::Milliseconds kPatience{10'000};  ///< for one answer
 
   /// Asks for the features of the back end, and becomes its owner.
   static Result<Frontend> create(Connection connection);
@@ -53,67 +53,99 @@ class Frontend {
   /// While an answer is waited for, serve() is called whenever `fd` is readable, until it says no:
   /// for the requests of a back end that answers when its own were answered.
   struct Meanwhile {
-    int fd = -1;  ///< borrowed; -1: nothing
-    std::function<bool()> serve = nullptr;
+    int fd = -1;                            ///< borrowed; -1: nothing
+    std::function<bool()> serve = nullptr;  ///< false: not to be called again
   };
+  /// For all requests from now on; a default-made one ends it.
   void set_meanwhile(Meanwhile meanwhile) { meanwhile_ = std::move(meanwhile); }
   /// Whether all is lost.
   [[nodiscard]] bool broken() const { return lost_.has_value(); }
 
   /// What the back end offers.
   [[nodiscard]] std::uint64_t features() const { return features_; }
+  /// Bits of ProtocolFeature; 0 for a back end without protocol features.
   [[nodiscard]] std::uint64_t offered_protocol_features() const { return offered_; }
   /// Agrees on those of these bits of ProtocolFeature that the back end offers. For one without
   /// protocol features it does nothing.
   Result<void> negotiate(std::uint64_t protocol_features);
+  /// Whether the protocol feature was agreed on.
   [[nodiscard]] bool has(ProtocolFeature feature) const {
     return (protocol_features_ & bit(feature)) != 0;
   }
 
+  /// VHOST_USER_SET_FEATURES: those of features() that were negotiated.
   Result<void> set_features(std::uint64_t features);
+  /// VHOST_USER_RESET_OWNER, which the specification has deprecated.
   Result<void> reset_owner() { return order(FrontendCode::kResetOwner); }
+  /// VHOST_USER_RESET_DEVICE. Needs kResetDevice.
   Result<void> reset_device();
+  /// VHOST_USER_GET_QUEUE_NUM: how many queues the back end has, at most 32768. Needs kMq.
   Result<std::uint64_t> get_queue_num();
 
   /// All of guest memory: at most kBaselineRegions regions, and a descriptor for each.
   /// Errors: also kBadValue for other numbers, kBadRange for regions that cannot be.
   Result<void> set_mem_table(std::span<const MemoryRegion> regions, std::span<const int> fds);
+  /// VHOST_USER_GET_MAX_MEM_SLOTS: how many regions there may be, in the back end's words. Needs
+  /// kConfigureMemSlots, as the next two do.
   Result<std::uint64_t> get_max_mem_slots();
   /// Errors: also kBadRange.
   Result<void> add_region(const MemoryRegion& region, int fd);
+  /// VHOST_USER_REM_MEM_REG: the one with these addresses and this size.
   Result<void> remove_region(const MemoryRegion& region);
+  /// VHOST_USER_SET_LOG_BASE: where the dirty log is in the file `fd`. Needs kLogShmfd.
   Result<void> set_log_base(const LogArea& area, int fd);
+  /// VHOST_USER_SET_LOG_FD: an eventfd for the back end to signal when it writes to the log.
   Result<void> set_log_fd(int fd);
 
+  /// VHOST_USER_SET_VRING_NUM: `size` in descriptors.
   Result<void> set_vring_num(std::uint32_t queue, std::uint32_t size);
+  /// VHOST_USER_SET_VRING_ADDR.
   Result<void> set_vring_addr(const VringAddresses& addresses);
+  /// VHOST_USER_SET_VRING_BASE: where the ring goes on, as request::SetVringBase::base.
   Result<void> set_vring_base(std::uint32_t queue, std::uint32_t base);
   /// Stops the ring, and says where it was.
   Result<std::uint32_t> get_vring_base(std::uint32_t queue);
   /// Descriptors of rings; -1 for none. Errors: also kBadQueue above 255.
   Result<void> set_vring_kick(std::uint32_t queue, int fd);
+  ///@{
+  /// As set_vring_kick(): VHOST_USER_SET_VRING_CALL and VHOST_USER_SET_VRING_ERR.
   Result<void> set_vring_call(std::uint32_t queue, int fd);
   Result<void> set_vring_err(std::uint32_t queue, int fd);
+  ///@}
+  /// VHOST_USER_SET_VRING_ENABLE.
   Result<void> set_vring_enable(std::uint32_t queue, bool enable);
+  /// VHOST_USER_SET_VRING_ENDIAN, `big`: big-endian. Needs kCrossEndian.
   Result<void> set_vring_endian(std::uint32_t queue, bool big);
+  /// VHOST_USER_VRING_KICK: a kick in a message. Needs kInbandNotifications.
   Result<void> vring_kick(std::uint32_t queue);
 
-  /// Fills `to` from the configuration space. Errors: also kRefused for a part that is not there.
+  /// Fills `to` from the configuration space. Errors: also kRefused for a part that is not there;
+  /// kBadRange for more than one message holds. Needs kConfig.
   Result<void> get_config(std::uint32_t offset, std::span<std::byte> to);
+  /// VHOST_USER_SET_CONFIG. Errors: also kBadRange for more than one message holds. Needs kConfig.
   Result<void> set_config(std::uint32_t offset, std::span<const std::byte> from);
 
+  /// VHOST_USER_GET_INFLIGHT_FD: memory for so many queues of so many entries. Errors: also
+  /// kRefused when the back end makes none. Needs kInflightShmfd, as the next one does.
   Result<InflightFile> get_inflight(std::uint16_t queue_count, std::uint16_t queue_size);
+  /// VHOST_USER_SET_INFLIGHT_FD: such memory, as an earlier back end left it.
   Result<void> set_inflight(const InflightArea& area, int fd);
 
+  ///@{
+  /// VHOST_USER_GET_STATUS and VHOST_USER_SET_STATUS: the device status of virtio. Need kStatus.
   Result<std::uint8_t> get_status();
   Result<void> set_status(std::uint8_t status);
+  ///@}
 
   /// The socket on which the back end asks; see BackendRequest.
   Result<void> set_backend_channel(int fd);
   /// An update or an invalidation.
   Result<void> iotlb(const IotlbMessage& message);
+  /// VHOST_USER_NET_SET_MTU: bytes, not 0. Needs kMtu.
   Result<void> net_set_mtu(std::uint16_t mtu);
+  /// VHOST_USER_SEND_RARP: has the back end announce this address. Needs kRarp.
   Result<void> send_rarp(const std::array<std::uint8_t, 6>& mac);
+  /// VHOST_USER_GPU_SET_SOCKET: the socket for vhost_user::gpu.
   Result<void> gpu_set_socket(int fd);
 
   /// The descriptor of an object that the back end shares; kRefused when there is none.
@@ -125,15 +157,18 @@ class Frontend {
   /// structure that both sides know; see crypto_session_number_at().
   /// Errors: also kRefused; kBadValue for what is no such structure.
   Result<std::uint64_t> create_crypto_session(std::span<const std::byte> session);
+  /// VHOST_USER_CLOSE_CRYPTO_SESSION: one that create_crypto_session() gave. Needs kCryptoSession.
   Result<void> close_crypto_session(std::uint64_t session);
 
   /// Has the state of the device written to `fd`, or read from it; an empty answer, or the
   /// descriptor that the back end wants to use instead.
   Result<UniqueFd> set_device_state(const DeviceStateTransfer& transfer, int fd);
+  /// VHOST_USER_CHECK_DEVICE_STATE: kRefused when the transfer went wrong. Needs kDeviceState.
   Result<void> check_device_state();
 
   /// The userfaultfd of the back end.
   Result<UniqueFd> postcopy_advise();
+  /// VHOST_USER_POSTCOPY_LISTEN: memory comes on demand from now on. Needs kPagefault.
   Result<void> postcopy_listen();
   /// set_mem_table() after that: where the back end has each region, for the userfaultfd. The back
   /// end waits for `register_regions(them)`, and then uses them.
@@ -144,6 +179,7 @@ class Frontend {
     VMM_TRY_DO(register_regions(std::span(bases)));
     return acknowledge_bases();
   }
+  /// VHOST_USER_POSTCOPY_END: all of the memory is there. Needs kPagefault.
   Result<void> postcopy_end();
 
  private:

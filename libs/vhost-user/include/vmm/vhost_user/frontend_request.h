@@ -23,137 +23,167 @@ namespace request {
 
 /// A region and the file that holds it.
 struct RegionFile {
-  MemoryRegion region;
-  UniqueFd fd;
+  MemoryRegion region;  ///< is_possible()
+  UniqueFd fd;          ///< of the file; not empty when it came in a message
 };
 
 struct GetFeatures {};
+/// VHOST_USER_SET_FEATURES.
 struct SetFeatures {
-  std::uint64_t features = 0;
+  std::uint64_t features = 0;  ///< of the 64 bits, any
 };
 struct SetOwner {};
 struct ResetOwner {};
+/// VHOST_USER_SET_MEM_TABLE.
 struct SetMemTable {
   /// At most kMaxTableRegions, in any order. None: in postcopy mode, the front end knows now what
   /// it was answered.
   std::vector<RegionFile> regions;
 };
+/// VHOST_USER_SET_LOG_BASE.
 struct SetLogBase {
-  LogArea area;
-  UniqueFd fd;
+  LogArea area;  ///< not empty, and ends below 2^64
+  UniqueFd fd;   ///< of the file with the log
 };
+/// VHOST_USER_SET_LOG_FD.
 struct SetLogFd {
-  UniqueFd fd;
+  UniqueFd fd;  ///< an eventfd, to be signalled when the log was written
 };
+/// VHOST_USER_SET_VRING_NUM.
 struct SetVringNum {
-  std::uint32_t index = 0;
-  std::uint32_t size = 0;  ///< of the ring; not 0
+  std::uint32_t index = 0;  ///< of the queue
+  std::uint32_t size = 0;   ///< of the ring; not 0
 };
+/// VHOST_USER_SET_VRING_ADDR.
 struct SetVringAddr {
-  VringAddresses addresses;
+  VringAddresses addresses;  ///< aligned as a split ring's are; flags: none but kLog
 };
+/// VHOST_USER_SET_VRING_BASE.
 struct SetVringBase {
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< of the queue
   /// Split: the available index. Packed: the available position, and above it the used position.
   std::uint32_t base = 0;
 };
+/// VHOST_USER_GET_VRING_BASE.
 struct GetVringBase {
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< of the queue, which stops
 };
-/// `fd` is empty when none came.
+/// VHOST_USER_SET_VRING_KICK. `fd` is empty when none came.
 struct SetVringKick {
-  std::uint32_t index = 0;
-  UniqueFd fd;
+  std::uint32_t index = 0;  ///< of the queue, below kMaxQueues
+  UniqueFd fd;              ///< an eventfd; empty: none
 };
+/// VHOST_USER_SET_VRING_CALL.
 struct SetVringCall {
-  std::uint32_t index = 0;
-  UniqueFd fd;
+  std::uint32_t index = 0;  ///< of the queue, below kMaxQueues
+  UniqueFd fd;              ///< an eventfd; empty: none
 };
+/// VHOST_USER_SET_VRING_ERR.
 struct SetVringErr {
-  std::uint32_t index = 0;
-  UniqueFd fd;
+  std::uint32_t index = 0;  ///< of the queue, below kMaxQueues
+  UniqueFd fd;              ///< an eventfd; empty: none
 };
 struct GetProtocolFeatures {};
+/// VHOST_USER_SET_PROTOCOL_FEATURES.
 struct SetProtocolFeatures {
-  std::uint64_t features = 0;
+  std::uint64_t features = 0;  ///< bits of ProtocolFeature, and perhaps others
 };
 struct GetQueueNum {};
+/// VHOST_USER_SET_VRING_ENABLE.
 struct SetVringEnable {
-  std::uint32_t index = 0;
-  bool enable = false;
+  std::uint32_t index = 0;  ///< of the queue
+  bool enable = false;      ///< whether what is in the ring may be served
 };
+/// VHOST_USER_SEND_RARP.
 struct SendRarp {
-  std::array<std::uint8_t, 6> mac{};
+  std::array<std::uint8_t, 6> mac{};  ///< the address to announce
 };
+/// VHOST_USER_NET_SET_MTU.
 struct NetSetMtu {
-  std::uint16_t mtu = 0;
+  std::uint16_t mtu = 0;  ///< bytes, not 0
 };
+/// VHOST_USER_SET_BACKEND_REQ_FD.
 struct SetBackendReqFd {
-  UniqueFd fd;
+  UniqueFd fd;  ///< a socket for the back end's own requests
 };
-/// An update or an invalidation.
+/// VHOST_USER_IOTLB_MSG: an update or an invalidation.
 struct Iotlb {
-  IotlbMessage message;
+  IotlbMessage message;  ///< of type kUpdate or kInvalidate; the range may end at 2^64
 };
+/// VHOST_USER_SET_VRING_ENDIAN.
 struct SetVringEndian {
-  std::uint32_t index = 0;
-  bool big = false;
+  std::uint32_t index = 0;  ///< of the queue
+  bool big = false;         ///< big-endian; else little-endian
 };
-/// A part of the configuration space, inside of kMaxConfigBytes.
+/// VHOST_USER_GET_CONFIG: a part of the configuration space, inside of kMaxConfigBytes.
 struct GetConfig {
-  ConfigHeader part;
+  ConfigHeader part;  ///< not empty
 };
+/// VHOST_USER_SET_CONFIG.
 struct SetConfig {
-  ConfigHeader part;
+  ConfigHeader part;                ///< not empty, inside of kMaxConfigBytes
   std::span<const std::byte> data;  ///< part.bytes bytes, borrowed from the connection
 };
+/// VHOST_USER_CREATE_CRYPTO_SESSION.
 struct CreateCryptoSession {
   std::span<const std::byte> session;  ///< borrowed from the connection
 };
+/// VHOST_USER_CLOSE_CRYPTO_SESSION.
 struct CloseCryptoSession {
-  std::uint64_t session = 0;
+  std::uint64_t session = 0;  ///< the number that the answer to CreateCryptoSession gave
 };
 struct PostcopyAdvise {};
 struct PostcopyListen {};
 struct PostcopyEnd {};
+/// VHOST_USER_GET_INFLIGHT_FD.
 struct GetInflightFd {
-  std::uint16_t queue_count = 0;
-  std::uint16_t queue_size = 0;
+  std::uint16_t queue_count = 0;  ///< not 0
+  std::uint16_t queue_size = 0;   ///< descriptors, not 0
 };
+/// VHOST_USER_SET_INFLIGHT_FD.
 struct SetInflightFd {
+  /// Not empty, and ends below 2^64; neither number of queues or descriptors is 0.
   InflightArea area;
-  UniqueFd fd;
+  UniqueFd fd;  ///< of the file
 };
+/// VHOST_USER_GPU_SET_SOCKET.
 struct GpuSetSocket {
-  UniqueFd fd;
+  UniqueFd fd;  ///< a socket for vhost_user::gpu
 };
 struct ResetDevice {};
+/// VHOST_USER_VRING_KICK.
 struct VringKick {
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< of the queue
 };
 struct GetMaxMemSlots {};
+/// VHOST_USER_ADD_MEM_REG.
 struct AddMemReg {
   RegionFile file;  ///< without a descriptor: as SetMemTable without regions
 };
+/// VHOST_USER_REM_MEM_REG.
 struct RemMemReg {
-  MemoryRegion region;
+  MemoryRegion region;  ///< is_possible()
 };
+/// VHOST_USER_SET_STATUS.
 struct SetStatus {
-  std::uint8_t status = 0;
+  std::uint8_t status = 0;  ///< the device status of virtio; 0: reset
 };
 struct GetStatus {};
+/// VHOST_USER_GET_SHARED_OBJECT.
 struct GetSharedObject {
-  SharedObjectId id;
+  SharedObjectId id;  ///< is_valid()
 };
+/// VHOST_USER_SET_DEVICE_STATE_FD.
 struct SetDeviceStateFd {
-  DeviceStateTransfer transfer;
-  UniqueFd fd;
+  DeviceStateTransfer transfer;  ///< its direction and phase are among those that there are
+  UniqueFd fd;                   ///< a pipe, or a file
 };
 struct CheckDeviceState {};
 struct GetShmemConfig {};
 
 }  // namespace request
 
+/// One request of a front end.
 using FrontendRequest = std::variant<
     request::GetFeatures, request::SetFeatures, request::SetOwner, request::ResetOwner,
     request::SetMemTable, request::SetLogBase, request::SetLogFd, request::SetVringNum,

@@ -24,39 +24,48 @@ namespace vmm::vhost_user::gpu {
 namespace request {
 
 struct GetProtocolFeatures {};
+/// VHOST_USER_GPU_SET_PROTOCOL_FEATURES.
 struct SetProtocolFeatures {
-  std::uint64_t features = 0;
+  std::uint64_t features = 0;  ///< of kFeatureEdid and kFeatureDmabuf2, and perhaps others
 };
 struct GetDisplayInfo {};
+/// VHOST_USER_GPU_GET_EDID.
 struct GetEdid {
-  std::uint32_t scanout = 0;
+  std::uint32_t scanout = 0;  ///< below kMaxScanouts
 };
+/// VHOST_USER_GPU_CURSOR_POS and VHOST_USER_GPU_CURSOR_POS_HIDE.
 struct CursorPos {
-  gpu::CursorPos pos;
-  bool hide = false;
+  gpu::CursorPos pos;  ///< on which scanout, and where
+  bool hide = false;   ///< the latter
 };
+/// VHOST_USER_GPU_CURSOR_UPDATE.
 struct CursorUpdate {
-  gpu::CursorUpdate cursor;
+  gpu::CursorUpdate cursor;  ///< the image and where it is
 };
+/// VHOST_USER_GPU_SCANOUT.
 struct Scanout {
-  gpu::Scanout scanout;
+  gpu::Scanout scanout;  ///< which one, and its size
 };
+/// VHOST_USER_GPU_UPDATE.
 struct Update {
-  gpu::Update area;
+  gpu::Update area;  ///< where the pixels go
   /// 32 bits each, in rows; borrowed from the connection.
   std::span<const std::byte> pixels;
 };
+/// VHOST_USER_GPU_DMABUF_SCANOUT and VHOST_USER_GPU_DMABUF_SCANOUT2.
 struct DmabufScanout {
-  gpu::DmabufScanout scanout;
+  gpu::DmabufScanout scanout;  ///< which one, and the buffer's shape
   std::uint64_t modifier = 0;  ///< of DMABUF_SCANOUT2
   UniqueFd fd;                 ///< empty: it is switched off
 };
+/// VHOST_USER_GPU_DMABUF_UPDATE.
 struct DmabufUpdate {
-  gpu::Update area;
+  gpu::Update area;  ///< what has changed in the buffer
 };
 
 }  // namespace request
 
+/// One request of a GPU back end.
 using GpuRequest = std::variant<request::GetProtocolFeatures, request::SetProtocolFeatures,
                                 request::GetDisplayInfo, request::GetEdid, request::CursorPos,
                                 request::CursorUpdate, request::Scanout, request::Update,
@@ -71,6 +80,7 @@ class DisplayHandler {
  public:
   /// Of kFeatureEdid and kFeatureDmabuf2. Constant.
   [[nodiscard]] virtual std::uint64_t protocol_features() const = 0;
+  /// The answer to GetDisplayInfo, which is sent as it is.
   [[nodiscard]] virtual DisplayInfo display_info() = 0;
   /// At most kMaxEdidBytes bytes; none: there is no such display.
   [[nodiscard]] virtual std::vector<std::byte> edid(std::uint32_t scanout) = 0;
@@ -92,6 +102,7 @@ class DisplaySession {
   /// Serves the next request, if it is there. Errors: those of Connection; MessageError;
   /// kNotNegotiated for what was not agreed on, kNotOffered.
   Result<Connection::Event> serve();
+  /// The descriptor, borrowed: readable when there is something to serve.
   [[nodiscard]] int fd() const { return connection_.fd(); }
 
  private:
@@ -116,22 +127,30 @@ class DisplaySession {
 /// Threads: one at a time.
 class GpuChannel {
  public:
-  static constexpr Connection::Milliseconds kPatience{5000};
+  static constexpr Connection::Milliseconds kPatience{5000};  ///< for one answer
 
   /// Errors: those of Connection::adopt().
   static Result<GpuChannel> adopt(UniqueFd socket);
 
   /// Agrees on those of `features` that the front end offers; has() says which.
   Result<void> negotiate(std::uint64_t features);
+  /// Whether all of these bits were agreed on.
   [[nodiscard]] bool has(std::uint64_t feature) const { return (features_ & feature) != 0; }
+  /// VHOST_USER_GPU_GET_DISPLAY_INFO: what the front end would like the displays to be.
   Result<DisplayInfo> get_display_info();
   /// Needs kFeatureEdid.
   Result<std::vector<std::byte>> get_edid(std::uint32_t scanout);
 
+  ///@{
+  /// VHOST_USER_GPU_CURSOR_POS and VHOST_USER_GPU_CURSOR_POS_HIDE.
   Result<void> move_cursor(const CursorPos& pos);
   Result<void> hide_cursor(const CursorPos& pos);
+  ///@}
+  /// VHOST_USER_GPU_CURSOR_UPDATE.
   Result<void> update_cursor(const CursorUpdate& cursor);
+  /// VHOST_USER_GPU_SCANOUT.
   Result<void> set_scanout(const Scanout& scanout);
+  /// VHOST_USER_GPU_UPDATE: 32 bits a pixel, in rows.
   Result<void> update(const Update& area, std::span<const std::byte> pixels);
   /// `fd` -1 switches it off.
   Result<void> set_dmabuf_scanout(const DmabufScanout& scanout, int fd);

@@ -30,7 +30,7 @@ class InflightMemory {
 
   /// As told to the front end; the descriptor is borrowed.
   [[nodiscard]] const InflightArea& area() const { return area_; }
-  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] int fd() const { return fd_.get(); }  ///< borrowed
   /// The region of a queue; nullopt when there is none.
   [[nodiscard]] std::optional<vm_memory::GuestSlice> queue(std::uint32_t index) const;
 

@@ -35,7 +35,7 @@ class MemoryTable {
 
   /// The memory, which follows all changes. Empty at first.
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
-  [[nodiscard]] std::size_t size() const { return regions_.size(); }
+  [[nodiscard]] std::size_t size() const { return regions_.size(); }  ///< regions
 
   /// Replaces all regions; with an error nothing changes. The files are not needed afterwards.
   /// Errors: kOverlap, kTooMany; kBadRange for one that its file does not hold, or that does not
@@ -45,6 +45,7 @@ class MemoryTable {
   Result<void> add(const request::RegionFile& file);
   /// Removes the one with these addresses and this size. Errors: kNotFound.
   Result<void> remove(const MemoryRegion& region);
+  /// Removes all of them.
   void clear();
 
   /// Whether writes to memory are noted from now on, for a dirty log. What is in flight

@@ -39,6 +39,7 @@ enum class MessageError : std::uint8_t {
   kBadReply,       ///< the answer does not fit the question
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(MessageError error);
 
 }  // namespace vmm::vhost_user

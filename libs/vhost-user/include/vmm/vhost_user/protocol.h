@@ -78,32 +78,37 @@ enum class BackendCode : std::uint32_t {
 
 /// The first 12 bytes of each message.
 struct Header {
-  std::uint32_t request = 0;
-  std::uint32_t flags = 0;
-  std::uint32_t size = 0;  ///< bytes of the payload that follows
+  std::uint32_t request = 0;  ///< a FrontendCode, a BackendCode or a gpu::Code
+  std::uint32_t flags = 0;    ///< version and flags, see below
+  std::uint32_t size = 0;     ///< bytes of the payload that follows
 
   friend bool operator==(const Header&, const Header&) = default;
 };
 static_assert(sizeof(Header) == 12);
 
+///@{
+/// Of Header::flags: the version in the low bits, VHOST_USER_REPLY_MASK and NEED_REPLY.
 inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::uint32_t kVersionMask = 3;
 inline constexpr std::uint32_t kReply = 4;
 inline constexpr std::uint32_t kNeedReply = 8;
+///@}
 
 inline constexpr std::size_t kMaxPayload = 4096;  ///< bytes; longer messages are refused
 inline constexpr std::size_t kMaxFds = 32;        ///< that come with one message
 /// How many memory regions one SET_MEM_TABLE may have: 8 that every back end takes.
 inline constexpr std::size_t kBaselineRegions = 8;
-inline constexpr std::size_t kMaxTableRegions = 32;
+inline constexpr std::size_t kMaxTableRegions = 32;  ///< that are taken here
 /// How many regions there may be altogether, with CONFIGURE_MEM_SLOTS.
 inline constexpr std::size_t kMaxMemSlots = 509;
 /// Queues are numbered by the low 8 bits of a number that is sent with a descriptor.
 inline constexpr std::size_t kMaxQueues = 256;
 
+///@{
 /// Feature bits of vhost, among those of virtio.
 inline constexpr std::uint64_t kFeatureLogAll = std::uint64_t{1} << 26;
 inline constexpr std::uint64_t kFeatureProtocolFeatures = std::uint64_t{1} << 30;
+///@}
 
 /// The number of a protocol feature is the number of its bit.
 enum class ProtocolFeature : std::uint8_t {
@@ -132,6 +137,7 @@ enum class ProtocolFeature : std::uint8_t {
   kPrivateShmem = 31,  ///< shared memory by the private messages
 };
 
+/// The feature's bit of the 64.
 [[nodiscard]] constexpr std::uint64_t bit(ProtocolFeature feature) {
   return std::uint64_t{1} << static_cast<unsigned>(feature);
 }
