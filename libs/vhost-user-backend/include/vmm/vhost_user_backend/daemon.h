@@ -28,6 +28,8 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon() { end(std::nullopt); }
 
+  /// Sets who is told from now on, on the loop's thread; also by the destructor, if it ends a
+  /// session.
   void on_end(EndHandler handler) { on_end_ = std::move(handler); }
 
   /// Takes front ends that connect, as long as the daemon lives; while one is served, the others
@@ -36,6 +38,7 @@ class Daemon {
   /// Serves this front end. Precondition: none is served.
   /// Errors: those of Connection::adopt() and EventLoop::add().
   Result<void> serve(UniqueFd socket);
+  /// Whether there is a front end now.
   [[nodiscard]] bool serving() const { return session_.has_value(); }
 
  private:

@@ -29,8 +29,9 @@ namespace vmm::vhost_user_backend {
 /// Threads: the control loop's. The device's workers run where `workers` says.
 class DeviceBackend final : public vhost_user::BackendHandler {
  public:
+  /// What a backend is made of.
   struct Parts {
-    std::shared_ptr<virtio_device::VirtioDevice> device;
+    std::shared_ptr<virtio_device::VirtioDevice> device;  ///< not nullptr
     virtio_device::Workers& workers;    ///< for this device alone; outlives the backend
     event_manager::EventLoop& control;  ///< of the session's thread; outlives the backend
     /// Whether to offer ACCESS_PLATFORM: for devices that reach memory through their queues alone.

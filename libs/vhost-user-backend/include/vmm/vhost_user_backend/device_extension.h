@@ -30,11 +30,14 @@ class FrontendServices {
 
   /// Where in the file `fd` the driver may notify a queue without the front end; fd -1: nowhere.
   virtual Result<void> set_host_notifier(const vhost_user::VringArea& area, int fd) = 0;
+  ///@{
   /// Maps a part of a file into a shared memory region that the driver sees, or unmaps it.
   virtual Result<void> map_shmem(const vhost_user::ShmemArea& area, int fd) = 0;
   virtual Result<void> unmap_shmem(const vhost_user::ShmemArea& area) = 0;
+  ///@}
   /// Offers an object to other back ends, which get it by DeviceExtension::shared_object().
   virtual Result<void> add_shared_object(const vhost_user::SharedObjectId& id) = 0;
+  /// Takes back what add_shared_object() offered.
   virtual Result<void> remove_shared_object(const vhost_user::SharedObjectId& id) = 0;
   /// The object of another back end. Errors: also kRefused when there is none.
   virtual Result<UniqueFd> look_up_shared_object(const vhost_user::SharedObjectId& id) = 0;
@@ -82,6 +85,7 @@ class DeviceExtension {
   virtual Result<std::uint64_t> create_crypto_session(std::span<const std::byte> /*session*/) {
     return fail(vhost_user::MessageError::kNotSupported);
   }
+  /// CLOSE_CRYPTO_SESSION: one that create_crypto_session() gave.
   virtual Result<void> close_crypto_session(std::uint64_t /*session*/) { return refuse(); }
 
  protected:
