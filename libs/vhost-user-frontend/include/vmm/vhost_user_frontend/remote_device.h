@@ -38,8 +38,8 @@ class OwnQueue {
 
 /// How a RemoteDevice looks to its driver.
 struct RemoteOptions {
-  virtio_device::DeviceType type = virtio_device::DeviceType::kBlock;
-  std::vector<std::uint16_t> queue_sizes;
+  virtio_device::DeviceType type = virtio_device::DeviceType::kBlock;  ///< what the driver sees
+  std::vector<std::uint16_t> queue_sizes;  ///< the most entries of each, own_queue's included
   /// Serves the last one of these; nullptr: all are the back end's.
   std::shared_ptr<OwnQueue> own_queue = nullptr;
   /// How many queues the back end has to speak of; 0: as many as it gets. Some count pairs.
@@ -52,23 +52,26 @@ struct RemoteOptions {
   std::vector<std::byte> config = {};
   /// Parts of it that are as in `config`, whatever the back end tells: what this side decides.
   struct Part {
+    ///@{
+    /// Bytes; inside of `config`.
     std::size_t offset = 0;
     std::size_t bytes = 0;
   };
-  std::vector<Part> own_config = {};
+  ///@}
+  std::vector<Part> own_config = {};  ///< see Part
   /// The configuration space is what the back end says and as large as it lets read, at most
   /// kMostConfig; `config` is not looked at.
   bool config_of_back_end = false;
   /// A shared memory region into which the back end maps parts of files, which it has to be able
   /// to. All is unmapped when the back end goes, and when the driver resets the device.
   struct Window {
-    std::uint8_t id = 0;
+    std::uint8_t id = 0;  ///< shmid: as the back end and the driver number it
     /// A power of two of 4096 at least, and not more than the back end says that the region has;
     /// 0: as much as that.
     std::uint64_t bytes = 0;
-    std::shared_ptr<WindowSlot> slot;
+    std::shared_ptr<WindowSlot> slot;  ///< not nullptr; shows the window to the guest
   };
-  std::optional<Window> window = {};
+  std::optional<Window> window = {};  ///< nullopt: no shared memory
   /// Whether the next back end can go on where the last one was lost. Not where a back end knows
   /// more of the driver than the rings say, as open files: then the driver has to reset the device.
   bool resumable = true;

@@ -52,6 +52,7 @@ class SharedWindow {
   SharedWindow& operator=(const SharedWindow&) = delete;
   ~SharedWindow();
 
+  /// Where it is in this process: for WindowSlot::show(), and not to be accessed.
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
 
   /// Maps a part of a regular file, which has to be free in the window: area.id is not looked at.
@@ -63,6 +64,7 @@ class SharedWindow {
   Result<void> unmap(const vhost_user::ShmemArea& area) VMM_EXCLUDES(mutex_);
   /// Unmaps everything, and forgets what was written elsewhere; or nothing when mmap(2) fails.
   void clear() VMM_EXCLUDES(mutex_);
+  /// How many parts of files are mapped now; at most kMostMappings.
   [[nodiscard]] std::size_t mappings() VMM_EXCLUDES(mutex_);
 
  private:
