@@ -15,6 +15,7 @@
 
 namespace vmm::virtio_balloon {
 
+///@{
 /// Feature bits: virtio 1.3, 5.5.3.
 inline constexpr std::uint64_t kFeatureMustTellHost = 1u << 0;
 inline constexpr std::uint64_t kFeatureStatistics = 1u << 1;
@@ -22,6 +23,7 @@ inline constexpr std::uint64_t kFeatureDeflateOnOom = 1u << 2;
 inline constexpr std::uint64_t kFeatureFreePageHint = 1u << 3;  ///< not offered
 inline constexpr std::uint64_t kFeaturePagePoison = 1u << 4;
 inline constexpr std::uint64_t kFeaturePageReporting = 1u << 5;
+///@}
 
 /// The memory balloon device: virtio 1.3, 5.5. What the driver puts into the balloon, and what it
 /// reports as free, goes to the Reclaim in whole pages of the host.
@@ -36,11 +38,12 @@ inline constexpr std::uint64_t kFeaturePageReporting = 1u << 5;
 /// statistics() from any thread.
 class Balloon final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 128;
-  static constexpr std::size_t kMaxPages = 4096;
+  static constexpr std::uint16_t kQueueSize = 128;  ///< the most entries of each queue
+  static constexpr std::size_t kMaxPages = 4096;    ///< of 4096 bytes, in one request
   /// The most that set_target() takes: page numbers have 32 bits.
   static constexpr std::uint64_t kMaxBytes = std::uint64_t{0xffff'ffff} * 4096;
 
+  /// How a balloon is made.
   struct Options {
     std::uint64_t target = 0;            ///< bytes that the driver is asked for from the start
     bool deflate_on_oom = false;         ///< the driver may take memory out when it runs short
@@ -55,6 +58,7 @@ class Balloon final : public virtio_device::VirtioDevice {
   /// Asks the driver to have that many bytes in the balloon, rounded down to 4096; how long it
   /// takes, and whether it does it, is the driver's affair. Errors: EINVAL above kMaxBytes.
   Result<void> set_target(std::uint64_t bytes);
+  /// Bytes that the driver is asked for: those of set_target(), rounded down to 4096.
   [[nodiscard]] std::uint64_t target() const;
   /// The bytes in the balloon, in the driver's words.
   [[nodiscard]] std::uint64_t actual() const;

@@ -34,7 +34,7 @@ enum class Statistic : std::uint16_t {
 /// The driver's word: each value is what it pleases to say.
 class Statistics {
  public:
-  static constexpr std::size_t kCount = 16;
+  static constexpr std::size_t kCount = 16;  ///< tags that are known, from 0 on
   /// Entries that are looked at in one buffer.
   static constexpr std::size_t kMaxEntries = 64;
 
