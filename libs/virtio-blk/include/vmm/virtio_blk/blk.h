@@ -23,13 +23,14 @@ namespace vmm::virtio_blk {
 
 class QueueCounters;
 
+/// How a block device is made.
 struct BlkOptions {
   std::uint16_t queues = 1;        ///< 1 to 1024
   std::uint16_t queue_size = 128;  ///< of each, a power of two from 2 to 32768
   std::string serial{};            ///< what GET_ID answers; at most 20 bytes
   /// Offer DISCARD, and let writes of zeroes give space back. A read-only disk offers neither.
   bool discard = true;
-  block::EngineKind engine = block::EngineKind::kAuto;
+  block::EngineKind engine = block::EngineKind::kAuto;  ///< of each queue
   /// Register all guest memory with the kernel for I/O; see block::Engine::Options::pinned_memory.
   bool pin_memory = false;
   std::shared_ptr<rate_limiter::RateLimiter> limiter{};  ///< nullptr: no limits; may be shared
@@ -72,17 +73,25 @@ class Blk final : public virtio_device::VirtioDevice {
   /// Changes the size of the image and tells the driver. What lies beyond a new end is gone.
   /// Errors: those of block::Image::resize().
   Result<void> resize(std::uint64_t bytes);
+  /// Of the disk; resize() changes it.
   [[nodiscard]] std::uint64_t size_bytes() const { return image_->size_bytes(); }
+  /// Whether the image cannot be written, so that VIRTIO_BLK_F_RO is offered.
   [[nodiscard]] bool read_only() const { return !image_->file().writable(); }
+  /// The sums of all queues since the device was made; each number is right by itself.
   [[nodiscard]] BlkCounters counters() const;
 
   // For the device's own workers.
 
+  ///@{
+  /// As create() got it.
   [[nodiscard]] const BlkOptions& options() const { return options_; }
   [[nodiscard]] const std::shared_ptr<block::Image>& image() const { return image_; }
+  ///@}
   /// Whether writes may wait for a flush.
   [[nodiscard]] bool writeback() const { return writeback_.load(std::memory_order_relaxed); }
+  /// kIdBytes bytes: the serial, filled up with zeros.
   [[nodiscard]] std::span<const std::byte> id() const { return id_; }
+  /// The counters of a queue that the device has.
   [[nodiscard]] QueueCounters& queue_counters(std::uint16_t queue) { return *counters_[queue]; }
 
  private:

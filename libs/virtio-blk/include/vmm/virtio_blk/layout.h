@@ -29,6 +29,7 @@ enum class BlkFeature : std::uint8_t {
   kWriteZeroes = 14,
 };
 
+/// The feature's bit of the 64.
 [[nodiscard]] constexpr std::uint64_t bit(BlkFeature feature) {
   return std::uint64_t{1} << static_cast<unsigned>(feature);
 }
@@ -48,17 +49,23 @@ enum class Status : std::uint8_t { kOk = 0, kIoError = 1, kUnsupported = 2 };
 
 /// What every request starts with.
 struct RequestHeader {
+  ///@{
+  /// The first fields of `struct virtio_blk_req`: 5.2.6.
   Le32 type;
   Le32 reserved;
   Le64 sector;
+  ///@}
 };
 static_assert(sizeof(RequestHeader) == 16);
 
 /// One of the ranges that a discard or a write of zeroes has as its data.
 struct RangeSegment {
+  ///@{
+  /// `struct virtio_blk_discard_write_zeroes`, where `sectors` is called num_sectors: 5.2.6.
   Le64 sector;
   Le32 sectors;
   Le32 flags;
+  ///@}
 };
 static_assert(sizeof(RangeSegment) == 16);
 
@@ -67,6 +74,8 @@ inline constexpr std::uint32_t kSegmentUnmap = 1;  ///< the only flag; for write
 /// The configuration space: 5.2.4. The device has kConfigBytes of it, up to what secure erase and
 /// zones add.
 struct BlkConfig {
+  ///@{
+  /// `struct virtio_blk_config`: 5.2.4.
   Le64 capacity;  ///< sectors
   Le32 size_max;
   Le32 seg_max;
@@ -89,7 +98,9 @@ struct BlkConfig {
   std::uint8_t write_zeroes_may_unmap;
   std::uint8_t unused1[3];
   Le32 max_secure_erase_sectors;  ///< the first of what is not offered
+  ///@}
 };
+/// Of BlkConfig, what is there for the driver.
 inline constexpr std::size_t kConfigBytes = offsetof(BlkConfig, max_secure_erase_sectors);
 static_assert(kConfigBytes == 60 && offsetof(BlkConfig, writeback) == 32);
 

@@ -23,8 +23,10 @@ inline constexpr std::uint32_t kMaxZeroesSectors = std::uint32_t{1} << 17;
 struct DiskRules {
   std::uint64_t sectors = 0;   ///< of the disk
   std::uint64_t features = 0;  ///< negotiated, but for kReadOnly, which need not be
+  /// The image cannot be written; also for a driver that did not take kReadOnly.
   bool read_only = false;
 
+  /// Whether the feature was negotiated.
   [[nodiscard]] bool has(BlkFeature feature) const { return (features & bit(feature)) != 0; }
   /// Whether the range lies on the disk.
   [[nodiscard]] bool holds(std::uint64_t sector, std::uint64_t count) const {
@@ -34,9 +36,9 @@ struct DiskRules {
 
 /// A request that can be done as far as its shape is concerned.
 struct Request {
-  RequestType type = RequestType::kIn;
-  std::uint64_t sector = 0;      ///< kIn and kOut
-  std::uint32_t data_bytes = 0;  ///< without header and status
+  RequestType type = RequestType::kIn;  ///< one that the device knows
+  std::uint64_t sector = 0;             ///< kIn and kOut
+  std::uint32_t data_bytes = 0;         ///< without header and status
 };
 
 /// Looks at a request: its header is read once, and all lengths are checked. How it is cut into
