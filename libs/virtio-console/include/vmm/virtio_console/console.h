@@ -32,14 +32,19 @@ class ConsoleOutput {
   ConsoleOutput() = default;
 };
 
+///@{
 /// Feature bits: virtio 1.3, 5.3.3.
 inline constexpr std::uint64_t kFeatureSize = 1u << 0;
 inline constexpr std::uint64_t kFeatureEmergencyWrite = 1u << 2;
+///@}
 
 /// Columns and rows of the terminal.
 struct TerminalSize {
+  ///@{
+  /// Characters; 0: not known.
   std::uint16_t columns = 0;
   std::uint16_t rows = 0;
+  ///@}
 
   friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
 };
@@ -52,9 +57,10 @@ struct TerminalSize {
 /// Threads: as VirtioDevice; space(), enqueue(), resize() from any thread.
 class Console final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
-  static constexpr std::size_t kMaxCapacity = 16384;
+  static constexpr std::uint16_t kQueueSize = 256;    ///< the most entries of each queue
+  static constexpr std::size_t kMaxCapacity = 16384;  ///< bytes; the largest Options::capacity
 
+  /// How a console is made.
   struct Options {
     ConsoleOutput* output = nullptr;  ///< required; borrowed
     std::size_t capacity = 4096;      ///< bytes of input that wait for the driver
@@ -69,6 +75,7 @@ class Console final : public virtio_device::VirtioDevice {
   /// How many bytes enqueue() takes now. After an answer of 0, `on_space` is called once there is
   /// room again, by the worker: it must not block.
   [[nodiscard]] std::size_t space();
+  /// Sets what space() speaks of; empty: nothing is called.
   void set_on_space(std::function<void()> on_space);
   /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
   bool enqueue(std::span<const std::byte> bytes);
