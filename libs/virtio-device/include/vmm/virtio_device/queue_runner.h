@@ -31,6 +31,7 @@ class QueueRunner {
   /// Entries of the ring that one kick may have served before others get their turn.
   static constexpr std::uint32_t kBudget = 256;
 
+  /// `interrupt` is not nullptr. What stands behind queue.kick_fd outlives the runner.
   QueueRunner(ActiveQueue queue, std::shared_ptr<Interrupt> interrupt)
       : queue_(std::move(queue.queue)),
         interrupt_(std::move(interrupt)),
@@ -80,8 +81,10 @@ class QueueRunner {
     if (queue_.needs_notification()) interrupt_->used_buffers(index_);
   }
 
+  /// For what the runner does not do itself.
   [[nodiscard]] virtio_queue::Queue& queue() { return queue_; }
-  [[nodiscard]] std::uint16_t index() const { return index_; }
+  [[nodiscard]] std::uint16_t index() const { return index_; }  ///< of the device's queues
+  /// The way to the driver; as long as the runner.
   [[nodiscard]] Interrupt& interrupt() const { return *interrupt_; }
   /// Whether the driver broke the ring; nothing is served any more.
   [[nodiscard]] bool broken() const { return broken_; }

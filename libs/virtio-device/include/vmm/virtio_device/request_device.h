@@ -30,11 +30,13 @@ namespace vmm::virtio_device {
 /// Threads: as VirtioDevice; answer() is called by the worker, which ends before this object does.
 class RequestDevice : public VirtioDevice {
  public:
+  /// What a derived class says of itself; constant.
   struct Shape {
-    DeviceType type{};
+    DeviceType type{};                       ///< as VirtioDevice::type()
     std::vector<std::uint16_t> queue_sizes;  ///< as VirtioDevice::queue_sizes()
     std::uint64_t features = 0;              ///< of the device's type
   };
+  /// That of the shape.
   [[nodiscard]] DeviceType type() const final { return shape_.type; }
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const final {
     return shape_.queue_sizes;
@@ -48,6 +50,7 @@ class RequestDevice : public VirtioDevice {
   void reset() override {}
 
  protected:
+  /// For derived classes. The sizes are as VirtioDevice::queue_sizes() wants them.
   explicit RequestDevice(Shape shape) : shape_(std::move(shape)) {}
 
   /// Does what a request of a queue says; how many bytes of it were written. What the request holds

@@ -17,6 +17,7 @@
 
 namespace vmm::virtio_device {
 
+///@{
 /// The device status field: virtio 1.3, 2.1.
 inline constexpr std::uint8_t kAcknowledge = 1;
 inline constexpr std::uint8_t kDriver = 2;
@@ -24,6 +25,7 @@ inline constexpr std::uint8_t kDriverOk = 4;
 inline constexpr std::uint8_t kFeaturesOk = 8;
 inline constexpr std::uint8_t kNeedsReset = 64;
 inline constexpr std::uint8_t kFailed = 128;
+///@}
 
 /// Takes the device's interrupts to the guest; a transport implements it.
 ///
@@ -31,7 +33,9 @@ inline constexpr std::uint8_t kFailed = 128;
 /// core or the device.
 class InterruptSink {
  public:
+  /// A used buffer notification: 2.3. `queue` is one of the device's.
   virtual void queue_interrupt(std::uint16_t queue) = 0;
+  /// A configuration change notification: 2.3. Also for DEVICE_NEEDS_RESET.
   virtual void config_interrupt() = 0;
   /// As Interrupt::used_buffers_fd().
   [[nodiscard]] virtual int queue_interrupt_fd(std::uint16_t queue) = 0;
@@ -60,11 +64,13 @@ class TransportCore {
                                                   virtio_queue::kFeatureEventIdx |
                                                   virtio_queue::kFeaturePacked;
 
+  /// What a core is made of. `workers` and what the other references name outlive it.
   struct Parts {
-    std::shared_ptr<VirtioDevice> device;
+    std::shared_ptr<VirtioDevice> device;  ///< not nullptr; shared, as others may control it
     const vm_memory::GuestMemory& memory;  ///< outlives the core
     Workers& workers;                      ///< for this device alone; outlives the core
     InterruptSink& sink;                   ///< outlives the core
+    /// Offered, where VirtioDevice::queue_features() has them too.
     std::uint64_t queue_features = kQueueFeatures;
     /// The device is behind an IOMMU: ACCESS_PLATFORM is offered, and FEATURES_OK refused without
     /// it. Those who serve the queues follow changes of `memory`.
@@ -82,16 +88,22 @@ class TransportCore {
   /// Resets the device.
   ~TransportCore();
 
+  /// The device that create() was given.
   [[nodiscard]] VirtioDevice& device() const { return *parts_.device; }
 
   /// Features in words of 32 bits; 0 for words beyond the second.
   [[nodiscard]] std::uint32_t device_features(std::uint32_t word) const;
+  /// What the driver has written so far, negotiated or not.
   [[nodiscard]] std::uint32_t driver_features(std::uint32_t word) const;
+  /// Between DRIVER and FEATURES_OK only; words beyond the second are passed over.
   void set_driver_features(std::uint32_t word, std::uint32_t value);
+  /// Whether the driver has chosen all or some of the bits of `feature`; for good from FEATURES_OK
+  /// on.
   [[nodiscard]] bool negotiated(std::uint64_t feature) const {
     return (driver_features_ & feature) != 0;
   }
 
+  /// The driver's bits, and DEVICE_NEEDS_RESET when the device has asked for it.
   [[nodiscard]] std::uint8_t status() const;
   /// The driver's write of the status: 0 resets, at once; else one step of 3.1.1 at a time, but for
   /// ACKNOWLEDGE and DRIVER, which may come together. A write that is no such step changes nothing;
@@ -106,6 +118,7 @@ class TransportCore {
   /// Whether DRIVER_OK is set: the workers run.
   [[nodiscard]] bool active() const { return active_; }
 
+  /// Queues that the device has, enabled or not.
   [[nodiscard]] std::uint16_t queue_count() const {
     return static_cast<std::uint16_t>(queues_.size());
   }
@@ -125,12 +138,14 @@ class TransportCore {
   /// A kick that no doorbell took. Nothing when there is no such queue.
   void kick(std::uint32_t index);
 
+  /// Of the device's configuration space, at most 4096.
   [[nodiscard]] std::size_t config_bytes() const;
   /// Fills `data` from the configuration space; what is beyond it stays as it is. All that is read
   /// under one config_generation() belongs together: 2.5.
   void read_config(std::uint64_t offset, std::span<std::byte> data);
   /// What is beyond the configuration space is passed over.
   void write_config(std::uint64_t offset, std::span<const std::byte> data);
+  /// Changes with the contents of the configuration space: 2.5. Asks the device.
   [[nodiscard]] std::uint32_t config_generation();
 
  private:

@@ -20,14 +20,15 @@ struct Activation {
   const vm_memory::GuestMemory& memory;  ///< outlives the device's activity
   std::uint64_t features = 0;            ///< negotiated
   std::vector<ActiveQueue> queues;       ///< those that the driver enabled, ascending by index
-  std::shared_ptr<Interrupt> interrupt;
+  std::shared_ptr<Interrupt> interrupt;  ///< the way to the driver, never nullptr
 
+  /// Whether a feature was negotiated; of several, whether one was.
   [[nodiscard]] bool has(std::uint64_t feature) const { return (features & feature) != 0; }
 };
 
 /// A range of memory that a device shares with its driver: virtio 1.3, 2.10.
 struct SharedMemoryRegion {
-  std::uint8_t id = 0;
+  std::uint8_t id = 0;      ///< the specification's shmid: which of a device's regions
   std::uint64_t bytes = 0;  ///< a power of two, of 4096 at least
 };
 
@@ -48,7 +49,7 @@ class SharedMemoryOwner {
 /// wrote to the configuration space. Threads: as VirtioDevice.
 class StateOwner {
  public:
-  static constexpr std::size_t kMaxBytes = 16 << 20;
+  static constexpr std::size_t kMaxBytes = 16 << 20;  ///< of what save_state() gives
 
   /// What a device of the same kind elsewhere needs to go on, at most kMaxBytes. After the workers
   /// were destroyed and before reset(), or when idle.
@@ -75,6 +76,7 @@ class VirtioDevice {
   VirtioDevice(const VirtioDevice&) = delete;
   VirtioDevice& operator=(const VirtioDevice&) = delete;
 
+  /// The device ID of section 5. Constant.
   [[nodiscard]] virtual DeviceType type() const = 0;
   /// The most entries of each queue, a power of two in [1, 32768]. Constant.
   [[nodiscard]] virtual std::span<const std::uint16_t> queue_sizes() const = 0;

@@ -14,9 +14,9 @@ namespace vmm::virtio_device {
 
 /// A queue of an activated device. It serves the driver from when the worker starts.
 struct ActiveQueue {
-  std::uint16_t index = 0;
-  virtio_queue::Queue queue;
-  int kick_fd = -1;  ///< eventfd, signalled when the driver kicks; outlives the activation
+  std::uint16_t index = 0;    ///< of the device's queues, from 0 on
+  virtio_queue::Queue queue;  ///< ready to pop from
+  int kick_fd = -1;           ///< eventfd, signalled when the driver kicks; outlives the activation
   /// Where to note the queue's position when its worker ends, for who goes on from there.
   std::shared_ptr<virtio_queue::QueuePosition> left_at = nullptr;
 };
@@ -51,7 +51,7 @@ class Worker {
   Worker() = default;
 };
 
-using WorkerList = std::vector<std::unique_ptr<Worker>>;
+using WorkerList = std::vector<std::unique_ptr<Worker>>;  ///< of one device
 
 /// Where workers run; the VMM decides how many threads there are.
 ///
@@ -68,7 +68,10 @@ class Workers {
   virtual void stop() = 0;
   /// Drains all, to be stopped then; see Worker::drain().
   virtual void drain() = 0;
+  /// VIRTIO_F_RING_RESET: asks the workers in turn, until one stops this queue.
   virtual void stop_queue(std::uint16_t index) = 0;
+  /// Gives a stopped queue to the worker that serves it. Errors: ENOENT when none does; those of
+  /// Worker::start_queue().
   virtual Result<void> start_queue(ActiveQueue queue) = 0;
 
  protected:

@@ -36,28 +36,28 @@ using virtio_queue::driver::Buffer;
 
 /// What the driver of a DeviceRig wants.
 struct RigOptions {
-  bool packed = false;
-  bool event_idx = false;
-  bool in_order = false;
+  bool packed = false;     ///< VIRTIO_F_RING_PACKED
+  bool event_idx = false;  ///< VIRTIO_F_EVENT_IDX
+  bool in_order = false;   ///< VIRTIO_F_IN_ORDER
   /// Further features: those of the device's type, INDIRECT, RING_RESET, ...
   std::uint64_t features = 0;
   std::uint16_t queue_size = 64;  ///< less where the device's queues are shorter
-  std::uint64_t ram_bytes = std::uint64_t{16} << 20;
-  bool dirty_tracking = false;
+  std::uint64_t ram_bytes = std::uint64_t{16} << 20;  ///< from GuestHeap::kBase on
+  bool dirty_tracking = false;                        ///< see GuestHeap::memory()
   bool shared_ram = false;  ///< in a memfd, for devices of other processes
 };
 
 /// The parts of one request, in this order.
 struct Request {
-  std::vector<Bytes> readable;
+  std::vector<Bytes> readable;          ///< one buffer each
   std::vector<std::uint32_t> writable;  ///< bytes of each part
 };
 
 /// What came back. Writable bytes that the device left alone are DeviceRig::kUntouched.
 struct Answer {
-  std::uint16_t token = 0;  ///< what send() said
-  std::uint32_t written = 0;
-  Bytes bytes;  ///< all writable parts, also what lies beyond `written`
+  std::uint16_t token = 0;    ///< what send() said
+  std::uint32_t written = 0;  ///< bytes, as the device says
+  Bytes bytes;                ///< all writable parts, also what lies beyond `written`
 
   /// Precondition: the object lies inside `bytes`.
   template <class T>
@@ -74,11 +74,13 @@ struct Answer {
 /// Workers run in the functions that wait. What a device does on other threads works too.
 class DeviceRig {
  public:
-  using Milliseconds = std::chrono::milliseconds;
-  static constexpr std::byte kUntouched{0xcc};
-  static constexpr Milliseconds kPatience{5000};
+  using Milliseconds = std::chrono::milliseconds;  ///< of monotonic time
+  static constexpr std::byte kUntouched{0xcc};     ///< fills writable parts at first
+  static constexpr Milliseconds kPatience{5000};  ///< of functions that wait, if not told otherwise
+  /// The device status from start() on.
   static constexpr std::uint8_t kRunning = kAcknowledge | kDriver | kFeaturesOk | kDriverOk;
 
+  /// Takes the device; nothing is set up before start(), which says if the device was refused.
   explicit DeviceRig(std::shared_ptr<VirtioDevice> device, const RigOptions& options = {})
       : options_(options), heap_(options.ram_bytes, options.dirty_tracking, options.shared_ram) {
     sink_.queues = std::vector<std::atomic<int>>(device->queue_sizes().size());
@@ -144,6 +146,7 @@ class DeviceRig {
     const auto token = drivers_[queue].add(buffers);
     return token ? std::optional(*token) : std::nullopt;
   }
+  /// Kicks, too, if the device wants it.
   void publish(std::uint16_t queue) {
     if (drivers_[queue].publish()) core_->kick(queue);
   }
@@ -208,6 +211,7 @@ class DeviceRig {
     core_->read_config(offset, std::as_writable_bytes(std::span(&value, 1)));
     return value;
   }
+  /// Writes an object to the configuration space, as the driver does.
   template <class T>
   void set_config(std::uint64_t offset, const T& value) {
     core_->write_config(offset, std::as_bytes(std::span(&value, 1)));
@@ -215,20 +219,21 @@ class DeviceRig {
 
   /// How many interrupts came so far.
   [[nodiscard]] int interrupts(std::uint16_t queue) const { return sink_.queues[queue]; }
-  [[nodiscard]] int config_interrupts() const { return sink_.config; }
+  [[nodiscard]] int config_interrupts() const { return sink_.config; }  ///< so far
 
-  [[nodiscard]] TransportCore& core() { return *core_; }
-  [[nodiscard]] GuestHeap& heap() { return heap_; }
-  [[nodiscard]] vm_memory::MemoryView memory() const { return heap_.view(); }
-  [[nodiscard]] event_manager::EventLoop& loop() { return loop_; }
+  [[nodiscard]] TransportCore& core() { return *core_; }  ///< the rig is its transport
+  [[nodiscard]] GuestHeap& heap() { return heap_; }       ///< the RAM
+  [[nodiscard]] vm_memory::MemoryView memory() const { return heap_.view(); }  ///< all of the RAM
+  [[nodiscard]] event_manager::EventLoop& loop() { return loop_; }             ///< of the workers
   /// Precondition of this and of all that names a queue: start() succeeded, there is that queue.
   [[nodiscard]] virtio_queue::driver::Driver& driver(std::uint16_t queue) {
     return drivers_[queue];
   }
+  /// Of a queue that start() has set up.
   [[nodiscard]] const virtio_queue::RingAddresses& rings(std::uint16_t queue) const {
     return core_->queue(queue)->rings();
   }
-  [[nodiscard]] const RigOptions& options() const { return options_; }
+  [[nodiscard]] const RigOptions& options() const { return options_; }  ///< as given
   /// All that the driver asks for.
   [[nodiscard]] std::uint64_t features() const {
     return kFeatureVersion1 | options_.features |

@@ -29,14 +29,15 @@ namespace vmm::virtio_device::testing {
 /// Its state is one byte, which it puts before each answer unless it is 0. A reset forgets it.
 class EchoDevice final : public VirtioDevice, public StateOwner {
  public:
-  static constexpr std::uint16_t kQueueSize = 16;
-  static constexpr std::size_t kConfigBytes = 12;
+  static constexpr std::uint16_t kQueueSize = 16;        ///< entries
+  static constexpr std::size_t kConfigBytes = 12;        ///< of plain memory
   static constexpr std::uint64_t kFeature = feature(3);  ///< of its type, without a meaning
 
+  /// Has `queues` queues; `queue_features`: as VirtioDevice::queue_features().
   explicit EchoDevice(std::size_t queues = 2, std::uint64_t queue_features = ~std::uint64_t{0})
       : queue_sizes_(queues, kQueueSize), queue_features_(queue_features) {}
 
-  [[nodiscard]] DeviceType type() const override { return DeviceType::kEntropy; }
+  [[nodiscard]] DeviceType type() const override { return DeviceType::kEntropy; }  ///< of any type
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return queue_sizes_; }
   [[nodiscard]] std::uint64_t features() const override {
     return kFeature | virtio_queue::kFeatureRingReset | virtio_queue::kFeatureInOrder;
@@ -79,6 +80,7 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
     }
     if (const auto driver = interrupt()) driver->config_changed();
   }
+  /// Sets the state; 0: none.
   void set_tag(char tag) { tag_ = static_cast<std::uint8_t>(tag); }
   /// How large it says its state is; at least 1.
   void set_state_bytes(std::size_t bytes) { state_bytes_ = bytes; }
@@ -87,19 +89,21 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
     hold_ = yes;
     hold_.notify_all();
   }
-  [[nodiscard]] int holding() const { return holding_; }
+  [[nodiscard]] int holding() const { return holding_; }  ///< requests that wait in hold() now
   /// The next activations are refused.
   void refuse(bool yes) { refuse_ = yes; }
+  /// The driver's end of the last activation; nullptr after a reset.
   [[nodiscard]] std::shared_ptr<Interrupt> interrupt() {
     const MutexLock lock(mutex_);
     return interrupt_;
   }
   [[nodiscard]] std::uint64_t chosen() const { return chosen_; }  ///< by set_features()
+  /// At the last activation.
   [[nodiscard]] std::uint64_t negotiated() const { return negotiated_; }
-  [[nodiscard]] int activations() const { return activations_; }
-  [[nodiscard]] int resets() const { return resets_; }
-  [[nodiscard]] int workers() const { return workers_; }  ///< that exist now
-  [[nodiscard]] int served() const { return served_; }    ///< requests
+  [[nodiscard]] int activations() const { return activations_; }  ///< that were not refused
+  [[nodiscard]] int resets() const { return resets_; }            ///< so far
+  [[nodiscard]] int workers() const { return workers_; }          ///< that exist now
+  [[nodiscard]] int served() const { return served_; }            ///< requests
 
  private:
   class EchoWorker;
@@ -122,8 +126,10 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   std::atomic<int> served_{0};
 };
 
+/// Serves all queues of one activation.
 class EchoDevice::EchoWorker final : public Worker {
  public:
+  /// Made by activate(); the device outlives it.
   EchoWorker(EchoDevice& device, std::shared_ptr<Interrupt> interrupt,
              std::vector<ActiveQueue> queues)
       : device_(device), interrupt_(std::move(interrupt)), waiting_(std::move(queues)) {

@@ -15,7 +15,7 @@
 
 namespace vmm::virtio_device::testing {
 
-using Bytes = std::vector<std::byte>;
+using Bytes = std::vector<std::byte>;  ///< of a test's own, not of the guest
 
 /// The bytes of a structure of guest memory.
 template <vm_memory::GuestValue T>
@@ -23,6 +23,7 @@ template <vm_memory::GuestValue T>
   const auto bytes = std::as_bytes(std::span(&value, 1));
   return {bytes.begin(), bytes.end()};
 }
+/// The characters, without a zero behind.
 [[nodiscard]] inline Bytes bytes_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
@@ -31,15 +32,17 @@ template <vm_memory::GuestValue T>
 /// One region of RAM, with holes below and above it, of which parts are given out and taken back.
 class GuestHeap {
  public:
-  static constexpr std::uint64_t kBase = 0x1'0000;
+  static constexpr std::uint64_t kBase = 0x1'0000;  ///< the guest-physical address where RAM begins
 
   /// `shared`: in a memfd, for other processes.
   explicit GuestHeap(std::uint64_t bytes, bool dirty_tracking = false, bool shared = false)
       : end_(kBase + bytes), memory_(make(bytes, dirty_tracking, shared)) {}
 
+  /// For who only reads the map.
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
   /// To be replaced by what a driver does to an IOMMU, say.
   [[nodiscard]] vm_memory::GuestMemory& memory() { return memory_; }
+  /// All of the RAM; valid until memory() is changed.
   [[nodiscard]] vm_memory::MemoryView view() const { return memory_.view(); }
   /// The first address above RAM.
   [[nodiscard]] GuestAddress end() const { return GuestAddress(end_); }

@@ -23,8 +23,9 @@
 
 namespace vmm::virtio_device::testing {
 
+/// A way to offer one bad chain.
 struct HostileChain {
-  const char* name;
+  const char* name;  ///< what is bad, in words
   /// The chain is against the rules of queues: it comes back with length 0 and the device does not
   /// see it. Else the device sees it, and does with it what it likes.
   bool malformed;
