@@ -41,9 +41,11 @@ inline constexpr std::uint64_t kFeatureIrq = virtio_device::feature(0);
 /// Threads: as VirtioDevice.
 class Gpio final : public virtio_device::VirtioDevice, private virtio_device::StateOwner {
  public:
+  /// The most entries of the request queue.
   static constexpr std::uint16_t kRequestQueueSize = 256;
+  /// The most entries of the event queue: one for each line.
   static constexpr std::uint16_t kEventQueueSize = 1024;
-  static constexpr std::uint16_t kMaxLines = 1024;
+  static constexpr std::uint16_t kMaxLines = 1024;  ///< of a chip
 
   /// The chip is used by the device's worker alone, from activation to reset.
   /// Errors: EINVAL without a chip, for one without lines, and for more than kMaxLines.

@@ -23,9 +23,10 @@ namespace vmm::virtio_gpio {
 /// Threads: any, several at once.
 class SimulatedChip final : public Chip {
  public:
+  /// What the chip has.
   struct Options {
-    std::uint16_t lines = 8;
-    bool wired = true;
+    std::uint16_t lines = 8;         ///< how many, from number 0 on
+    bool wired = true;               ///< lines 0 and 1, 2 and 3, ... are partners
     std::vector<std::string> names;  ///< of the first lines; empty ones, and the rest, have none
   };
 
