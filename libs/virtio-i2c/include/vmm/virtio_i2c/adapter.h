@@ -11,7 +11,7 @@ namespace vmm::virtio_i2c {
 
 /// One segment of an I2C transaction: what is between a START and the next START or STOP.
 struct Message {
-  Address address;
+  Address address;            ///< of the device on the bus
   bool read = false;          ///< from the device on the bus
   std::span<std::byte> data;  ///< may be empty: only the address and its acknowledgement
 };
@@ -21,9 +21,11 @@ struct Message {
 /// Threads: any, several at once, as one bus may serve several virtio devices.
 class Adapter {
  public:
-  /// What one transaction may hold, as with Linux' /dev/i2c-N.
+  ///@{
+  /// What one transaction may hold, and each message of it, as with Linux' /dev/i2c-N.
   static constexpr std::size_t kMaxMessages = 42;
   static constexpr std::size_t kMaxMessageBytes = 8192;
+  ///@}
 
   virtual ~Adapter() = default;
   Adapter(const Adapter&) = delete;

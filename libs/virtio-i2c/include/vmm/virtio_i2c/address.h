@@ -9,8 +9,8 @@ namespace vmm::virtio_i2c {
 
 /// The address of a device on an I2C bus.
 struct Address {
-  std::uint16_t number = 0;
-  bool ten_bit = false;  ///< on the wire such an address differs from each of 7 bits
+  std::uint16_t number = 0;  ///< without the bit for reading and writing
+  bool ten_bit = false;      ///< on the wire such an address differs from each of 7 bits
 
   /// Whether a driver can name it: 7 bits without 0x78 to 0x7f, which I2C reserves and the format
   /// below takes for 10 bits; or 10 bits.

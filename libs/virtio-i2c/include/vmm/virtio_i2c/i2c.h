@@ -32,12 +32,12 @@ inline constexpr std::uint64_t kFeatureZeroLengthRequest = virtio_device::featur
 /// Threads: as VirtioDevice.
 class I2c final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
+  static constexpr std::uint16_t kQueueSize = 256;  ///< the most entries of the queue
 
   /// An adapter, and those devices on its bus that the driver may use.
   struct Bus {
-    std::shared_ptr<Adapter> adapter;
-    std::vector<Address> addresses;
+    std::shared_ptr<Adapter> adapter;  ///< not nullptr; several buses may share one
+    std::vector<Address> addresses;    ///< each at most once in the whole device
   };
 
   /// Errors: EINVAL without an address, without an adapter, for an address that is not valid, and

@@ -24,7 +24,7 @@ namespace vmm::virtio_i2c {
 /// Threads: any, several at once.
 class SimulatedAdapter final : public Adapter {
  public:
-  static constexpr std::size_t kChipBytes = 256;
+  static constexpr std::size_t kChipBytes = 256;  ///< of each chip
 
   /// Errors: EINVAL for an address that is not valid or there twice.
   static Result<std::shared_ptr<SimulatedAdapter>> create(std::span<const Address> chips);
@@ -33,6 +33,7 @@ class SimulatedAdapter final : public Adapter {
 
   /// The byte at a position of a chip. Errors: ENXIO when there is no such chip.
   Result<std::uint8_t> peek(Address chip, std::uint8_t position) const;
+  /// Stores a byte there. Errors: as peek().
   Result<void> poke(Address chip, std::uint8_t position, std::uint8_t value);
 
  private:
