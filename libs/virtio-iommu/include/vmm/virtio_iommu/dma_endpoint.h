@@ -20,6 +20,7 @@ namespace vmm::virtio_iommu {
 /// when the endpoint goes from one to the other.
 class DmaEndpoint final : public Endpoint {
  public:
+  /// What a driver may have of the host.
   struct Limits {
     /// Bytes that may be mapped at once: page tables of the host are made for them, however little
     /// memory they lead to.

@@ -19,12 +19,13 @@ namespace vmm::virtio_iommu {
 
 /// What one MAP request made: virtio 1.3, 5.13.6.5.
 struct Mapping {
-  Iova first;
-  std::uint64_t last = 0;  ///< inclusive; not below `first`
-  GuestAddress target;     ///< all of the target is below 2^64
-  vm_memory::Access access = vm_memory::Access::kNone;
-  bool mmio = false;  ///< to registers of another device
+  Iova first;                                           ///< the first address
+  std::uint64_t last = 0;                               ///< inclusive; not below `first`
+  GuestAddress target;                                  ///< all of the target is below 2^64
+  vm_memory::Access access = vm_memory::Access::kNone;  ///< READ and WRITE of the request's flags
+  bool mmio = false;                                    ///< to registers of another device
 
+  /// The size of the range, less one, as it may be 2^64.
   [[nodiscard]] std::uint64_t bytes_less_one() const { return last - first.raw(); }
   friend bool operator==(const Mapping&, const Mapping&) = default;
 };
@@ -41,16 +42,16 @@ enum class Reach : std::uint8_t {
 
 /// Addresses that a driver must not map for an endpoint: virtio 1.3, 5.13.6.8.1.
 struct ReservedRange {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;  ///< inclusive
-  bool msi = false;        ///< the doorbell of MSIs, of which an endpoint has one at most
+  std::uint64_t first = 0;  ///< the first address
+  std::uint64_t last = 0;   ///< inclusive
+  bool msi = false;         ///< the doorbell of MSIs, of which an endpoint has one at most
 
   friend bool operator==(const ReservedRange&, const ReservedRange&) = default;
 };
 
 /// What an endpoint sees at one moment. Valid during the call that gives it.
 struct Space {
-  Reach reach = Reach::kNothing;
+  Reach reach = Reach::kNothing;                       ///< says which of the rest matters
   const Mappings& mappings;                            ///< empty unless kMapped
   std::shared_ptr<const vm_memory::RegionMap> memory;  ///< guest RAM
   std::shared_ptr<vm_memory::FaultHandler> faults;     ///< for accesses that lead nowhere

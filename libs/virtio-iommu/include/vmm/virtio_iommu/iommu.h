@@ -16,6 +16,7 @@
 
 namespace vmm::virtio_iommu {
 
+///@{
 /// Feature bits: virtio 1.3, 5.13.3.
 inline constexpr std::uint64_t kFeatureInputRange = 1u << 0;
 inline constexpr std::uint64_t kFeatureDomainRange = 1u << 1;
@@ -23,6 +24,7 @@ inline constexpr std::uint64_t kFeatureMapUnmap = 1u << 2;
 inline constexpr std::uint64_t kFeatureProbe = 1u << 4;
 inline constexpr std::uint64_t kFeatureMmio = 1u << 5;
 inline constexpr std::uint64_t kFeatureBypassConfig = 1u << 6;
+///@}
 
 /// The endpoint of a PCI function, as VIOT and device trees of this project number them.
 [[nodiscard]] constexpr std::uint32_t pci_endpoint(std::uint16_t segment, std::uint8_t bus,
@@ -44,8 +46,9 @@ class FaultLog;
 /// Threads: as VirtioDevice; the other functions from any thread.
 class Iommu final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
+  static constexpr std::uint16_t kQueueSize = 256;  ///< the most entries of each queue
 
+  /// How an IOMMU is made.
   struct Options {
     const vm_memory::GuestMemory& memory;  ///< guest RAM; outlives the device
     std::uint64_t page_bytes = 4096;       ///< the granularity; the host's where it pins pages
