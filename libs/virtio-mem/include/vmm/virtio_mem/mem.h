@@ -14,9 +14,11 @@
 
 namespace vmm::virtio_mem {
 
+///@{
 /// Feature bits: virtio 1.3, 5.15.3.
 inline constexpr std::uint64_t kFeatureAcpiPxm = 1u << 0;
 inline constexpr std::uint64_t kFeatureUnpluggedInaccessible = 1u << 1;
+///@}
 
 /// What has and takes away the memory of the device's region; the VMM implements it.
 ///
@@ -50,11 +52,12 @@ class MemoryBlocks {
 /// Threads: as VirtioDevice; the other functions from any thread.
 class Mem final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 128;
-  static constexpr std::uint64_t kMinBlockBytes = 4096;
+  static constexpr std::uint16_t kQueueSize = 128;       ///< the most entries of the queue
+  static constexpr std::uint64_t kMinBlockBytes = 4096;  ///< the smallest Options::block_bytes
   /// The most blocks of a region: the map of them has one bit each.
   static constexpr std::uint64_t kMaxBlocks = std::uint64_t{1} << 27;
 
+  /// How a memory device is made.
   struct Options {
     AddressRange region{};  ///< multiples of the block size; may be empty
     std::uint64_t block_bytes = std::uint64_t{2} << 20;  ///< a power of two
@@ -73,9 +76,9 @@ class Mem final : public virtio_device::VirtioDevice {
   /// Asks the driver to have that much plugged. Errors: EINVAL for more than the region, or what is
   /// not a multiple of the block size.
   Result<void> set_requested(std::uint64_t bytes);
-  [[nodiscard]] std::uint64_t requested() const;
-  [[nodiscard]] std::uint64_t plugged() const;
-  [[nodiscard]] std::uint64_t usable() const;  ///< bytes from the start of the region
+  [[nodiscard]] std::uint64_t requested() const;  ///< bytes that the driver is asked for
+  [[nodiscard]] std::uint64_t plugged() const;    ///< bytes that the driver has plugged now
+  [[nodiscard]] std::uint64_t usable() const;     ///< bytes from the start of the region
   /// Takes all blocks away, for a reset of the machine. Errors: those of MemoryBlocks::unplug().
   Result<void> unplug_all();
 
