@@ -51,8 +51,9 @@ enum class Register : std::uint32_t {
   kConfigGeneration = 0x0fc,
 };
 
-inline constexpr std::uint32_t kMagic = 0x7472'6976;  // "virt"
-inline constexpr std::uint64_t kConfigOffset = 0x100;
+/// What MagicValue reads as.
+inline constexpr std::uint32_t kMagic = 0x7472'6976;        // "virt"
+inline constexpr std::uint64_t kConfigOffset = 0x100;       ///< of the configuration space
 inline constexpr std::uint32_t kInterruptUsedBuffers = 1;   ///< of InterruptStatus
 inline constexpr std::uint32_t kInterruptConfigChange = 2;  ///< of InterruptStatus
 
@@ -67,17 +68,19 @@ class MmioTransport final : public vm_device::BusDevice, private virtio_device::
  public:
   static constexpr std::uint64_t kSize = 0x1000;  ///< bytes of the range on the bus
 
+  /// What the transport connects.
   struct Wiring {
-    std::shared_ptr<virtio_device::VirtioDevice> device;
-    const vm_memory::GuestMemory& memory;
-    virtio_device::Workers& workers;  ///< for this device alone
+    std::shared_ptr<virtio_device::VirtioDevice> device;  ///< not nullptr
+    const vm_memory::GuestMemory& memory;                 ///< outlives the transport
+    virtio_device::Workers& workers;                      ///< for this device alone
     /// Asserted while InterruptStatus is not 0. It may be an edge: it rises again when something is
     /// left after an acknowledgement.
     vm_device::IrqLine& irq;
-    vm_device::Doorbells& doorbells;
-    GuestAddress base;  ///< where the range is on the bus
+    vm_device::Doorbells& doorbells;  ///< kicks that need no exit; see create()
+    GuestAddress base;                ///< where the range is on the bus
     /// Where the device's shared memory is, when it has some.
     std::optional<GuestAddress> shared_memory = std::nullopt;
+    /// As virtio_device::TransportCore::Parts.
     std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
     bool lone_driver = false;  ///< as virtio_device::TransportCore::Parts
   };
