@@ -18,12 +18,15 @@ enum class NetFeature : std::uint8_t;  // net.h
 /// Threads: the loop's on which Control was started.
 class ControlHandler {
  public:
+  /// Whether the driver has chosen the feature.
   [[nodiscard]] virtual bool negotiated(NetFeature feature) const = 0;
-  // False: refused, nothing changes.
+  ///@{
+  /// Does it; false: refused. What was not negotiated is refused.
   virtual bool set_queue_pairs(std::uint16_t pairs) = 0;
   virtual bool set_guest_offloads(std::uint64_t features) = 0;
   virtual bool set_mac(const MacAddress& mac) = 0;
   virtual bool end_announcement() = 0;
+  ///@}
 
  protected:
   ~ControlHandler() = default;

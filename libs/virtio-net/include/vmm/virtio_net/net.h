@@ -51,27 +51,34 @@ enum class NetFeature : std::uint8_t {
   kHostUso = 56,
 };
 
+/// The feature's bit of the 64.
 [[nodiscard]] constexpr std::uint64_t bit(NetFeature feature) {
   return std::uint64_t{1} << static_cast<unsigned>(feature);
 }
 
+/// Of struct virtio_net_hdr, with num_buffers: 5.1.6.
 inline constexpr std::uint32_t kNetHeaderBytes = 12;
 /// The longest packet: 64 KiB after segmentation offload, and an Ethernet header with a VLAN tag.
 inline constexpr std::uint32_t kMaxPacketBytes = 65535 + 18;
-inline constexpr std::uint16_t kMaxQueuePairs = 256;
+inline constexpr std::uint16_t kMaxQueuePairs = 256;  ///< that a device may have
+///@{
 /// Status bits of the configuration space: 5.1.4.
 inline constexpr std::uint16_t kLinkUp = 1;
 inline constexpr std::uint16_t kAnnounce = 2;
+///@}
 
+/// How a network device is made.
 struct NetOptions {
-  MacAddress mac{};
+  MacAddress mac{};                       ///< told to the driver, which may change it for itself
   std::optional<std::uint16_t> mtu = {};  ///< told to the driver; at least 68
+  /// The most entries of each queue; a power of two from 2 to 32768.
   std::uint16_t queue_size = 256;
-  bool offload_csum = true;
-  bool offload_tso = true;  ///< needs csum, as does the next one
-  bool offload_ufo = true;  ///< UDP: fragmentation, and segmentation where the kernel knows it
+  bool offload_csum = true;  ///< offer it, both ways, if all ports know it
+  bool offload_tso = true;   ///< needs csum, as does the next one
+  bool offload_ufo = true;   ///< UDP: fragmentation, and segmentation where the kernel knows it
   /// Packets and their bytes, without the header; nullptr: unlimited. All pairs share them.
   std::shared_ptr<rate_limiter::RateLimiter> receive_limit = nullptr;
+  /// Likewise, for packets from the driver.
   std::shared_ptr<rate_limiter::RateLimiter> transmit_limit = nullptr;
 };
 
@@ -106,6 +113,7 @@ class Net final : public virtio_device::VirtioDevice, public ControlHandler {
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override;
 
+  /// Pairs of queues that the device has; how many the driver uses is its choice.
   [[nodiscard]] std::uint16_t queue_pairs() const {
     return static_cast<std::uint16_t>(ports_.size());
   }
@@ -127,7 +135,9 @@ class Net final : public virtio_device::VirtioDevice, public ControlHandler {
 
   // For the device's own workers.
 
+  /// As create() got them.
   [[nodiscard]] const NetOptions& options() const { return options_; }
+  /// The counters of a pair below queue_pairs().
   [[nodiscard]] PairCounters& pair_counters(std::uint16_t pair) { return *counters_[pair]; }
   bool set_queue_pairs(std::uint16_t pairs) override;
   bool set_guest_offloads(std::uint64_t features) override;

@@ -34,12 +34,13 @@ class NetPort {
  public:
   /// What became of a packet.
   enum class Sent {
-    kDone,
+    kDone,     ///< the port took it
     kRefused,  ///< not by this port, now or later: invalid, or nobody is there
     kFull,     ///< not now: the descriptor becomes writable
   };
+  /// What came of looking for a packet.
   enum class Received {
-    kPacket,
+    kPacket,   ///< there is one, whole
     kNothing,  ///< the descriptor becomes readable; also after errors, and at the end of a socket
     kLost,     ///< a packet that had no valid place to go to; there may be others
   };
@@ -52,6 +53,7 @@ class NetPort {
   /// Errors: ENOTSOCK; EINVAL for a stream; those of fcntl(2).
   static Result<NetPort> adopt_socket(UniqueFd fd, bool has_header = false);
 
+  /// The descriptor, borrowed: for polling.
   [[nodiscard]] int fd() const { return fd_.get(); }
   /// Whether packets have the 12-byte header before them.
   [[nodiscard]] bool has_header() const { return has_header_; }

@@ -12,7 +12,7 @@
 
 namespace vmm::virtio_net {
 
-using MacAddress = std::array<std::uint8_t, 6>;
+using MacAddress = std::array<std::uint8_t, 6>;  ///< in the order of the wire
 
 /// A network interface of the host whose packets come from here.
 struct TapOptions {
@@ -20,14 +20,14 @@ struct TapOptions {
   std::uint16_t queues = 1;  ///< more than one: IFF_MULTI_QUEUE
   std::string ip = {};       ///< IPv4 in dots; empty: left as it is
   std::string mask = {};     ///< with `ip`
-  std::optional<MacAddress> mac = {};  ///< nullopt: left as it is
-  std::optional<std::uint16_t> mtu = {};
+  std::optional<MacAddress> mac = {};     ///< nullopt: left as it is
+  std::optional<std::uint16_t> mtu = {};  ///< bytes; nullopt: left as it is
 };
 
 /// The queues of an open tap, and what it is called.
 struct Tap {
-  std::string name;
-  std::vector<NetPort> queues;
+  std::string name;             ///< of the interface, made up or asked for
+  std::vector<NetPort> queues;  ///< as many as were asked for
 };
 
 /// Opens the tap, makes it when there is none of this name, and brings it up. A tap that was made
