@@ -39,12 +39,14 @@ class PciTransport final : public pci::Function,
                            private pci::EndpointDevice,
                            private virtio_device::InterruptSink {
  public:
+  /// What the transport connects.
   struct Wiring {
-    std::shared_ptr<virtio_device::VirtioDevice> device;
+    std::shared_ptr<virtio_device::VirtioDevice> device;  ///< not nullptr
     const vm_memory::GuestMemory& memory;  ///< outlives the transport, as the next three do
     virtio_device::Workers& workers;       ///< for this device alone
-    vm_device::Doorbells& doorbells;
+    vm_device::Doorbells& doorbells;       ///< kicks that need no exit; done without where refused
     vm_device::MsiVectorSource* vectors = nullptr;  ///< nullptr: no MSI-X
+    /// As virtio_device::TransportCore::Parts.
     std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
     bool behind_iommu = false;  ///< as virtio_device::TransportCore::Parts
     bool lone_driver = false;   ///< likewise
