@@ -46,18 +46,22 @@ class Flusher {
 /// Threads: as VirtioDevice; place() before the driver is there.
 class Pmem final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 64;
+  static constexpr std::uint16_t kQueueSize = 64;  ///< the most entries of the queue
   /// Requests that one flush() may answer.
   static constexpr std::size_t kBatch = 16;
 
+  ///@{
   /// What a request is answered with: 5.19.6.
   static constexpr std::uint32_t kDone = 0;
   static constexpr std::uint32_t kFailed = 1;
+  ///@}
 
+  /// `flusher` is not nullptr.
   static std::shared_ptr<Pmem> create(std::unique_ptr<Flusher> flusher);
 
   /// Says where the guest sees the memory. Until then it has none.
   void place(const AddressRange& range);
+  /// What place() said last; 0 bytes before.
   [[nodiscard]] AddressRange range() const;
 
   [[nodiscard]] virtio_device::DeviceType type() const override {
