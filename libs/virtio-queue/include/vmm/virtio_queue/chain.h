@@ -43,10 +43,15 @@ class Chain {
   /// Why pop() answered kMalformed or kBroken.
   [[nodiscard]] QueueError error() const { return error_; }
 
+  /// What the driver offers to read, all device-readable pieces together.
   [[nodiscard]] std::uint32_t readable_bytes() const { return bytes_.readable; }
+  /// What the driver offers to write, all device-writable pieces together.
   [[nodiscard]] std::uint32_t writable_bytes() const { return bytes_.writable; }
+  ///@{
+  /// From the first byte on. As often as wanted; valid as long as the chain's pieces are.
   [[nodiscard]] Reader reader() const { return Reader(pieces_, bytes_.readable); }
   [[nodiscard]] Writer writer() const { return Writer(first_writable(), bytes_.writable, label_); }
+  ///@}
 
   /// Host addresses for system calls, laid out as struct iovec; nobody may dereference them.
   [[nodiscard]] std::span<const IoVec> unsafe_readable() const {
@@ -65,6 +70,7 @@ class Chain {
   }
 
  protected:
+  /// Keeps its pieces in `storage`, which is not empty and outlives the chain.
   explicit Chain(std::span<IoVec> storage)
       : pieces_(storage.data()),
         storage_bytes_(static_cast<std::ptrdiff_t>(storage.size_bytes())) {}

@@ -37,8 +37,8 @@ struct Resubmit {
 /// The region is shared with the front end and not trusted. Thread-safety: as the queue.
 class SplitInflight {
  public:
-  static constexpr std::size_t kHeaderBytes = 16;
-  static constexpr std::size_t kEntryBytes = 16;
+  static constexpr std::size_t kHeaderBytes = 16;  ///< QueueRegionSplit, up to its desc[]
+  static constexpr std::size_t kEntryBytes = 16;   ///< DescStateSplit
   /// The size of the region of one queue.
   [[nodiscard]] static constexpr std::size_t bytes(std::uint16_t queue_size) {
     return kHeaderBytes + kEntryBytes * std::size_t{queue_size};
@@ -85,8 +85,9 @@ class SplitInflight {
 /// Queue::publish(). After a restart recover(), then a Queue at position().
 class PackedInflight {
  public:
-  static constexpr std::size_t kHeaderBytes = 32;
-  static constexpr std::size_t kEntryBytes = 32;
+  static constexpr std::size_t kHeaderBytes = 32;  ///< QueueRegionPacked, up to its desc[]
+  static constexpr std::size_t kEntryBytes = 32;   ///< DescStatePacked
+  /// Of a new ring.
   static constexpr QueuePosition kStart{.next_avail = 0x8000, .next_used = 0x8000};
   /// The size of the region of one queue.
   [[nodiscard]] static constexpr std::size_t bytes(std::uint16_t queue_size) {
@@ -97,6 +98,7 @@ class PackedInflight {
   static Result<PackedInflight, QueueError> format(const vm_memory::GuestSlice& region,
                                                    std::uint16_t queue_size,
                                                    const QueuePosition& position = kStart);
+  /// As SplitInflight::open().
   static Result<PackedInflight, QueueError> open(const vm_memory::GuestSlice& region,
                                                  std::uint16_t queue_size);
 

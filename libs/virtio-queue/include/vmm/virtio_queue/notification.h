@@ -22,8 +22,8 @@ namespace vmm::virtio_queue {
 
 /// A place in a packed ring: an offset below the queue size and a wrap counter (2.8.1).
 struct RingPosition {
-  std::uint16_t offset = 0;
-  bool wrap = true;
+  std::uint16_t offset = 0;  ///< in descriptors, below 2^15
+  bool wrap = true;          ///< the ring wrap counter; true at the start
 
   friend constexpr bool operator==(RingPosition, RingPosition) = default;
 
@@ -31,6 +31,7 @@ struct RingPosition {
   [[nodiscard]] constexpr std::uint16_t bits() const {
     return static_cast<std::uint16_t>(offset | (wrap ? 0x8000 : 0));
   }
+  /// The inverse of bits(); the offset is not checked.
   [[nodiscard]] static constexpr RingPosition from_bits(std::uint16_t bits) {
     return {.offset = static_cast<std::uint16_t>(bits & 0x7fff), .wrap = (bits & 0x8000) != 0};
   }
@@ -58,14 +59,16 @@ struct RingPosition {
 /// What a driver writes to notify the device when VIRTIO_F_NOTIFICATION_DATA was negotiated:
 /// 2.9 and 4.2.3.3.
 struct NotificationData {
-  std::uint16_t queue = 0;
+  std::uint16_t queue = 0;  ///< vq_index; any value when parsed
   /// Split: the available index. Packed: RingPosition::bits() of the next available descriptor.
   std::uint16_t next = 0;
 
+  /// From the 32 bits that the driver wrote; any value.
   [[nodiscard]] static constexpr NotificationData parse(std::uint32_t written) {
     return {.queue = static_cast<std::uint16_t>(written),
             .next = static_cast<std::uint16_t>(written >> 16)};
   }
+  /// The 32 bits that the driver writes.
   [[nodiscard]] constexpr std::uint32_t bits() const { return queue | std::uint32_t{next} << 16; }
   /// Packed only.
   [[nodiscard]] constexpr RingPosition position() const { return RingPosition::from_bits(next); }

@@ -21,9 +21,8 @@
 
 namespace vmm::virtio_queue {
 
-/// The device's side of a running packed ring: virtio 1.3, 2.8. See Queue, which has the same
-/// functions for both kinds of ring, for what each does, and which says when those that are
-/// called plain are enough.
+/// The device's side of a running packed ring: virtio 1.3, 2.8. Queue has the same functions for
+/// both kinds of ring, and says what each does and when those that are called plain are enough.
 class PackedQueue : public detail::RingBase {
  public:
   /// Precondition: shape.size is in [1, kMaxQueueSize].
@@ -31,6 +30,8 @@ class PackedQueue : public detail::RingBase {
                                                 const vm_memory::GuestMemory& memory,
                                                 const QueuePosition& position);
 
+  ///@{
+  /// As the functions of Queue with these names.
   [[nodiscard]] Pop pop(Chain& chain) {
     return packed_may_have_more() ? pop_next(chain) : pop_after_look(chain);
   }
@@ -46,14 +47,13 @@ class PackedQueue : public detail::RingBase {
   }
   [[gnu::noinline]] Pop pop_after_look(Chain& chain);
   Result<void, QueueError> undo_pop(const Chain& chain);
-  // Precondition of both: recent(id), which is `bytes`, is more than 0.
+  /// Precondition of both: recent(id), which is `bytes`, is more than 0.
   void add_recent(std::uint64_t id, std::uint32_t written) {
     const std::int64_t bytes = flights_.recent_anew(id);
     flights_.give_back_recent(id);
     put_used(id, written, bytes);
   }
-  /// add_recent() and publish_plain(). False when something is staged or the ring ends: nothing was
-  /// done.
+  /// add_recent() and publish_plain(). False, and nothing done: one is staged, or the ring ends.
   [[nodiscard]] bool complete_recent(std::uint64_t id, std::uint32_t written, std::int64_t bytes) {
     const std::int64_t next = used_ + bytes;
     if (next >= 0) [[unlikely]]  // kStaged, too
@@ -111,6 +111,7 @@ class PackedQueue : public detail::RingBase {
   std::size_t read_list(const Chain& chain, std::span<PackedDescriptor> out) const;
   Result<void, QueueError> rewind(const QueuePosition& position);
   Result<void, QueueError> track_inflight(const vm_memory::GuestSlice& region);
+  ///@}
 
  private:
   PackedQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory);
@@ -229,8 +230,7 @@ class PackedQueue : public detail::RingBase {
   [[gnu::noinline]] void turn();
   /// Sets event_key_; `signalled`: what signalled_ is to be.
   void watch_events(std::int64_t signalled);
-  /// The decision about a descriptor, in all cases; `steps` since the last one, in the measure of
-  /// signalled_.
+  /// The decision about any descriptor; `steps` since the last one, in the measure of signalled_.
   [[gnu::noinline]] bool event_passed(std::uint64_t events, std::int64_t steps);
   void set_events(std::uint32_t events) {
     detail::store<std::uint32_t>(rings_.device, events);

@@ -51,9 +51,13 @@ struct Popped {
 /// calls. The driver runs concurrently with everything.
 class Queue {
  public:
+  /// For those without a QueueConfig. Precondition: shape.size is in [1, kMaxQueueSize] and, for a
+  /// split ring, a power of two.
+  /// Errors: kMisaligned, kRingNotMapped; kBadState for a position that no such queue has.
   static Result<Queue, QueueError> create(const QueueShape& shape,
                                           const vm_memory::GuestMemory& memory,
                                           const QueuePosition& position);
+  /// The position of a queue whose rings the driver has just set up.
   [[nodiscard]] static QueuePosition start_position(bool packed) {
     const std::uint16_t start = packed ? RingPosition{}.bits() : std::uint16_t{0};
     return {.next_avail = start, .next_used = start};
@@ -174,7 +178,7 @@ class Queue {
   [[nodiscard]] std::uint64_t memory_changes() const { return base().memory_changes(); }
   /// Whether the rings are followed as a packed ring.
   [[nodiscard]] bool is_packed() const { return base().is_packed(); }
-  [[nodiscard]] std::uint16_t size() const { return base().size(); }
+  [[nodiscard]] std::uint16_t size() const { return base().size(); }  ///< descriptors
   /// What the queue was made from: for those who serve it elsewhere, as vhost does.
   [[nodiscard]] const QueueShape& shape() const { return base().shape(); }
   /// Where the queue is, to save it. Buffers in flight have to come back before, or be tracked by

@@ -15,11 +15,11 @@ namespace vmm::virtio_queue {
 
 /// What a saved QueueConfig consists of.
 struct QueueConfigState {
-  std::uint16_t max_size = 0;
-  std::uint16_t size = 0;
-  bool ready = false;
-  RingAddresses rings;
-  std::uint64_t features = 0;
+  std::uint16_t max_size = 0;  ///< descriptors; a power of two up to 32768
+  std::uint16_t size = 0;      ///< descriptors; as set_size() allows
+  bool ready = false;          ///< whether the driver has enabled the queue
+  RingAddresses rings;         ///< guest-physical addresses, or I/O addresses with an IOMMU
+  std::uint64_t features = 0;  ///< bits of section 6, of which a queue looks at a few
 
   friend bool operator==(const QueueConfigState&, const QueueConfigState&) = default;
 };
@@ -50,10 +50,13 @@ class QueueConfig {
   Result<void, QueueError> set_device(GuestAddress address);
   /// The features that both sides agreed on; the ones of other libraries do no harm.
   void set_features(std::uint64_t features) { state_.features = features; }
+  /// Notes that the driver has enabled the queue, or not; nothing is checked before activate().
   void set_ready(bool ready) { state_.ready = ready; }
 
   /// For registers, where a bad value is passed over: one half of an address, or its error.
   enum class Half : std::uint8_t { kLow, kHigh };
+  ///@{
+  /// Changes one half of the address and keeps the other.
   Result<void, QueueError> set_descriptors(Half half, std::uint32_t value) {
     return set_descriptors(with_half(state_.rings.descriptors, half, value));
   }
@@ -63,13 +66,19 @@ class QueueConfig {
   Result<void, QueueError> set_device(Half half, std::uint32_t value) {
     return set_device(with_half(state_.rings.device, half, value));
   }
+  ///@}
 
+  ///@{
+  /// As set last; see QueueConfigState.
   [[nodiscard]] std::uint16_t max_size() const { return state_.max_size; }
   [[nodiscard]] std::uint16_t size() const { return state_.size; }
   [[nodiscard]] bool ready() const { return state_.ready; }
   [[nodiscard]] const RingAddresses& rings() const { return state_.rings; }
   [[nodiscard]] std::uint64_t features() const { return state_.features; }
+  ///@}
+  /// Whether VIRTIO_F_RING_PACKED was agreed on.
   [[nodiscard]] bool packed() const { return (state_.features & kFeaturePacked) != 0; }
+  /// All of it, for restore().
   [[nodiscard]] const QueueConfigState& state() const { return state_; }
 
   /// Whether activate() would work now.
@@ -78,6 +87,7 @@ class QueueConfig {
   /// A queue that runs on these rings, from their start or from where it was saved.
   /// Errors: as validate(); kBadState for a position that no such queue has.
   [[nodiscard]] Result<Queue, QueueError> activate(const vm_memory::GuestMemory& memory) const;
+  /// The same from `position` on, as Queue::position() gave it.
   [[nodiscard]] Result<Queue, QueueError> activate(const vm_memory::GuestMemory& memory,
                                                    const QueuePosition& position) const;
 

@@ -40,6 +40,7 @@ enum class QueueError : std::uint8_t {
   kSplitOutOfBounds,  ///< a split point beyond the end
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(QueueError error);
 
 }  // namespace vmm::virtio_queue

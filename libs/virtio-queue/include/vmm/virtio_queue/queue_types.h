@@ -17,8 +17,8 @@ enum class Pop : std::uint8_t {
 /// Where a queue is in its rings: the vring bases of vhost. Split: indices modulo 2^16. Packed:
 /// RingPosition::bits().
 struct QueuePosition {
-  std::uint16_t next_avail = 0;
-  std::uint16_t next_used = 0;
+  std::uint16_t next_avail = 0;  ///< of the driver's entries, the first that was not popped
+  std::uint16_t next_used = 0;   ///< of the device's entries, the first that was not given back
 
   friend bool operator==(const QueuePosition&, const QueuePosition&) = default;
 };

@@ -30,6 +30,8 @@ class SplitQueue : public detail::RingBase {
                                                const vm_memory::GuestMemory& memory,
                                                const QueuePosition& position);
 
+  ///@{
+  /// As the functions of Queue with these names.
   [[nodiscard]] Pop pop(Chain& chain) {
     return split_has_more() ? pop_next(chain) : pop_after_look(chain);
   }
@@ -105,6 +107,7 @@ class SplitQueue : public detail::RingBase {
   Pop resubmit(Chain& chain, const Resubmit& request);
   Result<void, QueueError> rewind(const QueuePosition& position);
   Result<void, QueueError> track_inflight(const vm_memory::GuestSlice& region);
+  ///@}
 
  private:
   SplitQueue(const QueueShape& shape, const vm_memory::GuestMemory& memory);

@@ -50,6 +50,7 @@ class Driver {
   [[nodiscard]] Result<std::optional<Used>, QueueError> reap() {
     return std::visit([](auto& ring) { return ring.reap(); }, ring_);
   }
+  /// Asks the device not to interrupt; a hint only.
   void disable_interrupts() {
     std::visit([](auto& ring) { ring.disable_interrupts(); }, ring_);
   }
@@ -57,6 +58,7 @@ class Driver {
   [[nodiscard]] bool enable_interrupts() {
     return std::visit([](auto& ring) { return ring.enable_interrupts(); }, ring_);
   }
+  /// How many buffers add() has room for; one is enough for add_indirect().
   [[nodiscard]] std::uint32_t free_descriptors() const {
     return std::visit([](const auto& ring) { return ring.free_descriptors(); }, ring_);
   }

@@ -18,6 +18,8 @@ namespace vmm::virtio_queue::driver {
 /// The driver's side of a packed ring: virtio 1.3, 2.8. See Driver for what each function does.
 class PackedDriver {
  public:
+  ///@{
+  /// As the functions of Driver with these names.
   static Result<PackedDriver, QueueError> create(const QueueShape& shape,
                                                  vm_memory::MemoryView memory);
 
@@ -29,6 +31,7 @@ class PackedDriver {
   void disable_interrupts();
   [[nodiscard]] bool enable_interrupts();
   [[nodiscard]] std::uint32_t free_descriptors() const { return free_descriptors_; }
+  ///@}
 
  private:
   PackedDriver(const QueueShape& shape, vm_memory::MemoryView memory, const detail::Rings& rings);

@@ -17,6 +17,8 @@ namespace vmm::virtio_queue::driver {
 /// The driver's side of a split ring: virtio 1.3, 2.7. See Driver for what each function does.
 class SplitDriver {
  public:
+  ///@{
+  /// As the functions of Driver with these names.
   static Result<SplitDriver, QueueError> create(const QueueShape& shape,
                                                 vm_memory::MemoryView memory);
 
@@ -30,6 +32,7 @@ class SplitDriver {
   [[nodiscard]] std::uint32_t free_descriptors() const {
     return static_cast<std::uint32_t>(free_.size());
   }
+  ///@}
 
  private:
   struct Flight {
