@@ -24,8 +24,8 @@ namespace vmm::virtio_rng {
 /// Threads: as VirtioDevice.
 class Rng final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
-  static constexpr std::uint32_t kMaxRequestBytes = 1 << 16;
+  static constexpr std::uint16_t kQueueSize = 256;            ///< the most entries of the queue
+  static constexpr std::uint32_t kMaxRequestBytes = 1 << 16;  ///< that a request gets at most
 
   /// Takes a descriptor that random bytes can be read from; it is made non-blocking, so that a dry
   /// source holds nobody up. Errors: those of fcntl(2).
