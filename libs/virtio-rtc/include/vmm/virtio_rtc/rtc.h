@@ -31,6 +31,7 @@ class Clock {
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
 
+  /// What the driver is told that the clock counts. Constant.
   [[nodiscard]] virtual ClockType type() const = 0;
   /// Nanoseconds since the clock's epoch: 1970 for those of UTC and TAI. Errors: told to the driver
   /// as an I/O error.
@@ -59,7 +60,7 @@ std::unique_ptr<Clock> host_monotonic();
 /// Threads: as VirtioDevice.
 class Rtc final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 64;
+  static constexpr std::uint16_t kQueueSize = 64;  ///< the most entries of the queue
 
   /// Errors: EINVAL for no clocks or more than 65535.
   static Result<std::shared_ptr<Rtc>> create(std::vector<std::unique_ptr<Clock>> clocks);
