@@ -23,6 +23,7 @@ class HostSocket {
 
   /// The listening socket; non-blocking.
   [[nodiscard]] int fd() const { return listener_.fd(); }
+  /// Of the listening socket.
   [[nodiscard]] const std::string& path() const { return listener_.path(); }
 
   /// Connects to PATH_`port`. Errors: those of sys_util::connect_unix().

@@ -29,13 +29,14 @@ namespace vmm::virtio_vsock {
 /// Threads: as VirtioDevice; transport_reset() from any thread.
 class Vsock final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
-  static constexpr std::uint16_t kEventQueueSize = 16;
+  static constexpr std::uint16_t kQueueSize = 256;  ///< the most entries of the queues for packets
+  static constexpr std::uint16_t kEventQueueSize = 16;  ///< the most entries of the event queue
 
+  /// How a socket device is made.
   struct Options {
     std::uint64_t cid = 0;  ///< of the guest
     std::string socket;     ///< path; see HostSocket::listen()
-    Limits limits{};
+    Limits limits{};        ///< of what it takes of the host
   };
 
   /// Errors: EINVAL for a reserved CID (0 to 2, all 32-bit ones) or one of more than 32 bits, and
