@@ -26,12 +26,13 @@ namespace vmm::virtio_watchdog {
 /// Threads: as VirtioDevice; pause() and resume() from any thread.
 class Watchdog final : public virtio_device::VirtioDevice {
  public:
-  static constexpr std::uint16_t kQueueSize = 8;
+  static constexpr std::uint16_t kQueueSize = 8;  ///< the most entries of the queue
   /// The driver's interval is 15 s.
   static constexpr std::chrono::seconds kDefaultTimeout{20};
 
+  /// How a watchdog is made.
   struct Options {
-    std::chrono::nanoseconds timeout = kDefaultTimeout;
+    std::chrono::nanoseconds timeout = kDefaultTimeout;  ///< without a sign of life; more than 0
     /// Called by the device's worker; must not block, nor wait for the device's reset.
     std::function<void()> on_expiry;
   };
