@@ -23,6 +23,7 @@ namespace vmm::vm_memory {
 /// Thread-safety: all functions, except enlarge(), may be called from any thread.
 class DirtyBitmap {
  public:
+  /// For one bit, unless the caller says otherwise.
   static constexpr std::uint64_t kDefaultPageBytes = 4096;
 
   /// For `bytes` bytes, all clean. `page_bytes` is rounded down to a power of two, at least 1.
@@ -44,12 +45,14 @@ class DirtyBitmap {
     if (first < pages_) mark_bits(first / 64, std::uint64_t{1} << (first % 64));
   }
 
+  /// Whether the page that holds the byte at `offset` is marked; false beyond the end.
   [[nodiscard]] bool is_dirty(std::uint64_t offset) const {
     const std::uint64_t page = offset >> page_shift_;
     return page < pages_ && (word(page / 64).load(std::memory_order_acquire) >> page % 64 & 1) != 0;
   }
   /// Clears each page that [offset, offset + bytes) touches, without saying which were marked.
   void clear(std::uint64_t offset, std::uint64_t bytes);
+  /// Clears all pages, without saying which were marked.
   void clear_all() { clear(0, ~std::uint64_t{0}); }
 
   /// Moves the bits to `out`: page i is bit i % 64 of word i / 64, the first of which is `first`.
@@ -61,9 +64,12 @@ class DirtyBitmap {
   /// Covers `more_bytes` bytes more, all clean. No other thread may use the bitmap meanwhile.
   void enlarge(std::uint64_t more_bytes);
 
-  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }  ///< of the range that is covered
+  /// What one bit stands for; a power of two.
   [[nodiscard]] std::uint64_t page_bytes() const { return std::uint64_t{1} << page_shift_; }
+  /// Bits; the last page may be covered in part.
   [[nodiscard]] std::uint64_t page_count() const { return pages_; }
+  /// Words of 64 bits that get_and_reset() has to give.
   [[nodiscard]] std::size_t word_count() const { return word_count_; }
 
  private:
@@ -87,9 +93,10 @@ class DirtyBitmap {
 
 /// A bitmap, or none, and where in it something begins.
 struct DirtyWindow {
-  DirtyBitmap* bitmap = nullptr;
-  std::uint64_t offset = 0;
+  DirtyBitmap* bitmap = nullptr;  ///< borrowed; nullptr: marks nothing
+  std::uint64_t offset = 0;       ///< bytes, in the bitmap
 
+  /// Marks the pages of [from, from + bytes), which counts from the window's start.
   void mark(std::uint64_t from, std::uint64_t bytes) const {
     if (bitmap != nullptr) [[unlikely]] {
       bitmap->mark(offset + from, bytes);

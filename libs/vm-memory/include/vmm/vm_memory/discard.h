@@ -10,8 +10,11 @@ namespace vmm::vm_memory {
 
 /// A part of a region, in bytes from the region's start.
 struct RegionPart {
+  ///@{
+  /// Bytes.
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
+  ///@}
 
   friend bool operator==(const RegionPart&, const RegionPart&) = default;
 };

@@ -30,7 +30,7 @@ class GuestArray {
     return GuestArray(slice, count);
   }
 
-  [[nodiscard]] std::size_t size() const { return count_; }
+  [[nodiscard]] std::size_t size() const { return count_; }  ///< elements
 
   /// Precondition of both: index < size(); they trap otherwise.
   template <std::memory_order kOrder = std::memory_order_relaxed>
@@ -39,6 +39,7 @@ class GuestArray {
     return std::bit_cast<T>(
         detail::load_word<sizeof(T), static_cast<int>(kOrder)>(host_ + index * sizeof(T)));
   }
+  /// As load().
   template <std::memory_order kOrder = std::memory_order_relaxed>
   void store(std::size_t index, T value) const {
     VMM_ASSERT_ALWAYS(index < count_);

@@ -57,7 +57,7 @@ class VMM_SCOPED_CAPABILITY SnapshotGuard {
 /// one keeps its memory mapped.
 class RegionMap {
  public:
-  using Regions = std::vector<std::shared_ptr<const Region>>;
+  using Regions = std::vector<std::shared_ptr<const Region>>;  ///< none is nullptr
 
   /// Errors: kNoRegions, kUnsorted, kOverlap. Regions may touch.
   static Result<std::shared_ptr<const RegionMap>> create(Regions regions);
@@ -76,6 +76,7 @@ class RegionMap {
   [[nodiscard]] const Translation* translation() const { return translation_.get(); }
   /// The region that holds `address`, or nullptr; of a map that is not translated().
   [[nodiscard]] const Region* find(GuestAddress address) const;
+  /// The sum of the regions' sizes; 0 for a translated() map, which has none.
   [[nodiscard]] std::uint64_t total_bytes() const;
 
   /// This map and one region more. Errors: kOverlap.
@@ -106,6 +107,7 @@ class GuestMemory {
  public:
   /// `configs` ascend by base. Errors: as Region::create() and RegionMap::create().
   static Result<GuestMemory> create(std::span<const RegionConfig> configs);
+  /// Owns a map that was made before, with RegionMap::empty() for example. Not nullptr.
   static GuestMemory adopt(std::shared_ptr<const RegionMap> map);
 
   /// The current regions; they stay mapped as long as the snapshot is held.

@@ -40,7 +40,8 @@ class GuestSlice {
   explicit GuestSlice(std::span<std::byte> host, DirtyWindow dirty = {})
       : host_(host.data()), size_(host.size()), dirty_(dirty) {}
 
-  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::size_t size() const { return size_; }  ///< bytes
+  /// Whether it is of 0 bytes.
   [[nodiscard]] bool empty() const { return size_ == 0; }
   /// Whether the byte at `offset` may start an atomic access of `bytes` bytes (a power of two).
   [[nodiscard]] bool is_aligned(std::size_t bytes, std::size_t offset = 0) const {
@@ -103,6 +104,7 @@ class GuestSlice {
     detail::copy_out_fields(std::as_writable_bytes(to).data(), host_, n * sizeof(T));
     return n;
   }
+  /// As copy_to() of elements, into the slice.
   template <GuestValue T>
     requires(sizeof(T) > 1)
   std::size_t copy_from(std::span<const T> from) const {
@@ -118,6 +120,7 @@ class GuestSlice {
     to.dirty_.mark(0, n);
     return n;
   }
+  /// Sets all bytes to `value`.
   void fill(std::byte value) const {
     detail::fill(host_, value, size_);
     dirty_.mark(0, size_);
@@ -151,6 +154,7 @@ class GuestSlice {
   void mark_dirty(std::size_t offset, std::size_t bytes) const {
     if (offset < size_) dirty_.mark(offset, std::min(bytes, size_ - offset));
   }
+  /// Where writes are noted: the slice's first byte in a bitmap.
   [[nodiscard]] DirtyWindow dirty() const { return dirty_; }
 
  private:

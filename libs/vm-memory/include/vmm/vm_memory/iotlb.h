@@ -21,12 +21,13 @@ enum class IotlbError : std::uint8_t {
   kOverflow,  ///< the I/O range or the guest range passes 2^64
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(IotlbError error);
 
 /// `bytes` bytes of I/O addresses; they may end at 2^64 exactly.
 struct IovaRange {
-  Iova start;
-  std::uint64_t bytes = 0;
+  Iova start;               ///< the first address
+  std::uint64_t bytes = 0;  ///< 0: an empty range
 
   friend bool operator==(const IovaRange&, const IovaRange&) = default;
 };
@@ -46,8 +47,9 @@ struct IotlbFaults {
 /// Thread-safety: none; see IotlbTranslator.
 class Iotlb {
  public:
-  static constexpr std::size_t kDefaultMaxEntries = 65536;
+  static constexpr std::size_t kDefaultMaxEntries = 65536;  ///< about 2 MiB of them
 
+  /// `max_entries`: how many set_mapping() may leave; no room is taken in advance.
   explicit Iotlb(std::size_t max_entries = kDefaultMaxEntries) : max_entries_(max_entries) {}
 
   /// Maps `range` to guest memory from `target` on, over what was mapped there before.
@@ -57,6 +59,7 @@ class Iotlb {
   /// Where a cut in the middle of a mapping has no room for a further entry, the part above the
   /// range is unmapped too: nothing stale is left, at the price of a later miss.
   void invalidate(IovaRange range);
+  /// Unmaps everything.
   void invalidate_all() { entries_.clear(); }
 
   /// As Translator::translate(). An access of kNone needs a mapping only.
@@ -75,7 +78,9 @@ class Iotlb {
     }
   }
 
+  /// Entries, after neighbours were joined.
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// Whether nothing is mapped.
   [[nodiscard]] bool empty() const { return entries_.empty(); }
 
  private:
@@ -100,6 +105,7 @@ class Iotlb {
 /// An Iotlb that one thread changes while others translate with it.
 class IotlbTranslator final : public Translator {
  public:
+  /// As that of Iotlb.
   explicit IotlbTranslator(std::size_t max_entries = Iotlb::kDefaultMaxEntries)
       : iotlb_(max_entries) {}
 
@@ -108,9 +114,12 @@ class IotlbTranslator final : public Translator {
   /// As the functions of Iotlb. When they return, no translation of before is made any more;
   /// accesses that have one already may still be under way.
   Result<void, IotlbError> set_mapping(IovaRange range, GuestAddress target, Access permission);
+  ///@{
+  /// As those of Iotlb, for which see set_mapping().
   void invalidate(IovaRange range);
   void invalidate_all();
   [[nodiscard]] IotlbFaults faults(IovaRange range, Access access) const;
+  ///@}
 
  private:
   mutable Mutex mutex_;

@@ -45,15 +45,21 @@ class IovaView {
   /// Whether the access is allowed for all of the range. One of 0 bytes always is.
   [[nodiscard]] Result<void, MemoryError> check(Iova iova, std::uint64_t bytes,
                                                 Access access) const;
+  /// check() without the reason.
   [[nodiscard]] bool check_range(Iova iova, std::uint64_t bytes, Access access) const {
     return check(iova, bytes, access).has_value();
   }
   /// The pieces of a range, one per mapping and region; see IovaWalk.
   [[nodiscard]] IovaWalk slices(Iova iova, std::uint64_t bytes, Access access) const;
 
+  ///@{
+  /// Copies all of the span, over mappings and regions. Errors: see above.
   Result<void, MemoryError> read_bytes(Iova iova, std::span<std::byte> to) const;
   Result<void, MemoryError> write_bytes(Iova iova, std::span<const std::byte> from) const;
+  ///@}
 
+  ///@{
+  /// Copies an object, as read_bytes() and write_bytes() do.
   template <GuestValue T>
   [[nodiscard]] Result<T, MemoryError> read(Iova iova) const {
     T value;
@@ -64,6 +70,7 @@ class IovaView {
   Result<void, MemoryError> write(Iova iova, const T& value) const {
     return write_bytes(iova, std::as_bytes(std::span(&value, 1)));
   }
+  ///@}
   /// One atomic load. Errors: kMisaligned; kNotContiguous when its bytes are not together.
   template <GuestScalar T, std::memory_order kOrder = std::memory_order_seq_cst>
   [[nodiscard]] Result<T, MemoryError> load(Iova iova) const {
@@ -95,9 +102,11 @@ class IovaView {
 /// with the first error.
 class IovaWalk {
  public:
+  /// `memory` is copied; what it borrows outlives the walk. Nothing is checked before next().
   IovaWalk(const IovaView& memory, Iova iova, std::uint64_t bytes, Access access)
       : memory_(memory), next_(iova), left_(bytes), access_(access) {}
 
+  /// Whether all bytes were given, or next() has failed.
   [[nodiscard]] bool done() const { return left_ == 0; }
   /// Precondition: !done().
   [[nodiscard]] Result<GuestSlice, MemoryError> next();

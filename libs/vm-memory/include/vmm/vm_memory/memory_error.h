@@ -19,6 +19,7 @@ enum class MemoryError : std::uint8_t {
   kNoPermission,   ///< an IOVA whose mapping forbids this access (behind an IOMMU only)
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(MemoryError error);
 
 /// Why a region, or a set of regions, was refused.
@@ -34,6 +35,7 @@ enum class RegionError : std::uint8_t {
   kInvalidConfig,    ///< options that exclude each other, or a missing descriptor
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(RegionError error);
 
 }  // namespace vmm::vm_memory

@@ -15,8 +15,8 @@ namespace vmm::vm_memory {
 
 /// One range of guest RAM and where it is in host memory.
 struct RegionSpan {
-  GuestAddress base;
-  std::span<std::byte> host;
+  GuestAddress base;             ///< the guest-physical address of the first byte
+  std::span<std::byte> host;     ///< the same bytes here; not to be dereferenced
   DirtyBitmap* dirty = nullptr;  ///< borrowed; covers the region from its first byte
 };
 
@@ -45,6 +45,7 @@ class MemoryView {
   explicit MemoryView(std::span<const RegionSpan> regions)
       : regions_(regions.empty() ? &kNone : regions.data()), count_(regions.size()) {}
 
+  /// Ascending; borrowed as the view is.
   [[nodiscard]] std::span<const RegionSpan> regions() const { return {regions_, count_}; }
   /// The region that holds `address`, or nullptr.
   [[nodiscard]] const RegionSpan* find_region(GuestAddress address) const {
@@ -67,6 +68,7 @@ class MemoryView {
       return check_slowly(found.place, bytes);
     return {};
   }
+  /// Whether the byte at `address` is RAM.
   [[nodiscard]] bool contains(GuestAddress address) const {
     return find_region(address) != nullptr;
   }
@@ -151,6 +153,7 @@ class MemoryView {
     detail::copy_out(to.data(), found.host, to.size());
     return to.size();
   }
+  /// The same for writing: `from` up to the first hole.
   Result<std::size_t, MemoryError> write_some(GuestAddress address,
                                               std::span<const std::byte> from) const {
     const At found = at(address, from.size());
@@ -235,12 +238,14 @@ class MemoryView {
 /// walk is done.
 class SliceWalk {
  public:
+  /// For MemoryView::slices(). The regions of `memory` outlive the walk; nothing is checked yet.
   SliceWalk(const MemoryView& memory, GuestAddress address, std::uint64_t bytes)
       : region_(memory.candidate(address)),
         end_(memory.end_region()),
         next_(address.raw()),
         left_(bytes) {}
 
+  /// Whether all bytes were given, or next() has failed.
   [[nodiscard]] bool done() const { return left_ == 0; }
   /// Precondition: !done().
   [[nodiscard]] Result<GuestSlice, MemoryError> next() {

@@ -24,6 +24,7 @@ enum class Backing : std::uint8_t {
   kExternal,   ///< memory of the caller's, which is not unmapped
 };
 
+/// The size of the host's pages behind a region, whose own size is a multiple of a huge one.
 enum class HugePages : std::uint8_t {
   kNone,  ///< normal pages
   k2MiB,
@@ -42,9 +43,9 @@ enum class Prefault : std::uint8_t {
 
 /// How to make one region. Only `base` and `bytes` are needed.
 struct RegionConfig {
-  GuestAddress base;
-  std::uint64_t bytes = 0;
-  Backing backing = Backing::kAnonymous;
+  GuestAddress base;                      ///< the first guest-physical address
+  std::uint64_t bytes = 0;                ///< not 0; base + bytes is at most 2^64 - 1
+  Backing backing = Backing::kAnonymous;  ///< see the fields below for what each needs
   /// kFile: borrowed for the call (the region keeps a duplicate).
   int fd = -1;
   /// kFile: where in the file, a multiple of the page size. The file's length is not checked:
@@ -54,22 +55,23 @@ struct RegionConfig {
   bool shared = true;
   /// kExternal: page aligned, `bytes` bytes, outlives every snapshot.
   std::byte* external = nullptr;
-  HugePages huge_pages = HugePages::kNone;  ///< kAnonymous and kMemfd
-  ThpAdvice transparent_huge_pages = ThpAdvice::kDefault;
-  Prefault prefault = Prefault::kNone;
+  HugePages huge_pages = HugePages::kNone;                 ///< kAnonymous and kMemfd
+  ThpAdvice transparent_huge_pages = ThpAdvice::kDefault;  ///< madvise(2)
+  Prefault prefault = Prefault::kNone;                     ///< by the thread that makes the region
   /// Let the host refuse memory that it could not provide (no MAP_NORESERVE). Always so for huge
   /// pages, which would otherwise run out with SIGBUS.
   bool reserve = false;
-  bool mergeable = false;  ///< let the host share equal pages (KSM)
-  bool dump = true;        ///< whether the bytes belong in a core dump
-  bool dirty_tracking = false;
+  bool mergeable = false;       ///< let the host share equal pages (KSM)
+  bool dump = true;             ///< whether the bytes belong in a core dump
+  bool dirty_tracking = false;  ///< see Region::dirty()
+  /// What one bit stands for: a power of two.
   std::uint64_t dirty_page_bytes = DirtyBitmap::kDefaultPageBytes;
 };
 
 /// The file behind a region, for processes that map it too (vhost-user, VFIO).
 struct FileBacking {
-  int fd = -1;  ///< borrowed from the region
-  std::uint64_t offset = 0;
+  int fd = -1;               ///< borrowed from the region
+  std::uint64_t offset = 0;  ///< bytes into the file, of the region's start
 };
 
 /// One range of guest RAM with the host memory it owns. Immutable, shared by snapshots.
@@ -80,8 +82,11 @@ class Region {
   /// ftruncate(2), madvise(2) or mlock(2).
   static Result<std::shared_ptr<const Region>> create(const RegionConfig& config);
 
+  ///@{
+  /// As asked for by RegionConfig.
   [[nodiscard]] GuestAddress base() const { return base_; }
   [[nodiscard]] std::uint64_t bytes() const { return host_.size(); }
+  ///@}
   /// Inclusive.
   [[nodiscard]] GuestAddress last_address() const {
     return GuestAddress(base_.raw() + (host_.size() - 1));
@@ -90,8 +95,11 @@ class Region {
   [[nodiscard]] std::span<std::byte> host() const { return host_; }
   /// The file, where other processes can map it: kMemfd, and kFile when shared.
   [[nodiscard]] std::optional<FileBacking> file() const;
+  ///@{
+  /// As asked for by RegionConfig.
   [[nodiscard]] Backing backing() const { return backing_; }
   [[nodiscard]] HugePages huge_pages() const { return huge_pages_; }
+  ///@}
   /// nullptr without dirty tracking. Bits may be marked through a const region.
   [[nodiscard]] DirtyBitmap* dirty() const { return dirty_.get(); }
 

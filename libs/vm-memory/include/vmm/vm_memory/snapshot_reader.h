@@ -15,6 +15,7 @@ namespace vmm::vm_memory {
 /// Thread-safety: one reader belongs to one thread; the GuestMemory may be changed by others.
 class SnapshotReader {
  public:
+  /// Follows `memory`, which may be moved or destroyed meanwhile.
   explicit SnapshotReader(const GuestMemory& memory) : shared_(memory.shared_) {}
 
   /// Whether what current() gave last is still the newest map.

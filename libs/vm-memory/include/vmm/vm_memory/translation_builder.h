@@ -22,12 +22,14 @@ namespace vmm::vm_memory {
 /// lie on several mappings.
 class TranslationBuilder {
  public:
+  /// Some I/O addresses and what they lead to.
   struct Mapping {
-    Iova iova;
+    Iova iova;                         ///< the first address
     std::uint64_t bytes_less_one = 0;  ///< neither this nor the target's range passes 2^64
-    GuestAddress target;
-    Access access = Access::kNone;
+    GuestAddress target;               ///< the first guest-physical address
+    Access access = Access::kNone;     ///< what a device may do there
   };
+  /// What the map says where no mapping allows an access.
   struct Rules {
     std::shared_ptr<FaultHandler> faults;  ///< not nullptr
     bool complete = false;                 ///< as Translation::complete
@@ -42,6 +44,7 @@ class TranslationBuilder {
   bool add(const Mapping& mapping);
   /// Makes room for that many mappings.
   void reserve(std::size_t mappings);
+  /// The map of what was added, as RegionMap::translated() makes it. Never nullptr.
   [[nodiscard]] std::shared_ptr<const RegionMap> build(Rules rules) &&;
 
  private:

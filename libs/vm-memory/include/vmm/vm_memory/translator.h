@@ -20,8 +20,8 @@ enum class Access : std::uint8_t { kNone = 0, kRead = 1, kWrite = 2, kReadWrite 
 
 /// Guest-physical memory that stands for a range of I/O addresses.
 struct Segment {
-  GuestAddress address;
-  std::uint64_t bytes = 0;
+  GuestAddress address;     ///< the first address
+  std::uint64_t bytes = 0;  ///< never more than was asked for
 
   friend bool operator==(const Segment&, const Segment&) = default;
 };
