@@ -174,10 +174,10 @@ enum class Cap : std::uint32_t {
 
 /// struct kvm_enable_cap.
 struct EnableCap {
-  Cap cap{};
-  std::uint32_t flags = 0;
-  std::uint64_t args[4] = {};
-  std::uint8_t pad[64] = {};
+  Cap cap{};                   ///< what to enable
+  std::uint32_t flags = 0;     ///< none is defined: 0
+  std::uint64_t args[4] = {};  ///< meaning by capability, in its section of api.rst
+  std::uint8_t pad[64] = {};   ///< zero
 };
 
 }  // namespace vmm::kvm_ioctls

@@ -14,11 +14,12 @@ namespace vmm::kvm_ioctls {
 
 /// A guest store that KVM collected instead of making an exit of it.
 struct CoalescedWrite {
-  std::uint64_t address;
-  bool pio;
-  std::uint32_t bytes;  ///< 1 to 8
-  std::array<std::byte, 8> data;
+  std::uint64_t address;          ///< guest-physical, or the port when `pio`
+  bool pio;                       ///< the store was an `out`
+  std::uint32_t bytes;            ///< 1 to 8
+  std::array<std::byte, 8> data;  ///< the first `bytes` count
 
+  /// The bytes stored, in the guest's order. Borrowed from this object.
   [[nodiscard]] std::span<const std::byte> span() const { return {data.data(), bytes}; }
 };
 

@@ -23,10 +23,10 @@ enum class DeviceType : std::uint32_t {
 /// KVM decides by group and attribute how many bytes it reads or writes at `data`: the caller
 /// sees to it that there are as many.
 struct DeviceAttr {
-  std::uint32_t group = 0;
-  std::uint64_t attr = 0;
-  void* data = nullptr;  ///< borrowed for the call
-  std::uint32_t flags = 0;
+  std::uint32_t group = 0;  ///< a number of the device's documentation (virt/kvm/devices)
+  std::uint64_t attr = 0;   ///< within the group
+  void* data = nullptr;     ///< borrowed for the call
+  std::uint32_t flags = 0;  ///< none is defined: 0
 };
 
 namespace detail {
@@ -46,6 +46,7 @@ class Device {
 
   /// Errors: ENXIO for an unknown attribute; others of the device.
   Result<void> set_attr(const DeviceAttr& attr) const { return detail::set_attr(fd_.get(), attr); }
+  /// Reads into `attr.data`. Errors: as for set_attr().
   Result<void> get_attr(const DeviceAttr& attr) const { return detail::get_attr(fd_.get(), attr); }
   /// Whether the attribute exists.
   [[nodiscard]] bool has_attr(const DeviceAttr& attr) const {
@@ -54,6 +55,7 @@ class Device {
 
   /// Borrowed: valid as long as this object lives.
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Hands out the descriptor; the device lives as long as the VM, whether it is closed or not.
   [[nodiscard]] UniqueFd release() && { return std::move(fd_); }
 
  private:

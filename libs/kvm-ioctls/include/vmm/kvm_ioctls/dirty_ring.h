@@ -12,7 +12,7 @@ namespace vmm::kvm_ioctls {
 
 /// A page that a vCPU wrote.
 struct DirtyPage {
-  SlotId slot;
+  SlotId slot;         ///< with the address space in bits 16 and up
   std::uint64_t page;  ///< index inside of the slot
 };
 
@@ -28,6 +28,7 @@ class DirtyRing {
 
   /// The oldest page not harvested yet, or nullopt when there is none.
   [[nodiscard]] std::optional<DirtyPage> next();
+  /// The size of the ring, a power of two.
   [[nodiscard]] std::uint32_t entries() const { return mask_ + 1; }
 
  private:

@@ -21,7 +21,7 @@ namespace vmm::kvm_ioctls {
 template <class Entry, std::uint32_t kMax>
 class EntryList {
  public:
-  static constexpr std::uint32_t kCapacity = kMax;
+  static constexpr std::uint32_t kCapacity = kMax;  ///< the largest size()
 
   EntryList() {}  // NOLINT: entries are written when they become part of the list
 
@@ -50,6 +50,7 @@ class EntryList {
     count_ = static_cast<std::uint32_t>(count);
     return true;
   }
+  /// Makes the list empty; the storage stays.
   void clear() { count_ = 0; }
   /// Keeps the entries for which `keep` is true, in their order.
   template <class Predicate>
@@ -69,6 +70,9 @@ class EntryList {
            std::memcmp(a.entries_.data(), b.entries_.data(), a.size() * sizeof(Entry)) == 0;
   }
 
+  /// @{
+  /// The entries in the list, at most kMax; iterators and spans lead into this object and do not
+  /// see later additions.
   [[nodiscard]] std::size_t size() const { return std::min(count_, kMax); }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] std::span<Entry> entries() { return {entries_.data(), size()}; }
@@ -77,8 +81,10 @@ class EntryList {
   [[nodiscard]] Entry* end() { return entries_.data() + size(); }
   [[nodiscard]] const Entry* begin() const { return entries_.data(); }
   [[nodiscard]] const Entry* end() const { return entries_.data() + size(); }
+  /// @}
   /// The kernel's structure.
   [[nodiscard]] void* raw() { return this; }
+  /// The kernel's structure, for ioctls that only read it.
   [[nodiscard]] const void* raw() const { return this; }
 
  private:

@@ -19,7 +19,7 @@ enum class SlotId : std::uint32_t {};
 
 /// Where a memory slot puts host memory into the guest (KVM_SET_USER_MEMORY_REGION).
 struct MemoryRegion {
-  SlotId slot{};
+  SlotId slot{};                 ///< below System::nr_memslots(), plus the address space
   GuestAddress address{};        ///< a multiple of the page size
   std::span<std::byte> host{};   ///< page-aligned; empty removes the slot
   bool log_dirty_pages = false;  ///< also what fills the dirty ring
@@ -33,10 +33,12 @@ class GuestMemfd {
   static constexpr std::uint64_t kMmap = 1;             ///< Linux 6.18: may be mapped
   static constexpr std::uint64_t kInitiallyShared = 2;  ///< Linux 6.18
 
+  /// Takes over a descriptor of a guest_memfd of that many bytes.
   GuestMemfd(UniqueFd fd, std::uint64_t bytes) : fd_(std::move(fd)), bytes_(bytes) {}
 
   /// Borrowed: valid as long as this object lives.
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Bytes, as it was created.
   [[nodiscard]] std::uint64_t size() const { return bytes_; }
 
  private:
@@ -46,17 +48,21 @@ class GuestMemfd {
 
 /// A part of a guest_memfd behind a slot (KVM_SET_USER_MEMORY_REGION2, Linux 6.8).
 struct GuestMemfdRange {
-  int fd = -1;  ///< borrowed: KVM takes its own reference
-  std::uint64_t offset = 0;
+  int fd = -1;               ///< borrowed: KVM takes its own reference
+  std::uint64_t offset = 0;  ///< bytes into the file, a multiple of the page size
 };
 
 /// What KVM_SET_MEMORY_ATTRIBUTES sets for a range of guest-physical addresses.
 struct MemoryAttributes {
+  /// of `attributes`: only the guest can access it
   static constexpr std::uint64_t kPrivate = 1u << 3;
 
+  /// @{
+  /// A range of whole pages.
   GuestAddress address{};
   std::uint64_t bytes = 0;
-  std::uint64_t attributes = 0;
+  /// @}
+  std::uint64_t attributes = 0;  ///< kPrivate, or 0 for shared
 };
 
 class MemorySlots;
@@ -68,13 +74,18 @@ class MemorySlots;
 /// Destroying a slot while its vCPUs run is safe for the host; the guest sees an MMIO hole.
 class MemorySlot {
  public:
+  /// Leaves `other` without a slot: its destructor does nothing.
   MemorySlot(MemorySlot&& other) noexcept;
+  /// Removes the slot that this object had. `other` as for the constructor.
   MemorySlot& operator=(MemorySlot&& other) noexcept;
   ~MemorySlot();
 
+  /// @{
+  /// The slot's number, and its range: guest-physical address and bytes. size() is 0 after a move.
   [[nodiscard]] SlotId id() const { return id_; }
   [[nodiscard]] GuestAddress address() const { return address_; }
   [[nodiscard]] std::size_t size() const { return host_.size(); }
+  /// @}
 
   /// Switches the logging of dirty pages. Errors: the errno of the ioctl.
   Result<void> set_dirty_logging(bool on);
@@ -84,8 +95,10 @@ class MemorySlot {
   [[nodiscard]] Result<std::vector<std::uint64_t>> dirty_log() const;
   /// The same into the caller's memory. Errors: EINVAL unless `bitmap` has dirty_log_words() words.
   [[nodiscard]] Result<void> dirty_log(std::span<std::uint64_t> bitmap) const;
+  /// 64-bit words of the log: one bit a page, rounded up.
   [[nodiscard]] std::size_t dirty_log_words() const;
 
+  /// Pages of the slot, counted from its start.
   struct PageRange {
     std::uint64_t first;  ///< a multiple of 64
     std::uint64_t count;  ///< a multiple of 64, or up to the slot's end
@@ -118,11 +131,15 @@ class MemorySlot {
 /// destruction may happen on any thread.
 class MemorySlots {
  public:
+  /// What add() puts into the guest.
   struct Add {
     GuestAddress address{};       ///< a multiple of the page size
     std::span<std::byte> host{};  ///< page-aligned, not empty
+    /// @{
+    /// As in MemoryRegion.
     bool log_dirty_pages = false;
     bool read_only = false;
+    /// @}
     /// Private memory behind the same addresses; `host` is then the shared half.
     std::optional<GuestMemfdRange> private_memory{};
   };
@@ -131,6 +148,7 @@ class MemorySlots {
   /// errno of the ioctl (EEXIST when the range overlaps another slot).
   [[nodiscard]] Result<MemorySlot> add(const Add& what, std::shared_ptr<const void> keep_alive);
 
+  /// How many slots there are at the moment. From any thread.
   [[nodiscard]] std::uint32_t in_use() const;
 
  private:

@@ -10,16 +10,23 @@
 
 namespace vmm::kvm_ioctls {
 
+/// The id of one register: see the functions below.
 enum class RegId : std::uint64_t {};
 
+/// @{
+/// Bits 63:56 of a register's id: the architecture (KVM_REG_*).
 inline constexpr std::uint64_t kRegArchX86 = 0x2000'0000'0000'0000;
 inline constexpr std::uint64_t kRegArchArm64 = 0x6000'0000'0000'0000;
 inline constexpr std::uint64_t kRegArchRiscv = 0x8000'0000'0000'0000;
+/// @}
+/// @{
+/// Bits 55:52 of a register's id: the size, as the power of two of bytes (KVM_REG_SIZE_*).
 inline constexpr std::uint64_t kRegSizeShift = 52;
 inline constexpr std::uint64_t kRegSizeMask = 0x00f0'0000'0000'0000;
 inline constexpr std::uint64_t kRegSizeU32 = 0x0020'0000'0000'0000;
 inline constexpr std::uint64_t kRegSizeU64 = 0x0030'0000'0000'0000;
 inline constexpr std::uint64_t kRegSizeU128 = 0x0040'0000'0000'0000;
+/// @}
 
 /// Bytes of the register; 0 for a size that does not exist (above 256 bytes).
 [[nodiscard]] constexpr std::size_t reg_bytes(RegId id) {
@@ -33,8 +40,11 @@ inline constexpr std::uint64_t kRegSizeU128 = 0x0040'0000'0000'0000;
 }
 /// A system register of aarch64 by the operands of MRS.
 struct Arm64SysReg {
-  std::uint8_t op0, op1, crn, crm, op2;
+  /// @{
+  std::uint8_t op0, op1, crn, crm, op2;  ///< the five operands, of 2, 3, 4, 4 and 3 bits
+  /// @}
 };
+/// KVM_REG_ARM64_SYSREG of the operands; bits above an operand's size are cut off.
 [[nodiscard]] constexpr RegId arm64_sys_reg(const Arm64SysReg& r) {
   return static_cast<RegId>(kRegArchArm64 | kRegSizeU64 | 0x0013'0000 | (r.op0 & 3ull) << 14 |
                             (r.op1 & 7ull) << 11 | (r.crn & 15ull) << 7 | (r.crm & 15ull) << 3 |
@@ -50,12 +60,15 @@ enum class RiscvRegClass : std::uint64_t {
   kIsaExtension = 0x0700'0000,
   kSbiExtension = 0x0800'0000,
 };
+/// Register `index` of a class: a position in the class's structure in words, or an extension's
+/// number (asm/kvm.h).
 [[nodiscard]] constexpr RegId riscv64_reg(RiscvRegClass kind, std::uint64_t index) {
   return static_cast<RegId>(kRegArchRiscv | kRegSizeU64 | static_cast<std::uint64_t>(kind) | index);
 }
 
 /// struct kvm_vcpu_init of aarch64.
 struct VcpuInit {
+  /// @{
   static constexpr std::uint32_t kPowerOff = 0;  ///< bit numbers of `features`
   static constexpr std::uint32_t kEl1Aarch32 = 1;
   static constexpr std::uint32_t kPsci02 = 2;
@@ -64,10 +77,12 @@ struct VcpuInit {
   static constexpr std::uint32_t kPtrauthAddress = 5;
   static constexpr std::uint32_t kPtrauthGeneric = 6;
   static constexpr std::uint32_t kHasEl2 = 7;
+  /// @}
 
-  std::uint32_t target = 0;
-  std::array<std::uint32_t, 7> features{};
+  std::uint32_t target = 0;                 ///< from Vm::preferred_target()
+  std::array<std::uint32_t, 7> features{};  ///< bit 32 * i + b of the numbers above
 
+  /// Sets a feature's bit. Without effect for a number of 224 or more.
   constexpr void enable(std::uint32_t feature) {
     if (feature < 32 * features.size()) features[feature / 32] |= 1u << (feature % 32);
   }

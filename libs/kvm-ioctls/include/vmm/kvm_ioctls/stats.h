@@ -14,12 +14,17 @@ namespace vmm::kvm_ioctls {
 
 /// One statistic: what it is called and where its values are.
 struct StatsDescriptor {
+  /// How the value behaves (KVM_STATS_TYPE_*). A histogram has one value a bucket.
   enum class Kind : std::uint8_t { kCumulative, kInstant, kPeak, kLinearHistogram, kLogHistogram };
+  /// What the value counts (KVM_STATS_UNIT_*).
   enum class Unit : std::uint8_t { kNone, kBytes, kSeconds, kCycles, kBoolean };
 
-  std::string name;
+  std::string name;  ///< at most 1023 bytes
+  /// @{
+  /// Both refer to each of the values.
   Kind kind;
   Unit unit;
+  /// @}
   bool power_of_two;          ///< the base of `exponent`: 2, or 10
   std::int16_t exponent;      ///< the unit times base^exponent
   std::uint32_t values;       ///< 64-bit words
@@ -29,10 +34,10 @@ struct StatsDescriptor {
 
 /// The layout of a statistics file, which does not change during its life.
 struct StatsSchema {
-  std::string id;
-  std::vector<StatsDescriptor> descriptors;
-  std::uint64_t data_offset = 0;  ///< in the file
-  std::uint64_t data_bytes = 0;   ///< that all descriptors together reach
+  std::string id;                            ///< for example "kvm-1234/vcpu-0"
+  std::vector<StatsDescriptor> descriptors;  ///< in the order of the file
+  std::uint64_t data_offset = 0;             ///< in the file
+  std::uint64_t data_bytes = 0;              ///< that all descriptors together reach
 };
 
 /// Reads the part of a statistics file in front of the data (struct kvm_stats_header and what it

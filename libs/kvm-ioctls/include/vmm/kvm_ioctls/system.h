@@ -20,13 +20,15 @@ namespace vmm::kvm_ioctls {
 /// none). Thread-safety: all const functions may be called from any thread.
 class System {
  public:
+  /// How open() opens.
   struct OpenOptions {
     const char* path = "/dev/kvm";  ///< borrowed for the call
-    bool close_on_exec = true;
+    bool close_on_exec = true;      ///< O_CLOEXEC
   };
 
   /// Opens for reading and writing. Errors: the errno of open(2); KvmError::kApiVersion.
   static Result<System> open(const OpenOptions& options);
+  /// Opens /dev/kvm with O_CLOEXEC. Errors: as above.
   static Result<System> open() { return open(OpenOptions{}); }
   /// Takes over a descriptor that another process opened; nothing is checked.
   static System adopt(UniqueFd fd) { return {std::move(fd), 0}; }
@@ -77,6 +79,7 @@ class System {
   [[nodiscard]] Result<std::uint64_t> supported_mce() const;
   /// An attribute of the system; see Device::get_attr().
   [[nodiscard]] Result<void> get_attr(const DeviceAttr& attr) const;
+  /// Whether the system has the attribute; an error counts as absence.
   [[nodiscard]] bool has_attr(const DeviceAttr& attr) const;
 #elif defined(__aarch64__)
   /// Bits of the largest guest-physical address; 0 when KVM only knows the default of 40.

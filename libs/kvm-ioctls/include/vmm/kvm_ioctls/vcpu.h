@@ -48,6 +48,7 @@ class VcpuKick {
   void request() const noexcept;
   /// Takes the request back: on the vCPU's thread, before it runs again.
   void clear() const noexcept;
+  /// Whether a request is there. From any thread.
   [[nodiscard]] bool requested() const noexcept;
   /// request(), then `signal` (with a handler that does nothing) to the vCPU's thread, so that a
   /// run in progress ends, too. `thread_id` is gettid() of that thread. Errors: ESRCH when it is
@@ -68,8 +69,9 @@ class VcpuKick {
 /// other threads use a VcpuKick.
 class Vcpu {
  public:
+  /// What makes a vCPU: see adopt().
   struct Parts {
-    UniqueFd fd;
+    UniqueFd fd;                     ///< of the vCPU, owned
     sys_util::Mapping run;           ///< of the run page and what follows it, shared
     std::size_t xsave_bytes = 4096;  ///< Vm::xsave_bytes()
   };
@@ -95,27 +97,42 @@ class Vcpu {
   /// The next run only finishes what is pending and comes back (EINTR).
   void set_immediate_exit(bool on) noexcept;
 
+  /// KVM_ENABLE_CAP on this vCPU. Errors: EINVAL for a capability that cannot be enabled here.
   Result<void> enable_cap(const EnableCap& cap) const;
+  /// @{
+  /// KVM_GET_MP_STATE, KVM_SET_MP_STATE. On x86_64 of use with an in-kernel local APIC only.
+  /// Errors: EINVAL for a state that the architecture does not have.
   [[nodiscard]] Result<MpState> mp_state() const;
   Result<void> set_mp_state(MpState state) const;
+  /// @}
   /// Signals blocked while in KVM_RUN: bit n - 1 is signal n. nullopt: the thread's own mask.
   Result<void> set_signal_mask(std::optional<std::uint64_t> blocked) const;
+  /// Opens the vCPU's statistics. Needs Cap::kBinaryStatsFd.
   [[nodiscard]] Result<StatsFd> stats() const;
   /// Errors: EOPNOTSUPP when KVM has no such ring.
   [[nodiscard]] Result<CoalescedRing> map_coalesced_ring() const;
   /// `entries` as given to Vm::enable_dirty_ring(). Errors: EINVAL unless a power of two.
   [[nodiscard]] Result<DirtyRing> map_dirty_ring(std::uint32_t entries) const;
-  /// Populates the guest's page tables (Linux 6.11). Answers the bytes left over.
+  /// Whole pages of guest memory, for pre_fault().
   struct GuestRange {
+    /// @{
+    /// Multiples of 4096.
     GuestAddress address;
     std::uint64_t bytes;
+    /// @}
   };
+  /// Populates the guest's page tables (KVM_PRE_FAULT_MEMORY, Linux 6.11). Answers the bytes left
+  /// over. Errors: EINVAL for a misaligned, empty or wrapping range; EINTR, EAGAIN before the first
+  /// page.
   [[nodiscard]] Result<std::uint64_t> pre_fault(const GuestRange& range) const;
   /// KVM_MEMORY_ENCRYPT_OP on a vCPU (TDX), read and written in place.
   Result<void> memory_encrypt_op(void* command) const;
+  /// @{
+  /// As Device's functions of the same names, on this vCPU.
   Result<void> set_attr(const DeviceAttr& a) const { return detail::set_attr(fd_.get(), a); }
   Result<void> get_attr(const DeviceAttr& a) const { return detail::get_attr(fd_.get(), a); }
   [[nodiscard]] bool has_attr(const DeviceAttr& a) const { return detail::has_attr(fd_.get(), a); }
+  /// @}
 
   /// Reads a register into the front of `value`, zeroes the rest and answers the register's size.
   /// Errors: EINVAL (found here) when `value` is smaller than the register.
@@ -124,25 +141,36 @@ class Vcpu {
   Result<void> set_one_reg(RegId id, std::span<const std::byte> value) const;
   /// The same for registers of at most 8 bytes. Errors: EINVAL (found here) for larger ones.
   [[nodiscard]] Result<std::uint64_t> get_reg(RegId id) const;
+  /// Errors: EINVAL (found here) for registers larger than 8 bytes.
   Result<void> set_reg(RegId id, std::uint64_t value) const;
   /// All registers of KVM_GET_ONE_REG. Errors: ENOEXEC on aarch64 before init().
   [[nodiscard]] Result<std::vector<RegId>> reg_list() const;
+  /// How reg_list() went.
   struct RegCount {
     std::size_t written;  ///< into the span
     std::size_t needed;   ///< above `written` when the span is too small
   };
+  /// The same into the caller's memory. Fewer than all when `ids` is too small, which is no error.
   [[nodiscard]] Result<RegCount> reg_list(std::span<RegId> ids) const;
 
 #if defined(__x86_64__)
+  /// @{
+  /// KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS and KVM_SET_SREGS.
   [[nodiscard]] Result<Regs> get_regs() const;
   Result<void> set_regs(const Regs& regs) const;
   [[nodiscard]] Result<Sregs> get_sregs() const;
   Result<void> set_sregs(const Sregs& sregs) const;
+  /// @}
   /// Needs Cap::kSregs2.
   [[nodiscard]] Result<Sregs2> get_sregs2() const;
+  /// Needs Cap::kSregs2.
   Result<void> set_sregs2(const Sregs2& sregs) const;
+  /// @{
+  /// KVM_GET_FPU, KVM_SET_FPU. The legacy part of the state alone: see get_xsave().
   [[nodiscard]] Result<Fpu> get_fpu() const;
   Result<void> set_fpu(const Fpu& fpu) const;
+  /// @}
+  /// KVM_SET_CPUID2. Errors: EINVAL when the vCPU has run and the list differs.
   Result<void> set_cpuid2(const CpuidList& cpuid) const;
   /// Errors: ENOMEM above the list's capacity (found here); E2BIG when the vCPU has more.
   [[nodiscard]] Result<CpuidList> get_cpuid2(std::size_t max_entries = 256) const;
@@ -152,13 +180,19 @@ class Vcpu {
   [[nodiscard]] Result<std::size_t> set_msrs(const MsrList& msrs) const;
   /// Errors: EINVAL without an in-kernel local APIC.
   [[nodiscard]] Result<Lapic> get_lapic() const;
+  /// KVM_SET_LAPIC. Errors: EINVAL without an in-kernel local APIC.
   Result<void> set_lapic(const Lapic& lapic) const;
+  /// @{
+  /// KVM_GET_VCPU_EVENTS, KVM_GET_DEBUGREGS, KVM_GET_XCRS. Setting fails with EINVAL for values
+  /// that the processor would refuse, or flags that KVM does not know.
   [[nodiscard]] Result<VcpuEvents> get_vcpu_events() const;
   Result<void> set_vcpu_events(const VcpuEvents& events) const;
   [[nodiscard]] Result<DebugRegs> get_debug_regs() const;
   Result<void> set_debug_regs(const DebugRegs& regs) const;
   [[nodiscard]] Result<Xcrs> get_xcrs() const;
   Result<void> set_xcrs(const Xcrs& xcrs) const;
+  /// @}
+  /// The first 4096 bytes. Errors: EINVAL when the vCPU's state is larger (dynamic features).
   [[nodiscard]] Result<Xsave> get_xsave() const;
   /// The whole state: Vm::xsave_bytes(), at least 4096. Needs Cap::kXsave2.
   [[nodiscard]] Result<std::vector<std::byte>> get_xsave2() const;
@@ -168,12 +202,20 @@ class Vcpu {
   [[nodiscard]] Result<std::optional<NestedState>> get_nested_state() const;
   /// Errors: EINVAL (found here) when `size` contradicts the structure.
   Result<void> set_nested_state(const NestedState& state) const;
+  /// @{
+  /// KVM_GET_TSC_KHZ, KVM_SET_TSC_KHZ. The frequency of this vCPU's TSC in kHz. Setting 0 means the
+  /// host's; others need Cap::kTscControl.
   [[nodiscard]] Result<std::uint32_t> tsc_khz() const;
   Result<void> set_tsc_khz(std::uint32_t khz) const;
+  /// @}
+  /// KVM_SET_GUEST_DEBUG. Errors: EBUSY to inject #DB or #BP while an exception is pending.
   Result<void> set_guest_debug(const GuestDebug& debug) const;
   /// A linear address through the vCPU's page tables; `valid` is 0 when it has none.
   [[nodiscard]] Result<Translation> translate(std::uint64_t linear_address) const;
+  /// KVM_NMI: queues a non-maskable interrupt at the core, past the local APIC, whose LVT LINT1 the
+  /// caller looks at first.
   Result<void> inject_nmi() const;
+  /// KVM_SMI: pends a system management interrupt. Needs Cap::kX86Smm.
   Result<void> inject_smi() const;
   /// Queues a vector; only without an in-kernel irqchip.
   Result<void> inject_interrupt(std::uint32_t vector) const;
@@ -181,31 +223,48 @@ class Vcpu {
   Result<void> notify_paused() const;
   /// `capabilities`: MCG_CAP, the number of banks in its low byte.
   Result<void> setup_mce(std::uint64_t capabilities) const;
+  /// KVM_X86_SET_MCE. Errors: EINVAL for a bank that setup_mce() did not give, or a status that is
+  /// not marked valid.
   Result<void> inject_mce(const MachineCheck& mce) const;
+  /// @{
+  /// KVM_XEN_VCPU_GET_ATTR, KVM_XEN_VCPU_SET_ATTR. `attr.type` chooses what is read or written.
+  /// Needs Cap::kXenHvm.
   Result<void> get_xen_attr(XenAttr& attr) const;
   Result<void> set_xen_attr(const XenAttr& attr) const;
+  /// @}
 
+  /// @{
   /// Register groups that cross with the run page.
   static constexpr std::uint64_t kSyncRegs = 1u << 0;
   static constexpr std::uint64_t kSyncSregs = 1u << 1;
   static constexpr std::uint64_t kSyncEvents = 1u << 2;
+  /// @}
   /// Every exit stores these groups into sync_state(); adds to those asked for before.
   void request_sync(std::uint64_t groups) noexcept;
+  /// Exits leave these groups alone from now on.
   void stop_sync(std::uint64_t groups) noexcept;
+  /// The groups asked for.
   [[nodiscard]] std::uint64_t requested_sync() const noexcept;
   /// The next run loads these groups from sync_state(), once.
   void mark_sync_dirty(std::uint64_t groups) noexcept;
+  /// Takes marks back, before the next run.
   void clear_sync_dirty(std::uint64_t groups) noexcept;
+  /// The groups marked: KVM clears them when it loads.
   [[nodiscard]] std::uint64_t dirty_sync() const noexcept;
   /// Lives in the run page, as long as this object.
   [[nodiscard]] SyncState& sync_state() noexcept;
 
+  /// @{
   /// What the run page says beside the exit.
   static constexpr std::uint16_t kRunSmm = 1u << 0;
   static constexpr std::uint16_t kRunBusLock = 1u << 1;
   static constexpr std::uint16_t kRunGuestMode = 1u << 2;
+  /// @}
+  /// The bits above, as of the last exit.
   [[nodiscard]] std::uint16_t run_flags() const noexcept;
+  /// Whether inject_interrupt() would be taken now, as of the last exit; user-space irqchip only.
   [[nodiscard]] bool ready_for_interrupt() const noexcept;
+  /// Asks for exits::IrqWindowOpen as soon as ready_for_interrupt(); user-space irqchip only.
   void request_interrupt_window(bool on) noexcept;
 #elif defined(__aarch64__)
   /// Makes the vCPU usable, or resets it. Every call of a vCPU asks for the same features.

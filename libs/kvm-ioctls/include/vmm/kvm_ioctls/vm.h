@@ -30,10 +30,14 @@ class Vm {
   /// Takes over a VM's descriptor; `run_bytes` is System::vcpu_mmap_bytes().
   static Vm adopt(UniqueFd fd, std::size_t run_bytes) { return {std::move(fd), run_bytes}; }
 
+  /// @{
+  /// System::check_extension() and check_extension_raw(), answered for this VM.
   [[nodiscard]] Result<int> check_extension(Cap cap) const;
   [[nodiscard]] Result<int> check_extension_raw(std::uintptr_t number) const;
+  /// @}
   /// Whether the capability is there; an error counts as absence.
   [[nodiscard]] bool has(Cap cap) const;
+  /// KVM_ENABLE_CAP on this VM. Errors: EINVAL for a capability that cannot be enabled here.
   Result<void> enable_cap(const EnableCap& cap) const;
 
   // Memory.
@@ -65,20 +69,29 @@ class Vm {
 
   /// Stores to [address, address + bytes) are collected in the coalesced ring.
   struct CoalescedZone {
-    std::uint64_t address;
+    std::uint64_t address;  ///< guest-physical, or a port when `pio`
+    /// @{
+    /// The size, and the address space.
     std::uint32_t bytes;
     bool pio = false;
+    /// @}
   };
+  /// @{
+  /// KVM_REGISTER_COALESCED_MMIO. `pio` needs Cap::kCoalescedPio. Errors: ENOSPC when the VM has
+  /// too many devices and zones. Removing a zone that is not there is no error.
   Result<void> register_coalesced(const CoalescedZone& zone) const;
   Result<void> unregister_coalesced(const CoalescedZone& zone) const;
+  /// @}
 
   // vCPUs and devices.
 
   /// Errors: EINVAL when `id` is not below System::max_vcpu_id(); EEXIST for one in use.
   [[nodiscard]] Result<Vcpu> create_vcpu(std::uint32_t id) const;
+  /// KVM_CREATE_DEVICE. Errors: ENODEV for a type that KVM does not know; EEXIST for a second one.
   [[nodiscard]] Result<Device> create_device(DeviceType type) const;
   /// Whether create_device() knows the type; creates nothing.
   [[nodiscard]] Result<void> test_device(DeviceType type) const;
+  /// Opens the VM's statistics. Needs Cap::kBinaryStatsFd.
   [[nodiscard]] Result<StatsFd> stats() const;
 
   // Events and interrupts.
@@ -91,6 +104,7 @@ class Vm {
 
   /// Writes to `eventfd` raise `gsi`. Errors: EBUSY when the eventfd serves an interrupt already.
   Result<void> register_irqfd(int eventfd, Gsi gsi) const;
+  /// Two descriptors, borrowed for the call.
   struct ResamplePair {
     int trigger;   ///< eventfd that raises the level interrupt
     int resample;  ///< eventfd that KVM rings when the guest acknowledges it
@@ -100,8 +114,10 @@ class Vm {
   /// KVM answers success for a pair that was not registered, too.
   Result<void> unregister_irqfd(int eventfd, Gsi gsi) const;
 
+  /// Sets the level of a line (KVM_IRQ_LINE). Errors: ENXIO without an in-kernel irqchip, but for
+  /// ArmIrqKind::kCpu.
   Result<void> set_irq_line(Gsi gsi, bool active) const;
-  /// The same; answers whether it was delivered (>0), coalesced (0) or ignored (<0 becomes false).
+  /// The same; answers whether it was delivered (>0), coalesced (0) or ignored (<0).
   [[nodiscard]] Result<std::int32_t> set_irq_line_status(Gsi gsi, bool active) const;
   /// Answers whether the guest got it; false when its destination blocks it.
   Result<bool> signal_msi(const MsiMessage& message) const;
@@ -110,16 +126,27 @@ class Vm {
 
   /// KVM_MEMORY_ENCRYPT_OP with a command of the vendor (SEV, TDX), read and written in place.
   Result<void> memory_encrypt_op(void* command) const;
+  /// Host memory, by its address in this process.
   struct HostRange {
+    /// @{
+    /// KVM pins every page that the range touches.
     std::uint64_t address;
     std::uint64_t bytes;
+    /// @}
   };
+  /// @{
+  /// KVM_MEMORY_ENCRYPT_REG_REGION and _UNREG_REGION (SEV). Pins memory that may hold encrypted
+  /// guest pages, and lets it go.
   Result<void> register_encrypted_region(const HostRange& range) const;
   Result<void> unregister_encrypted_region(const HostRange& range) const;
+  /// @}
 
+  /// @{
+  /// As Device's functions of the same names, on this VM.
   Result<void> set_attr(const DeviceAttr& a) const { return detail::set_attr(fd_.get(), a); }
   Result<void> get_attr(const DeviceAttr& a) const { return detail::get_attr(fd_.get(), a); }
   [[nodiscard]] bool has_attr(const DeviceAttr& a) const { return detail::has_attr(fd_.get(), a); }
+  /// @}
 
 #if defined(__x86_64__)
   /// PICs, IOAPIC and local APICs inside KVM; before the first vCPU.
@@ -128,15 +155,22 @@ class Vm {
   Result<void> enable_split_irqchip(std::uint32_t ioapic_pins) const;
   /// Reads the chip named by `chip.id`.
   Result<void> get_irqchip(IrqChip& chip) const;
+  /// Writes the chip named by `chip.id`. Errors: EINVAL for a chip that does not exist.
   Result<void> set_irqchip(const IrqChip& chip) const;
   /// `speaker_dummy`: port 0x61 is KVM's too.
   Result<void> create_pit(bool speaker_dummy = false) const;
+  /// @{
+  /// KVM_GET_PIT2, KVM_SET_PIT2. Errors: ENXIO without create_pit().
   [[nodiscard]] Result<PitState> get_pit() const;
   Result<void> set_pit(const PitState& state) const;
+  /// @}
   /// Whether lost timer ticks are delivered later.
   Result<void> set_pit_reinject(bool on) const;
+  /// @{
+  /// KVM_GET_CLOCK, KVM_SET_CLOCK. Errors: EINVAL for flags that KVM does not know.
   [[nodiscard]] Result<ClockData> get_clock() const;
   Result<void> set_clock(const ClockData& clock) const;
+  /// @}
 
   /// Three pages below 4 GiB that Intel's virtualization needs for real mode; not guest RAM.
   Result<void> set_tss_address(GuestAddress address) const;
@@ -146,6 +180,7 @@ class Vm {
   Result<void> set_boot_cpu_id(std::uint32_t id) const;
   /// The default of vCPUs to come. Needs Cap::kVmTscControl.
   Result<void> set_tsc_khz(std::uint32_t khz) const;
+  /// The frequency in kHz that vCPUs to come get.
   [[nodiscard]] Result<std::uint32_t> tsc_khz() const;
   /// Bytes of a vCPU's extended state: 4096, or more when dynamic features were asked for.
   [[nodiscard]] std::size_t xsave_bytes() const;
@@ -155,9 +190,14 @@ class Vm {
   Result<void> set_msr_filter(const MsrFilter& filter) const;
   /// Errors: E2BIG (found here) for more than 300 events.
   Result<void> set_pmu_event_filter(const PmuEventFilter& filter) const;
+  /// KVM_XEN_HVM_CONFIG. Errors: EINVAL for flags that KVM does not know.
   Result<void> set_xen_config(const XenConfig& config) const;
+  /// @{
+  /// KVM_XEN_HVM_GET_ATTR, KVM_XEN_HVM_SET_ATTR. `attr.type` chooses what is read or written. Needs
+  /// Cap::kXenHvm.
   Result<void> get_xen_attr(XenAttr& attr) const;
   Result<void> set_xen_attr(const XenAttr& attr) const;
+  /// @}
   /// Signals `eventfd` for Hyper-V's HvSignalEvent on a connection; -1 removes it.
   Result<void> set_hyperv_eventfd(std::uint32_t connection, int eventfd) const;
 #elif defined(__aarch64__)

@@ -14,15 +14,21 @@ namespace vmm::kvm_ioctls {
 
 /// struct kvm_regs.
 struct Regs {
+  /// @{
+  /// General registers, instruction pointer and flags (Intel SDM 1, 3.4).
   std::uint64_t rax, rbx, rcx, rdx;
   std::uint64_t rsi, rdi, rsp, rbp;
   std::uint64_t r8, r9, r10, r11;
   std::uint64_t r12, r13, r14, r15;
   std::uint64_t rip, rflags;
+  /// @}
 };
 
 /// struct kvm_segment.
 struct Segment {
+  /// @{
+  /// A segment register with its hidden part, as in its descriptor (Intel SDM 3, 3.4.5), but
+  /// `limit` is in bytes, whatever `g` says; `unusable` is that of VMX's access rights.
   std::uint64_t base;
   std::uint32_t limit;
   std::uint16_t selector;
@@ -30,17 +36,22 @@ struct Segment {
   std::uint8_t present, dpl, db, s, l, g, avl;
   std::uint8_t unusable;
   std::uint8_t padding;
+  /// @}
 };
 
 /// struct kvm_dtable.
 struct DescriptorTable {
-  std::uint64_t base;
-  std::uint16_t limit;
-  std::uint16_t padding[3];
+  std::uint64_t base;        ///< linear address
+  std::uint16_t limit;       ///< bytes less one
+  std::uint16_t padding[3];  ///< zero
 };
 
 /// struct kvm_sregs.
 struct Sregs {
+  /// @{
+  /// KVM_GET_SREGS. Segment, table and control registers, EFER and IA32_APIC_BASE. `cr8` is the
+  /// task priority; of `interrupt_bitmap` at most one bit is set, the external interrupt that
+  /// waits.
   Segment cs, ds, es, fs, gs, ss;
   Segment tr, ldt;
   DescriptorTable gdt, idt;
@@ -48,12 +59,15 @@ struct Sregs {
   std::uint64_t efer;
   std::uint64_t apic_base;
   std::uint64_t interrupt_bitmap[4];
+  /// @}
 };
 
 /// struct kvm_sregs2: with the PDPTRs instead of the pending interrupts.
 struct Sregs2 {
-  static constexpr std::uint64_t kPdptrsValid = 1;
+  static constexpr std::uint64_t kPdptrsValid = 1;  ///< of `flags`: `pdptrs` counts
 
+  /// @{
+  /// As in Sregs, with the four PDPTEs of PAE paging.
   Segment cs, ds, es, fs, gs, ss;
   Segment tr, ldt;
   DescriptorTable gdt, idt;
@@ -62,10 +76,14 @@ struct Sregs2 {
   std::uint64_t apic_base;
   std::uint64_t flags;
   std::uint64_t pdptrs[4];
+  /// @}
 };
 
 /// struct kvm_fpu.
 struct Fpu {
+  /// @{
+  /// KVM_GET_FPU. The FXSAVE area (Intel SDM 1, 10.5.1), unpacked: x87 registers in 16 bytes each,
+  /// `last_ip` and `last_dp` as 64-bit addresses.
   std::uint8_t fpr[8][16];
   std::uint16_t fcw;
   std::uint16_t fsw;
@@ -77,15 +95,19 @@ struct Fpu {
   std::uint8_t xmm[16][16];
   std::uint32_t mxcsr;
   std::uint32_t pad2;
+  /// @}
 };
 
 /// struct kvm_lapic_state: the APIC's register page, little-endian, 16 bytes a register.
 struct Lapic {
+  /// @{
+  /// Offsets in the page (Intel SDM 3, local APIC register address map).
   static constexpr std::size_t kIcrLow = 0x300;
   static constexpr std::size_t kLvtLint0 = 0x350;
   static constexpr std::size_t kLvtLint1 = 0x360;
+  /// @}
 
-  std::uint8_t regs[0x400];
+  std::uint8_t regs[0x400];  ///< little-endian 32-bit words, one each 16 bytes
 
   /// The register at byte `offset`; 0 when it lies outside of the page.
   [[nodiscard]] std::uint32_t get(std::size_t offset) const;
@@ -95,91 +117,118 @@ struct Lapic {
 
 /// struct kvm_msr_entry.
 struct MsrEntry {
-  std::uint32_t index;
-  std::uint32_t reserved;
-  std::uint64_t data;
+  std::uint32_t index;     ///< the MSR's number (ECX)
+  std::uint32_t reserved;  ///< zero
+  std::uint64_t data;      ///< its value (EDX:EAX)
 };
 
 /// struct kvm_cpuid_entry2.
 struct CpuidEntry {
   static constexpr std::uint32_t kSignificantIndex = 1;  ///< `index` is part of the key
 
+  /// @{
+  /// The leaf (EAX), and the subleaf (ECX) when kSignificantIndex is set.
   std::uint32_t function;
   std::uint32_t index;
-  std::uint32_t flags;
-  std::uint32_t eax, ebx, ecx, edx;
-  std::uint32_t padding[3];
+  /// @}
+  std::uint32_t flags;  ///< KVM_CPUID_FLAG_*
+  /// @{
+  std::uint32_t eax, ebx, ecx, edx;  ///< what the guest reads
+  /// @}
+  std::uint32_t padding[3];  ///< zero
 };
 
+/// CPUID's leaves in the layout of struct kvm_cpuid2.
 using CpuidList = EntryList<CpuidEntry, 256>;
+/// MSRs in the layout of struct kvm_msrs.
 using MsrList = EntryList<MsrEntry, 256>;
 
 /// struct kvm_vcpu_events; `flags` says which optional fields count.
 struct VcpuEvents {
+  /// @{
+  /// KVM_VCPUEVENT_VALID_*. Bits of `flags`.
   static constexpr std::uint32_t kNmiPendingValid = 1u << 0;
   static constexpr std::uint32_t kSipiVectorValid = 1u << 1;
   static constexpr std::uint32_t kShadowValid = 1u << 2;
   static constexpr std::uint32_t kSmmValid = 1u << 3;
   static constexpr std::uint32_t kPayloadValid = 1u << 4;
   static constexpr std::uint32_t kTripleFaultValid = 1u << 5;
+  /// @}
 
   struct {
+    /// @{
+    /// The exception's part; api.rst, KVM_GET_VCPU_EVENTS, describes the fields.
     std::uint8_t injected, nr, has_error_code, pending;
     std::uint32_t error_code;
-  } exception;
+    /// @}
+  } exception;  ///< being delivered, or not yet
   struct {
-    std::uint8_t injected, nr, soft, shadow;
-  } interrupt;
+    /// @{
+    std::uint8_t injected, nr, soft, shadow;  ///< of the interrupt, and KVM_X86_SHADOW_INT_*
+    /// @}
+  } interrupt;  ///< being delivered, and what blocks interrupts
   struct {
-    std::uint8_t injected, pending, masked, pad;
-  } nmi;
-  std::uint32_t sipi_vector;
-  std::uint32_t flags;
+    /// @{
+    std::uint8_t injected, pending, masked, pad;  ///< of the NMI
+    /// @}
+  } nmi;                      ///< pending counts with kNmiPendingValid
+  std::uint32_t sipi_vector;  ///< of a start-up IPI; counts with kSipiVectorValid
+  std::uint32_t flags;        ///< kNmiPendingValid and the other bits
   struct {
-    std::uint8_t smm, pending, smm_inside_nmi, latched_init;
-  } smi;
-  std::uint8_t triple_fault_pending;
+    /// @{
+    std::uint8_t smm, pending, smm_inside_nmi, latched_init;  ///< of system management mode
+    /// @}
+  } smi;  ///< counts with kSmmValid
+  /// @{
+  std::uint8_t triple_fault_pending;  ///< these count with kTripleFaultValid and kPayloadValid
   std::uint8_t reserved[26];
   std::uint8_t exception_has_payload;
   std::uint64_t exception_payload;
+  /// @}
 };
 
 /// struct kvm_debugregs.
 struct DebugRegs {
-  std::uint64_t db[4];
+  /// @{
+  std::uint64_t db[4];  ///< DR0 to DR3, then DR6 and DR7; the rest is zero
   std::uint64_t dr6;
   std::uint64_t dr7;
   std::uint64_t flags;
   std::uint64_t reserved[9];
+  /// @}
 };
 
 /// struct kvm_xcrs.
 struct Xcrs {
+  /// An extended control register; there is XCR0 only.
   struct Xcr {
-    std::uint32_t xcr;
-    std::uint32_t reserved;
-    std::uint64_t value;
+    std::uint32_t xcr;       ///< 0: XCR0
+    std::uint32_t reserved;  ///< zero
+    std::uint64_t value;     ///< the components that XSAVE saves
   };
-  std::uint32_t nr_xcrs;
+  /// @{
+  std::uint32_t nr_xcrs;  ///< how many entries of `xcrs` count; `flags` and the padding are zero
   std::uint32_t flags;
   Xcr xcrs[16];
   std::uint64_t padding[16];
+  /// @}
 };
 
 /// struct kvm_xsave: the legacy 4096 bytes; see Vcpu::get_xsave2() for larger states.
 struct Xsave {
-  std::uint32_t region[1024];
+  std::uint32_t region[1024];  ///< the XSAVE area (Intel SDM 1, 13.4)
 };
 
 /// struct kvm_nested_state with room for either vendor's payload (two VMCS pages, or a VMCB).
 struct alignas(8) NestedState {
-  static constexpr std::uint32_t kHeaderBytes = 128;
+  static constexpr std::uint32_t kHeaderBytes = 128;  ///< of the fields in front of `payload`
 
-  std::uint16_t flags;
+  std::uint16_t flags;   ///< KVM_STATE_NESTED_*
   std::uint16_t format;  ///< 0 VMX, 1 SVM
   std::uint32_t size;    ///< bytes in use, header included
+  /// union `hdr`: struct kvm_vmx_nested_state_hdr or kvm_svm_nested_state_hdr
   std::uint8_t header[120];
-  std::uint8_t payload[8192];
+  std::uint8_t payload[8192];  ///< union `data`; `size` - kHeaderBytes bytes count
 
   /// Whether it is what a vCPU has that never used virtualization itself, so that there is nothing
   /// to carry over: no VMXON, also none that waits for the end of system management; or SVM with
@@ -189,34 +238,45 @@ struct alignas(8) NestedState {
 
 /// struct kvm_sync_regs: what crosses with the run page instead of by ioctls.
 struct SyncState {
+  /// @{
+  /// Valid after an exit for the groups of Vcpu::request_sync(), loaded for those of
+  /// Vcpu::mark_sync_dirty().
   Regs regs;
   Sregs sregs;
   VcpuEvents events;
+  /// @}
 };
 
 /// struct kvm_translation.
 struct Translation {
-  std::uint64_t linear_address;
-  std::uint64_t physical_address;
-  std::uint8_t valid;
-  std::uint8_t writeable;
-  std::uint8_t usermode;
-  std::uint8_t pad[5];
+  std::uint64_t linear_address;    ///< what was asked for
+  std::uint64_t physical_address;  ///< guest-physical
+  std::uint8_t valid;              ///< 0: no translation
+  std::uint8_t writeable;          ///< always 1: nothing is checked
+  std::uint8_t usermode;           ///< always 0: nothing is checked
+  std::uint8_t pad[5];             ///< zero
 };
 
 /// struct kvm_x86_mce: a machine check to inject.
 struct MachineCheck {
+  /// @{
+  /// What the registers get: MCi_STATUS, MCi_ADDR, MCi_MISC, and MCG_STATUS; and which bank.
   std::uint64_t status;
   std::uint64_t addr;
   std::uint64_t misc;
   std::uint64_t mcg_status;
   std::uint8_t bank;
-  std::uint8_t pad1[7];
+  /// @}
+  /// @{
+  std::uint8_t pad1[7];  ///< Zero.
   std::uint64_t pad2[3];
+  /// @}
 };
 
 /// struct kvm_guest_debug.
 struct GuestDebug {
+  /// @{
+  /// KVM_GUESTDBG_*. Bits of `control`; all are without effect unless kEnable is set.
   static constexpr std::uint32_t kEnable = 1u << 0;
   static constexpr std::uint32_t kSingleStep = 1u << 1;
   static constexpr std::uint32_t kSoftwareBreakpoints = 1u << 16;
@@ -224,10 +284,11 @@ struct GuestDebug {
   static constexpr std::uint32_t kInjectDb = 1u << 18;
   static constexpr std::uint32_t kInjectBp = 1u << 19;
   static constexpr std::uint32_t kBlockIrq = 1u << 20;
+  /// @}
 
-  std::uint32_t control;
-  std::uint32_t pad;
-  std::uint64_t debugreg[8];
+  std::uint32_t control;      ///< the bits above; 0 ends debugging
+  std::uint32_t pad;          ///< zero
+  std::uint64_t debugreg[8];  ///< DR0 to DR7, for kHardwareBreakpoints: 4 and 5 are unused
 };
 
 }  // namespace vmm::kvm_ioctls
