@@ -114,6 +114,7 @@ inline constexpr RegId kArm64Pstate = arm64_core_reg(264);
   return static_cast<RegId>(kRegArchArm64 | kRegSizeU64 | 0x0014'0000 | number);
 }
 inline constexpr RegId kArm64PsciVersion = arm64_firmware_reg(0);  ///< major << 16 | minor
+/// @{
 /// The virtual timer's: KVM has had the first two swapped against their encodings since ever.
 inline constexpr RegId kArm64TimerCompare =
     arm64_sys_reg({.op0 = 3, .op1 = 3, .crn = 14, .crm = 0, .op2 = 2});
@@ -121,6 +122,7 @@ inline constexpr RegId kArm64TimerCount =
     arm64_sys_reg({.op0 = 3, .op1 = 3, .crn = 14, .crm = 3, .op2 = 2});
 inline constexpr RegId kArm64TimerControl =
     arm64_sys_reg({.op0 = 3, .op1 = 3, .crn = 14, .crm = 3, .op2 = 1});
+/// @}
 /// The set of SVE vector lengths, 64 bytes: bit n is a length of 16 * (n + 1) bytes. Written
 /// between Vcpu::init() and Vcpu::finalize().
 inline constexpr RegId kArm64SveLengths =
@@ -146,6 +148,7 @@ inline constexpr std::uint64_t kArmVcpuPvTimeAddress = 0;  ///< u64: 64 bytes of
 
 /// Attributes of the GIC's devices (Device::set_attr): groups, and attributes of some.
 inline constexpr std::uint32_t kVgicAddress = 0;  ///< u64 guest-physical address by type:
+/// @{
 /// The types of kVgicAddress; alignment in the kernel's arm-vgic*.rst.
 inline constexpr std::uint64_t kVgicV2DistAddress = 0;
 inline constexpr std::uint64_t kVgicV2CpuAddress = 1;
@@ -153,6 +156,7 @@ inline constexpr std::uint64_t kVgicV3DistAddress = 2;
 inline constexpr std::uint64_t kVgicV3RedistAddress = 3;
 inline constexpr std::uint64_t kVgicItsAddress = 4;
 inline constexpr std::uint64_t kVgicV3RedistRegion = 5;  ///< count << 52 | address | flags | index
+/// @}
 /// @{
 /// Registers (KVM_DEV_ARM_VGIC_GRP_*): the attribute is the offset, with the CPU above.
 inline constexpr std::uint32_t kVgicDistRegs = 1;

@@ -17,6 +17,7 @@ enum class KvmError : std::uint8_t {
   kNoFreeSlot,      ///< as many memory slots in use as the VM has
 };
 
+/// Control-path form of the error.
 Error make_error(KvmError error);
 
 }  // namespace vmm::kvm_ioctls

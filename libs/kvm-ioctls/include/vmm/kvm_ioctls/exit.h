@@ -109,10 +109,10 @@ struct Hypercall {
 /// A breakpoint or single step of KVM_SET_GUEST_DEBUG. On x86_64 all fields count; on aarch64
 /// `exception` is ESR's low half and `pc` the fault address; on riscv64 none counts.
 struct Debug {
-  std::uint32_t exception;  ///< x86_64: 1 (#DB) or 3 (#BP)
+  std::uint32_t exception;  ///< x86_64: 1 (`#DB`) or 3 (`#BP`)
   std::uint64_t pc;         ///< linear address of the instruction
   /// @{
-  /// x86_64: the debug registers at a #DB.
+  /// x86_64: the debug registers at a `#DB`.
   std::uint64_t dr6;
   std::uint64_t dr7;
   /// @}
@@ -143,7 +143,7 @@ struct MsrReason {
   static constexpr std::uint32_t kFilter = 1u << 2;
   /// @}
 };
-/// `rdmsr`: set *data, or *error to 1 for a #GP.
+/// `rdmsr`: set *data, or *error to 1 for a `#GP`.
 struct Rdmsr {
   /// @{
   /// MsrReason, and the number of the MSR (ECX).
@@ -153,7 +153,7 @@ struct Rdmsr {
   std::uint64_t* data;  ///< what RDX:RAX gets
   std::uint8_t* error;  ///< 0 unless set
 };
-/// `wrmsr`: set *error to 1 for a #GP.
+/// `wrmsr`: set *error to 1 for a `#GP`.
 struct Wrmsr {
   /// @{
   /// MsrReason, and the number of the MSR (ECX).
@@ -165,7 +165,7 @@ struct Wrmsr {
 };
 /// An access that the memory attributes or the host forbid: convert the range, or stop.
 struct MemoryFault {
-  /// of `flags`: the guest took it for private memory
+  /// Of `flags`: the guest took it for private memory.
   static constexpr std::uint64_t kPrivate = 1u << 3;
 
   std::uint64_t flags;  ///< 0: a shared access
@@ -213,7 +213,7 @@ struct XenHcall {
   bool long_mode;       ///< the vCPU is in 64-bit mode
   std::uint32_t cpl;    ///< 0 to 3, that the call came from
   std::uint64_t input;  ///< the hypercall's number
-  /// the rest is 0 for 32-bit guests, which have five
+  /// The rest is 0 for 32-bit guests, which have five.
   std::span<const std::uint64_t, 6> parameters;
   std::uint64_t* result;  ///< what RAX gets
 };

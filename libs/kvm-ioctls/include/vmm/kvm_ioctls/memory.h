@@ -54,7 +54,7 @@ struct GuestMemfdRange {
 
 /// What KVM_SET_MEMORY_ATTRIBUTES sets for a range of guest-physical addresses.
 struct MemoryAttributes {
-  /// of `attributes`: only the guest can access it
+  /// Of `attributes`: only the guest can access it.
   static constexpr std::uint64_t kPrivate = 1u << 3;
 
   /// @{

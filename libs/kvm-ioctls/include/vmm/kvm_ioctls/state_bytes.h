@@ -23,6 +23,7 @@ concept PlainState =
     std::is_trivially_copyable_v<T> && std::is_aggregate_v<T> && !std::is_array_v<T> &&
     (std::has_unique_object_representations_v<T> || std::is_same_v<T, IrqChip>);
 
+/// The state as it is in memory.
 template <PlainState T>
 [[nodiscard]] std::array<std::byte, sizeof(T)> to_bytes(const T& state) {
   std::array<std::byte, sizeof(T)> bytes;

@@ -208,7 +208,7 @@ class Vcpu {
   [[nodiscard]] Result<std::uint32_t> tsc_khz() const;
   Result<void> set_tsc_khz(std::uint32_t khz) const;
   /// @}
-  /// KVM_SET_GUEST_DEBUG. Errors: EBUSY to inject #DB or #BP while an exception is pending.
+  /// KVM_SET_GUEST_DEBUG. Errors: EBUSY to inject `#DB` or `#BP` while an exception is pending.
   Result<void> set_guest_debug(const GuestDebug& debug) const;
   /// A linear address through the vCPU's page tables; `valid` is 0 when it has none.
   [[nodiscard]] Result<Translation> translate(std::uint64_t linear_address) const;

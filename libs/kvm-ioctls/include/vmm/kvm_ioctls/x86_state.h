@@ -143,7 +143,8 @@ using CpuidList = EntryList<CpuidEntry, 256>;
 /// MSRs in the layout of struct kvm_msrs.
 using MsrList = EntryList<MsrEntry, 256>;
 
-/// struct kvm_vcpu_events; `flags` says which optional fields count.
+/// struct kvm_vcpu_events; `flags` says which optional fields count. The fields of the inner
+/// structures are described in api.rst, KVM_GET_VCPU_EVENTS.
 struct VcpuEvents {
   /// @{
   /// KVM_VCPUEVENT_VALID_*. Bits of `flags`.
@@ -156,28 +157,27 @@ struct VcpuEvents {
   /// @}
 
   struct {
-    /// @{
-    /// The exception's part; api.rst, KVM_GET_VCPU_EVENTS, describes the fields.
+    /// \cond
     std::uint8_t injected, nr, has_error_code, pending;
     std::uint32_t error_code;
-    /// @}
+    /// \endcond
   } exception;  ///< being delivered, or not yet
   struct {
-    /// @{
-    std::uint8_t injected, nr, soft, shadow;  ///< of the interrupt, and KVM_X86_SHADOW_INT_*
-    /// @}
+    /// \cond
+    std::uint8_t injected, nr, soft, shadow;
+    /// \endcond
   } interrupt;  ///< being delivered, and what blocks interrupts
   struct {
-    /// @{
-    std::uint8_t injected, pending, masked, pad;  ///< of the NMI
-    /// @}
+    /// \cond
+    std::uint8_t injected, pending, masked, pad;
+    /// \endcond
   } nmi;                      ///< pending counts with kNmiPendingValid
   std::uint32_t sipi_vector;  ///< of a start-up IPI; counts with kSipiVectorValid
   std::uint32_t flags;        ///< kNmiPendingValid and the other bits
   struct {
-    /// @{
-    std::uint8_t smm, pending, smm_inside_nmi, latched_init;  ///< of system management mode
-    /// @}
+    /// \cond
+    std::uint8_t smm, pending, smm_inside_nmi, latched_init;
+    /// \endcond
   } smi;  ///< counts with kSmmValid
   /// @{
   std::uint8_t triple_fault_pending;  ///< these count with kTripleFaultValid and kPayloadValid
@@ -226,7 +226,7 @@ struct alignas(8) NestedState {
   std::uint16_t flags;   ///< KVM_STATE_NESTED_*
   std::uint16_t format;  ///< 0 VMX, 1 SVM
   std::uint32_t size;    ///< bytes in use, header included
-  /// union `hdr`: struct kvm_vmx_nested_state_hdr or kvm_svm_nested_state_hdr
+  /// Union `hdr`: struct kvm_vmx_nested_state_hdr or kvm_svm_nested_state_hdr.
   std::uint8_t header[120];
   std::uint8_t payload[8192];  ///< union `data`; `size` - kHeaderBytes bytes count
 
