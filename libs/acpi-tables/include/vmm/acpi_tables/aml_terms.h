@@ -23,7 +23,8 @@ template <class... Arguments>
   return operation(0, method, arguments...);
 }
 
-// Statements.
+/// @{
+/// Statements: 20.2.5.3.
 [[nodiscard]] constexpr auto returns(auto value) { return operation(0xa4, value); }
 [[nodiscard]] constexpr auto breaks() { return operation(0xa5); }
 [[nodiscard]] constexpr auto continues() { return operation(0x9f); }
@@ -35,13 +36,16 @@ template <class... Arguments>
 [[nodiscard]] constexpr auto stall_us(auto microseconds) { return operation(0x5b21, microseconds); }
 [[nodiscard]] constexpr auto store(auto value, auto to) { return operation(0x70, value, to); }
 [[nodiscard]] constexpr auto copy_object(auto value, auto to) { return operation(0x9d, value, to); }
+/// @}
 /// Waits at most `milliseconds` (0xffff: for ever); true when the time was up.
 [[nodiscard]] constexpr auto acquire(Path mutex, std::uint16_t milliseconds) {
   return operation(0x5b23, mutex, [milliseconds](Aml& aml) { aml.out().put(milliseconds); });
 }
+/// Gives the mutex back.
 [[nodiscard]] constexpr auto release(Path mutex) { return operation(0x5b27, mutex); }
 
-// Arithmetic; the last operand takes the result and may be NoTarget.
+/// @{
+/// Arithmetic (20.2.5.4); the last operand takes the result and may be NoTarget.
 [[nodiscard]] constexpr auto add(auto a, auto b, auto to) { return operation(0x72, a, b, to); }
 [[nodiscard]] constexpr auto subtract(auto a, auto b, auto to) { return operation(0x74, a, b, to); }
 [[nodiscard]] constexpr auto multiply(auto a, auto b, auto to) { return operation(0x77, a, b, to); }
@@ -63,10 +67,15 @@ template <class... Arguments>
 [[nodiscard]] constexpr auto bit_not(auto a, auto to) { return operation(0x80, a, to); }
 [[nodiscard]] constexpr auto find_set_left_bit(auto a, auto to) { return operation(0x81, a, to); }
 [[nodiscard]] constexpr auto find_set_right_bit(auto a, auto to) { return operation(0x82, a, to); }
+/// @}
+/// @{
+/// Changes an object in place; its value is the new one.
 [[nodiscard]] constexpr auto increment(auto object) { return operation(0x75, object); }
 [[nodiscard]] constexpr auto decrement(auto object) { return operation(0x76, object); }
+/// @}
 
-// Logic and comparison.
+/// @{
+/// Logic and comparison: all bits set for true, 0 for false (20.2.5.4).
 [[nodiscard]] constexpr auto logical_and(auto a, auto b) { return operation(0x90, a, b); }
 [[nodiscard]] constexpr auto logical_or(auto a, auto b) { return operation(0x91, a, b); }
 [[nodiscard]] constexpr auto logical_not(auto a) { return operation(0x92, a); }
@@ -76,8 +85,10 @@ template <class... Arguments>
 [[nodiscard]] constexpr auto not_equal(auto a, auto b) { return operation(0x9293, a, b); }
 [[nodiscard]] constexpr auto less_or_equal(auto a, auto b) { return operation(0x9294, a, b); }
 [[nodiscard]] constexpr auto greater_or_equal(auto a, auto b) { return operation(0x9295, a, b); }
+/// @}
 
-// Objects and conversions.
+/// @{
+/// Objects and conversions; `to` takes the result and may be NoTarget (20.2.5.4).
 [[nodiscard]] constexpr auto size_of(auto object) { return operation(0x87, object); }
 [[nodiscard]] constexpr auto reference_of(auto object) { return operation(0x71, object); }
 [[nodiscard]] constexpr auto dereference(auto object) { return operation(0x83, object); }
@@ -105,6 +116,9 @@ template <class... Arguments>
 [[nodiscard]] constexpr auto to_string(auto value, auto length, auto to) {
   return operation(0x9c, value, length, to);
 }
+/// @}
+/// @{
+/// Names a field in a buffer: from a bit, or from a byte on (20.2.5.2).
 [[nodiscard]] constexpr auto create_bit_field(auto source, auto bit, Path name) {
   return operation(0x8d, source, bit, name);
 }
@@ -120,5 +134,6 @@ template <class... Arguments>
 [[nodiscard]] constexpr auto create_qword_field(auto source, auto at, Path name) {
   return operation(0x8f, source, at, name);
 }
+/// @}
 
 }  // namespace vmm::acpi_tables

@@ -14,7 +14,7 @@ enum class AcpiError : std::uint8_t {
   kBadEisaId,         ///< not three capital letters and four hexadecimal digits (19.3.4)
   kBadUuid,           ///< not of the form aabbccdd-eeff-gghh-iijj-kkllmmnnoopp (19.6.142)
   kBadString,         ///< a string holds NUL or a character outside ASCII (20.2.3)
-  kBadOperand,        ///< Local above 7, Arg above 6 or more than 7 method arguments
+  kBadOperand,        ///< Local above 7, Arg above 6, 8 method arguments, sync level above 15
   kBadPackageLength,  ///< a package or field of 2^28 or more (20.2.4)
   kTooManyElements,   ///< more elements than the encoding can count
   kBadRange,          ///< a resource's bounds are reversed or its length is not representable

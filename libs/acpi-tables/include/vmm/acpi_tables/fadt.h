@@ -45,21 +45,32 @@ struct Fadt {
 
   std::uint64_t dsdt = 0;  ///< guest-physical; in X_DSDT, and in DSDT when it fits
   std::uint64_t facs = 0;  ///< 0: none
+  /// @{
+  /// A Profile; the interrupt of ACPI events; bits of BootArch, ArmBootArch and Flags.
   std::uint8_t profile = kUnspecified;
   std::uint16_t sci_interrupt = 0;
   std::uint16_t boot_arch = 0;
   std::uint16_t arm_boot_arch = 0;
   std::uint32_t flags = kHardwareReduced;
+  /// @}
+  /// @{
+  /// What resets the machine when kResetRegister is set: a register and the value.
   GenericAddress reset_register{};
   std::uint8_t reset_value = 0;
+  /// @}
   GenericAddress pm_timer{};  ///< address 0: none
+  /// @{
+  /// Registers of a hardware-reduced platform's sleep; address 0: none.
   GenericAddress sleep_control{};
   GenericAddress sleep_status{};
+  /// @}
   std::array<char, 8> hypervisor{};  ///< hypervisor vendor identity
 };
 
+/// The size of the table.
 inline constexpr std::size_t kFadtBytes = 276;
 
+/// Writes the table; its addresses are those of the guest.
 void write_fadt(TableBuffer& out, const Oem& oem, const Fadt& fadt);
 
 }  // namespace vmm::acpi_tables

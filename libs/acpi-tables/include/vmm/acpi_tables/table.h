@@ -16,6 +16,7 @@ namespace vmm::acpi_tables {
 /// The four characters that name a table; checked when the program is compiled.
 class Signature {
  public:
+  /// Does not compile for characters outside of '!' to '~'.
   consteval Signature(const char (&text)[5]) {  // NOLINT(google-explicit-constructor)
     for (unsigned i = 0; i < 4; ++i) {
       if (text[i] <= ' ' || text[i] > '~') not_ascii();
@@ -32,23 +33,31 @@ class Signature {
 
 /// Who made a table: the fields of its header that the maker chooses. Spec: ACPI 6.5, 5.2.6.
 struct Oem {
+  /// @{
+  /// Padded with spaces or zeros by the caller; revisions are the maker's own.
   std::array<char, 6> id{};
   std::array<char, 8> table_id{};
   std::uint32_t revision = 1;
   std::array<char, 4> creator_id{};
   std::uint32_t creator_revision = 1;
+  /// @}
 };
 
 /// A generic address. Spec: ACPI 6.5, 5.2.3.2.
 struct GenericAddress {
+  /// Values of `space`.
   enum Space : std::uint8_t { kSystemMemory = 0, kSystemIo = 1, kPciConfig = 2, kFixed = 0x7f };
+  /// Values of `access`: how wide an access is.
   enum Access : std::uint8_t { kUndefined = 0, kByte = 1, kWord = 2, kDword = 3, kQword = 4 };
 
+  /// @{
+  /// The address space, the register's bits and where they start, and how to access it.
   std::uint8_t space = kSystemMemory;
   std::uint8_t bit_width = 0;
   std::uint8_t bit_offset = 0;
   std::uint8_t access = kUndefined;
   std::uint64_t address = 0;
+  /// @}
 
   /// A one-byte register at I/O port `port`.
   static constexpr GenericAddress io_byte(std::uint16_t port) {
@@ -56,14 +65,17 @@ struct GenericAddress {
   }
 };
 
+/// Appends the 12 bytes of an address.
 void put(TableBuffer& out, const GenericAddress& address);
 
 /// One table while it is being written: the header comes first; closing (or the end of the
 /// object's life) sets the length and the checksum. Tables do not nest.
 class Table {
  public:
+  /// Of the header that every table begins with (5.2.6).
   static constexpr std::size_t kHeaderBytes = 36;
 
+  /// Opens a table: writes its header. `out` must outlive this object.
   Table(TableBuffer& out, Signature signature, std::uint8_t revision, const Oem& oem);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
@@ -73,6 +85,7 @@ class Table {
   void close();
   /// Where the table starts in its buffer.
   [[nodiscard]] std::size_t offset() const { return start_; }
+  /// Where the table's content is written to.
   [[nodiscard]] TableBuffer& out() const { return out_; }
 
  private:
@@ -82,8 +95,9 @@ class Table {
   bool closed_ = false;
 };
 
-/// A root pointer of revision 2 for an XSDT at guest-physical `xsdt`. Spec: ACPI 6.5, 5.2.5.3.
+/// The size of a root pointer of revision 2.
 inline constexpr std::size_t kRsdpBytes = 36;
+/// A root pointer of revision 2 for an XSDT at guest-physical `xsdt`. Spec: ACPI 6.5, 5.2.5.3.
 [[nodiscard]] std::array<std::byte, kRsdpBytes> rsdp(const std::array<char, 6>& oem_id,
                                                      std::uint64_t xsdt);
 

@@ -29,8 +29,12 @@ class TableBuffer {
   /// Writes into `storage`, which must outlive this object, and never allocates.
   explicit TableBuffer(std::span<std::byte> storage)
       : begin_(storage.data()), at_(begin_), end_(begin_ + storage.size()), limit_(0) {}
+  /// @{
+  /// Takes over content, error and open blocks; `other` is empty and cannot grow any more or, if it
+  /// grew by itself, starts anew.
   TableBuffer(TableBuffer&& other) noexcept;
   TableBuffer& operator=(TableBuffer&& other) noexcept;
+  /// @}
   ~TableBuffer() = default;
 
   /// Bytes written so far: also the offset of the next one.
@@ -43,6 +47,7 @@ class TableBuffer {
 
   /// Records `error` unless there is one already.
   void fail(AcpiError error);
+  /// Whether an error was met.
   [[nodiscard]] bool failed() const { return failed_; }
 
   /// Appends each value in little-endian order, as wide as its type.
@@ -59,10 +64,12 @@ class TableBuffer {
         }(values),
         ...);
   }
+  /// Appends bytes as they are.
   void bytes(std::span<const std::byte> from) {
     std::byte* to = reserve(from.size());
     if (to != nullptr && !from.empty()) std::memcpy(to, from.data(), from.size());
   }
+  /// Appends zeros.
   void zeros(std::size_t count) {
     std::byte* to = reserve(count);
     if (to != nullptr) std::memset(to, 0, count);
@@ -78,6 +85,7 @@ class TableBuffer {
     const Le<T> wire(value);
     std::memcpy(begin_ + offset, &wire, sizeof wire);
   }
+  /// The same for a run of bytes.
   void patch_bytes(std::size_t offset, std::span<const std::byte> from) {
     if (offset > size() || from.size() > size() - offset || from.empty()) [[unlikely]]
       return;
@@ -95,6 +103,7 @@ class TableBuffer {
 
   /// For tables and blocks: opens one, and answers its level, which close_block() must be given.
   [[nodiscard]] std::uint32_t open_block() { return ++open_; }
+  /// Closes the block of that level. Errors: kUnbalanced unless it is the innermost.
   void close_block(std::uint32_t level) {
     if (level != open_--) [[unlikely]]
       fail(AcpiError::kUnbalanced);

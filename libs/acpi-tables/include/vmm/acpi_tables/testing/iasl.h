@@ -14,6 +14,7 @@
 
 namespace vmm::acpi_tables::testing {
 
+/// What iasl said.
 struct IaslVerdict {
   bool found = false;       ///< iasl is on the PATH; else nothing below counts
   std::string complaints;   ///< lines with errors or warnings; empty: none
