@@ -18,11 +18,12 @@ namespace vmm::arch::aarch64 {
 
 /// One thing that a tree and the VMM do not agree on.
 struct Disagreement {
+  /// Whose harm it is.
   enum class Kind : std::uint8_t {
     kWrong,   ///< the tree tells of something that is not there, or not so: a guest may fail
     kUnused,  ///< the VMM has something that the tree does not tell of: a guest does without it
   };
-  Kind kind;
+  Kind kind;         ///< an error, or a hint
   std::string node;  ///< its path; printable
   std::string text;  ///< what the tree has and what the VMM has
 };
@@ -42,9 +43,10 @@ inline constexpr std::size_t kMaxDisagreements = 64;
 [[nodiscard]] std::vector<Disagreement> check_device_tree(const fdt::FdtView& tree,
                                                           const DeviceTreeConfig& config);
 
+/// What merge_overlay() answers.
 struct MergedTree {
-  std::vector<std::byte> blob;
-  std::vector<Disagreement> disagreements;
+  std::vector<std::byte> blob;              ///< to be written at kFdt
+  std::vector<Disagreement> disagreements;  ///< empty: tree and machine agree
 };
 
 /// Merges a user's compiled overlay into a tree and checks the result. Build the tree with

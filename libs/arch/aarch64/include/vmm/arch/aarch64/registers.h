@@ -14,15 +14,19 @@ namespace vmm::arch::aarch64 {
 
 // PSTATE, as SPSR_EL1 has it.
 inline constexpr std::uint64_t kPstateEl1h = 5;  ///< exception level 1, its own stack pointer
+/// @{
+/// Mask debug exceptions, SError, IRQ and FIQ.
 inline constexpr std::uint64_t kPstateMaskD = 1 << 9;
 inline constexpr std::uint64_t kPstateMaskA = 1 << 8;
 inline constexpr std::uint64_t kPstateMaskI = 1 << 7;
 inline constexpr std::uint64_t kPstateMaskF = 1 << 6;
+/// @}
 
+/// What the boot vCPU starts with.
 struct BootRegisters {
   /// EL1 with debug, SError, IRQ and FIQ masked.
   std::uint64_t pstate = kPstateMaskD | kPstateMaskA | kPstateMaskI | kPstateMaskF | kPstateEl1h;
-  std::uint64_t pc = 0;
+  std::uint64_t pc = 0;              ///< guest-physical, as the MMU is off
   std::array<std::uint64_t, 4> x{};  ///< X0 to X3
 };
 

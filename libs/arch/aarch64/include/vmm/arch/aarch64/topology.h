@@ -10,10 +10,13 @@ namespace vmm::arch::aarch64 {
 
 /// How a guest's vCPUs are arranged. Neighbours in index are neighbours in the lowest level.
 struct Topology {
+  /// @{
+  /// How many of each in the next: 1 to 2^16.
   std::uint32_t threads_per_core = 1;
   std::uint32_t cores_per_cluster = 1;
   std::uint32_t clusters_per_socket = 1;
   std::uint32_t sockets = 1;
+  /// @}
 
   /// `vcpus` cores of one thread in one cluster.
   [[nodiscard]] static constexpr Topology flat(std::uint32_t vcpus) {

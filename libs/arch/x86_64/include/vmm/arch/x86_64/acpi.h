@@ -20,13 +20,16 @@ namespace vmm::arch::x86_64 {
 
 /// The generic event device: a one-byte register that reads as the pending events and clears them.
 struct GedConfig {
+  /// @{
+  /// Bits of the register: what the guest is to look at, or which button was pressed.
   static constexpr std::uint8_t kCpu = 1 << 0;
   static constexpr std::uint8_t kMemory = 1 << 1;
   static constexpr std::uint8_t kPci = 1 << 2;
   static constexpr std::uint8_t kPowerButton = 1 << 3;
+  /// @}
 
-  GuestAddress status{};  ///< guest-physical address of the register
-  std::uint32_t gsi = kGedIrq;
+  GuestAddress status{};        ///< guest-physical address of the register
+  std::uint32_t gsi = kGedIrq;  ///< edge-triggered
   /// The method without arguments that looks for PCI devices that came or are to go, an absolute
   /// path; empty: none does.
   std::string_view pci_scan{};
@@ -35,16 +38,17 @@ struct GedConfig {
 /// A virtio-mmio device for the DSDT (LNRO0005).
 struct AcpiVirtioMmio {
   AddressRange registers;  ///< below 4 GiB
-  std::uint32_t gsi;
+  std::uint32_t gsi;       ///< of the IOAPIC
 };
 
+/// What a guest is told of its machine. Everything is borrowed.
 struct AcpiConfig {
-  const ApicIds* ids = nullptr;    ///< required; one CPU each
-  bool serial = true;              ///< COM1 at kSerialPort
-  bool cmos_rtc = false;           ///< there is an RTC at kCmosPort
-  bool i8042 = false;              ///< there is a keyboard controller
-  std::optional<GedConfig> ged{};  ///< and with it the power button
-  std::span<const AcpiVirtioMmio> virtio_mmio{};
+  const ApicIds* ids = nullptr;                   ///< required; one CPU each
+  bool serial = true;                             ///< COM1 at kSerialPort
+  bool cmos_rtc = false;                          ///< there is an RTC at kCmosPort
+  bool i8042 = false;                             ///< there is a keyboard controller
+  std::optional<GedConfig> ged{};                 ///< and with it the power button
+  std::span<const AcpiVirtioMmio> virtio_mmio{};  ///< in the DSDT, in this order
   /// Writes further objects into \_SB_, for example PCI root bridges.
   std::function<void(acpi_tables::Aml&)> devices{};
   /// Each writes one further table, for example an MCFG; they stand last in the XSDT, in this
@@ -52,9 +56,10 @@ struct AcpiConfig {
   std::span<const std::function<void(acpi_tables::TableBuffer&)>> tables{};
 };
 
+/// Where the tables are, after write_acpi().
 struct AcpiPlacement {
-  GuestAddress rsdp;
-  GuestAddress end;  ///< the first address behind the tables
+  GuestAddress rsdp;  ///< for make_zero_page() or write_pvh()
+  GuestAddress end;   ///< the first address behind the tables
 };
 
 /// Who made the table with this signature: what all tables here say, for those of a caller.

@@ -13,18 +13,21 @@ namespace vmm::arch::x86_64 {
 
 inline constexpr std::size_t kSetupHeaderAt = 0x1f1;       ///< offset in the zero page
 inline constexpr std::size_t kSetupHeaderMaxBytes = 0x9f;  ///< up to 0x290
+/// Room of the zero page (zero-page.rst, e820_table).
 inline constexpr std::size_t kMaxE820Entries = 128;
 
+/// What a kernel is told at boot. Everything is borrowed.
 struct BootParams {
   /// The setup header as the kernel file has it, from offset 0x1f1 on; untrusted. Empty for a
   /// kernel that is no bzImage: then a minimal header is made up.
   std::span<const std::byte> setup_header{};
-  GuestAddress cmdline{};  ///< NUL-terminated; 0: none
-  AddressRange initrd{};   ///< size 0: none
-  GuestAddress rsdp{};     ///< 0: none
-  std::span<const MapEntry> map{};
+  GuestAddress cmdline{};           ///< NUL-terminated; 0: none
+  AddressRange initrd{};            ///< size 0: none
+  GuestAddress rsdp{};              ///< 0: none
+  std::span<const MapEntry> map{};  ///< at most kMaxE820Entries, ascending
 };
 
+/// struct boot_params, as the guest gets it.
 using ZeroPage = std::array<std::byte, kPageSize>;
 
 /// Builds the zero page of the Linux/x86 boot protocol. Spec: Documentation/arch/x86/boot.rst and

@@ -15,19 +15,20 @@ namespace vmm::arch::x86_64 {
 /// A PCI segment with one bus, as ACPI describes it: the root bridge of the PCI Firmware
 /// Specification 3.3, 4.
 struct AcpiPciRoot {
-  std::uint16_t segment = 0;
-  AddressRange ecam{kEcam.base, std::uint64_t{1} << 20};
-  AddressRange window32{};  ///< of size 0: none, as for the next one
-  AddressRange window64{};
+  std::uint16_t segment = 0;                              ///< _SEG
+  AddressRange ecam{kEcam.base, std::uint64_t{1} << 20};  ///< 1 MiB for its one bus
+  AddressRange window32{};                                ///< of size 0: none, as for the next one
+  AddressRange window64{};                                ///< of 64-bit addresses
   /// The interrupt of pin A of slot n is first_gsi + n % kPciIrqs, level-sensitive, active high.
   std::uint32_t first_gsi = kFirstPciIrq;
 };
 
 /// The registers of pci::HotplugRegisters: which slots were filled, which are to be given back.
 struct AcpiPciHotplug {
+  /// Of the window in memory.
   static constexpr std::uint64_t kBytes = 16;
 
-  GuestAddress registers{};
+  GuestAddress registers{};  ///< guest-physical
 };
 
 /// Writes the root bridges, and the device that reserves their configuration space. For

@@ -11,53 +11,65 @@
 
 namespace vmm::arch::x86_64 {
 
+/// General registers; those that boot does not decide are 0.
 struct Regs {
+  /// @{
+  /// As the boot protocol asks for them.
   std::uint64_t rax = 0, rbx = 0, rcx = 0, rdx = 0;
   std::uint64_t rsi = 0, rdi = 0, rsp = 0, rbp = 0;
   std::uint64_t r8 = 0, r9 = 0, r10 = 0, r11 = 0;
   std::uint64_t r12 = 0, r13 = 0, r14 = 0, r15 = 0;
   std::uint64_t rip = 0, rflags = 2;  ///< bit 1 is always set
+  /// @}
 };
 
 /// A segment register with its hidden part.
 struct Segment {
-  std::uint64_t base = 0;
-  std::uint32_t limit = 0;  ///< bytes, granularity applied
-  std::uint16_t selector = 0;
-  std::uint8_t type = 0;
-  bool present = false;
-  std::uint8_t dpl = 0;
-  bool db = false;           ///< 32-bit default operand size
-  bool s = false;            ///< code or data, not system
-  bool l = false;            ///< 64-bit code
-  bool granularity = false;  ///< the limit counts pages
-  bool avl = false;
-  bool unusable = false;
+  std::uint64_t base = 0;      ///< linear; 0 in a flat segment
+  std::uint32_t limit = 0;     ///< bytes, granularity applied
+  std::uint16_t selector = 0;  ///< with its privilege level
+  std::uint8_t type = 0;       ///< of the descriptor (Intel SDM 3, 3.4.5.1)
+  bool present = false;        ///< else loading it faults
+  std::uint8_t dpl = 0;        ///< descriptor privilege level, 0 to 3
+  bool db = false;             ///< 32-bit default operand size
+  bool s = false;              ///< code or data, not system
+  bool l = false;              ///< 64-bit code
+  bool granularity = false;    ///< the limit counts pages
+  bool avl = false;            ///< for software
+  bool unusable = false;       ///< not loaded: uses fault, or for LDT mean none
 };
 
+/// GDTR or IDTR.
 struct DescriptorTable {
-  std::uint64_t base = 0;
+  std::uint64_t base = 0;   ///< linear
   std::uint16_t limit = 0;  ///< the last valid byte
 };
 
 /// What boot decides of the system registers; the APIC base and everything else stay as they are.
 struct Sregs {
+  /// @{
+  /// Segments, descriptor tables, control registers and EFER of the boot vCPU.
   Segment cs, ds, es, fs, gs, ss;
   Segment tr, ldt;
   DescriptorTable gdt, idt;
   std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
   std::uint64_t efer = 0;
+  /// @}
 };
 
+/// The control words of x87 and SSE.
 struct Fpu {
   std::uint16_t fcw = 0x37f;     ///< all exceptions masked, 64-bit precision
   std::uint32_t mxcsr = 0x1f80;  ///< all exceptions masked
 };
 
+/// All that the boot vCPU starts with.
 struct BootRegisters {
-  Regs regs;
+  /// @{
+  Regs regs;  ///< where it starts, in which mode, with which control words
   Sregs sregs;
   Fpu fpu;
+  /// @}
 };
 
 /// PVH: 32-bit protected mode, paging off, EBX = `start_info`. `entry` is below 4 GiB.
@@ -71,6 +83,7 @@ struct BootRegisters {
 [[nodiscard]] BootRegisters linux64_registers(GuestAddress entry,
                                               GuestAddress zero_page = kZeroPage);
 
+/// What the boot GDT's code segment runs.
 enum class CodeSize : std::uint8_t { k32, k64 };
 
 /// Writes the boot GDT (code at selector 0x10, data at 0x18, as boot.rst asks) and an empty IDT.
@@ -85,8 +98,8 @@ Result<void> write_reset_vector(vm_memory::MemoryView memory);
 
 /// One model-specific register and its value.
 struct Msr {
-  std::uint32_t index;
-  std::uint64_t value;
+  std::uint32_t index;  ///< for ECX
+  std::uint64_t value;  ///< for EDX:EAX
 };
 /// The MSRs of a vCPU at boot. All of them must be accepted.
 [[nodiscard]] std::array<Msr, 11> boot_msrs();

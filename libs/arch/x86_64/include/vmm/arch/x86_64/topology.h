@@ -10,10 +10,13 @@ namespace vmm::arch::x86_64 {
 
 /// How a guest's vCPUs are arranged. Neighbours in index are neighbours in the lowest level.
 struct Topology {
+  /// @{
+  /// How many of each in the next; at least 1.
   std::uint32_t threads_per_core = 1;
   std::uint32_t cores_per_die = 1;
   std::uint32_t dies_per_package = 1;
   std::uint32_t packages = 1;
+  /// @}
 
   /// `vcpus` cores of one thread in one package.
   [[nodiscard]] static constexpr Topology flat(std::uint32_t vcpus) {
@@ -32,13 +35,18 @@ class ApicIds {
 
   /// The APIC id of vCPU `index`, below vcpus().
   [[nodiscard]] std::uint32_t id(std::uint32_t index) const;
+  /// @{
+  /// As create() was given them.
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
   [[nodiscard]] const Topology& topology() const { return topology_; }
+  /// @}
 
+  /// @{
   /// Bits of an id below the core, the die and the package number.
   [[nodiscard]] unsigned core_shift() const { return core_shift_; }
   [[nodiscard]] unsigned die_shift() const { return die_shift_; }
   [[nodiscard]] unsigned package_shift() const { return package_shift_; }
+  /// @}
 
  private:
   ApicIds() = default;

@@ -15,6 +15,7 @@ enum class SetupError : std::uint8_t {
   kBadGicState,             ///< a saved state that is not of such an interrupt controller
 };
 
+/// Control-path form of the error.
 Error make_error(SetupError error);
 
 }  // namespace vmm::arch::aarch64::kvm

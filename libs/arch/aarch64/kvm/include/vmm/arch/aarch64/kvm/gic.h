@@ -11,8 +11,9 @@
 
 namespace vmm::arch::aarch64::kvm {
 
+/// What Gic::create() makes.
 struct GicConfig {
-  std::uint32_t vcpus = 1;
+  std::uint32_t vcpus = 1;              ///< as many as were created
   std::optional<GicVersion> version{};  ///< nullopt: GICv3, or GICv2 on hosts without
   bool its = true;                      ///< with a GICv3: translates MSIs
 };
@@ -26,10 +27,14 @@ class Gic {
   /// Errors: kNoGic, kTooManyVcpus (512 with a GICv3, 8 with a GICv2); those of the ioctls.
   static Result<Gic> create(const kvm_ioctls::Vm& vm, const GicConfig& config);
 
+  /// @{
+  /// What was made: a version, whether MSIs are translated, and for how many vCPUs.
   [[nodiscard]] GicVersion version() const { return version_; }
   [[nodiscard]] bool has_its() const { return its_.has_value(); }
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
+  /// @}
 
+  /// For the attributes of kvm_ioctls::kVgic*. Borrowed from this object.
   [[nodiscard]] const kvm_ioctls::Device& device() const { return device_; }
   /// nullptr without one.
   [[nodiscard]] const kvm_ioctls::Device* its() const { return its_ ? &*its_ : nullptr; }

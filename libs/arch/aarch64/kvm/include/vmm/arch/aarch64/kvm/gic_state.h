@@ -18,26 +18,30 @@ namespace vmm::arch::aarch64::kvm {
 /// All registers of a Gic. The values of a list stand in the order in which they are restored; how
 /// many there are depends on version, vCPUs and interrupts.
 struct GicState {
+  /// What belongs to one vCPU.
   struct Cpu {
     std::vector<std::uint64_t> registers;  ///< GICv3: the redistributor's; GICv2: the banked ones
     std::vector<std::uint64_t> interface;  ///< the CPU interface's
     friend bool operator==(const Cpu&, const Cpu&) = default;
   };
+  /// The registers of the interrupt translation service; its tables are in guest memory.
   struct Its {
-    std::uint64_t iidr = 0;
+    std::uint64_t iidr = 0;          ///< GITS_IIDR; restored first
     std::uint64_t command_base = 0;  ///< GITS_CBASER
-    std::uint64_t command_read = 0;
+    /// @{
+    std::uint64_t command_read = 0;  ///< GITS_CREADR and GITS_CWRITER
     std::uint64_t command_write = 0;
+    /// @}
     std::array<std::uint64_t, 8> table_bases{};  ///< GITS_BASER<n>
-    std::uint64_t control = 0;
+    std::uint64_t control = 0;                   ///< GITS_CTLR; restored last
     friend bool operator==(const Its&, const Its&) = default;
   };
 
-  GicVersion version = GicVersion::kV3;
-  std::uint32_t interrupts = 0;  ///< private and shared ones
-  std::vector<std::uint64_t> distributor;
-  std::vector<Cpu> cpus;
-  std::optional<Its> its;
+  GicVersion version = GicVersion::kV3;    ///< of the Gic that was saved
+  std::uint32_t interrupts = 0;            ///< private and shared ones
+  std::vector<std::uint64_t> distributor;  ///< of GICD
+  std::vector<Cpu> cpus;                   ///< by vCPU index
+  std::optional<Its> its;                  ///< nullopt without one
   friend bool operator==(const GicState&, const GicState&) = default;
 };
 

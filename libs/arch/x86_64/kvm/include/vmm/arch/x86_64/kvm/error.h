@@ -14,6 +14,7 @@ enum class SetupError : std::uint8_t {
   kMsrRefused,           ///< KVM did not take one of the MSRs
 };
 
+/// Control-path form of the error.
 Error make_error(SetupError error);
 
 }  // namespace vmm::arch::x86_64::kvm

@@ -14,11 +14,13 @@
 
 namespace vmm::arch::x86_64::kvm {
 
-// The same values in KVM's structures. What ours do not decide is taken from `now`.
+/// @{
+/// The same values in KVM's structures. What ours do not decide is taken from `now`.
 [[nodiscard]] kvm_ioctls::Regs to_kvm(const Regs& regs);
 [[nodiscard]] kvm_ioctls::Segment to_kvm(const Segment& segment);
 [[nodiscard]] kvm_ioctls::Sregs to_kvm(const Sregs& sregs, const kvm_ioctls::Sregs& now);
 [[nodiscard]] kvm_ioctls::Fpu to_kvm(const Fpu& fpu, const kvm_ioctls::Fpu& now);
+/// @}
 
 /// KVM's list as the entries that configure_cpuid() edits.
 [[nodiscard]] std::vector<CpuidEntry> from_kvm(const kvm_ioctls::CpuidList& list);
@@ -35,6 +37,7 @@ Result<void> set_fpu(const kvm_ioctls::Vcpu& vcpu, const Fpu& fpu);
 /// LINT0 as ExtINT, LINT1 as NMI. Errors: EINVAL without an in-kernel APIC.
 Result<void> set_lints(const kvm_ioctls::Vcpu& vcpu);
 
+/// What set_up_vcpu() gives a vCPU.
 struct VcpuSetup {
   std::uint32_t index = 0;              ///< of the vCPU, from 0
   std::span<const CpuidEntry> cpuid{};  ///< of the guest; the vCPU's id is put in here

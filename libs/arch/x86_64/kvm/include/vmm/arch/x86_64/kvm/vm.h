@@ -16,8 +16,9 @@ enum class Irqchip : std::uint8_t {
   kFull,   ///< all in KVM
 };
 
+/// What set_up_vm() makes.
 struct VmSetup {
-  Irqchip irqchip = Irqchip::kFull;
+  Irqchip irqchip = Irqchip::kFull;         ///< for all of the VM's life
   std::uint32_t ioapic_pins = kIoApicPins;  ///< with kSplit: GSIs that end interrupts by exits
   bool pit = false;                         ///< with kFull: the timer chip, and port 0x61
   GuestAddress tss = kTss.base;             ///< three pages that are no RAM
