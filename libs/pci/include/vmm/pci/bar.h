@@ -16,31 +16,36 @@
 
 namespace vmm::pci {
 
+/// What a BAR decodes (PCI 3.0, 6.2.5.1); the ROM's is a 32-bit memory range with an enable bit.
 enum class BarKind : std::uint8_t { kMemory32, kMemory64, kIo, kRom };
 
 /// A base address register: PCI 3.0, 6.2.5; the expansion ROM's: 6.2.5.2.
 struct Bar {
   std::uint8_t index = 0;  ///< 0 to 5; a 64-bit one takes the next index too; the ROM's is 6
-  BarKind kind = BarKind::kMemory32;
+  BarKind kind = BarKind::kMemory32;  ///< I/O ports need BarSpace::Buses::ports
   std::uint64_t size =
       0;  ///< bytes; a power of two, of 16 at least, or 4 for I/O, 2048 for the ROM
-  bool prefetchable = false;
+  bool prefetchable = false;  ///< bit 3; of memory BARs
   /// Of the address that it gets at first; 0: its size, as for the guest's choices.
   std::uint64_t alignment = 0;
 };
 
 /// The ports from `base` on.
 struct PortRange {
-  std::uint16_t base = 0;
+  /// @{
+  std::uint16_t base = 0;  ///< the first port, and how many; base + size is 0x10000 at most
   std::uint32_t size = 0;
+  /// @}
 };
 
 /// Where the BARs of a segment may be. A BAR outside is not decoded, so that the guest can put none
 /// over RAM, the interrupt controllers or configuration space.
 struct Windows {
   std::optional<AddressRange> memory32 = std::nullopt;  ///< below 4 GiB
-  std::optional<AddressRange> memory64 = std::nullopt;
+  /// @{
+  std::optional<AddressRange> memory64 = std::nullopt;  ///< none: no BAR of that kind is decoded
   std::optional<PortRange> ports = std::nullopt;
+  /// @}
 };
 
 /// The address space that the BARs of one segment share: windows, first addresses, and the buses.
@@ -51,6 +56,7 @@ struct Windows {
 /// Threads: any.
 class BarSpace {
  public:
+  /// Where BARs are decoded.
   struct Buses {
     vm_device::MmioBus& mmio;            ///< outlives the segment and its functions
     vm_device::PioBus* ports = nullptr;  ///< the same; nullptr: no I/O BAR is decoded
@@ -64,8 +70,12 @@ class BarSpace {
   static std::shared_ptr<BarSpace> behind(std::shared_ptr<BarSpace> parent);
   /// What a bridge lets through; its two windows, of any addresses.
   struct Forwarded {
+    /// @{
+    /// The memory and the prefetchable window of the bridge (PCI-to-PCI bridge 1.2, 3.2.5); none:
+    /// nothing passes.
     std::optional<AddressRange> memory = std::nullopt;
     std::optional<AddressRange> prefetchable = std::nullopt;
+    /// @}
 
     friend bool operator==(const Forwarded&, const Forwarded&) = default;
   };
@@ -83,6 +93,7 @@ class BarSpace {
   /// On the buses. add() and move() are false when another range is there; nothing changed then.
   [[nodiscard]] bool add(const Bar& bar, std::uint64_t address,
                          std::shared_ptr<vm_device::BusDevice> device);
+  /// Moves the range in one step: no access finds neither place.
   [[nodiscard]] bool move(const Bar& bar, std::uint64_t from, std::uint64_t to);
   /// Waits for accesses under way: see vm_device::Bus::remove().
   void remove(const Bar& bar, std::uint64_t address);

@@ -21,10 +21,14 @@ namespace vmm::pci {
 /// An access that passes the end of a function's space reads as all ones and writes nothing.
 class Ecam final : public vm_device::BusDevice {
  public:
+  /// Does not keep the segment alive.
   explicit Ecam(const std::shared_ptr<Segment>& segment) : segment_(segment) {}
 
+  /// @{
+  /// The offset's bits: bus 27:20, device and function 19:12, register 11:0.
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
+  /// @}
 
  private:
   const std::weak_ptr<Segment> segment_;
@@ -36,8 +40,8 @@ class Ecam final : public vm_device::BusDevice {
 /// inside its 4 ports. Without the enable bit data reads as all ones.
 class ConfigPorts final : public vm_device::BusDevice {
  public:
-  static constexpr std::uint16_t kBase = 0xcf8;
-  static constexpr std::uint64_t kSize = 8;  ///< ports
+  static constexpr std::uint16_t kBase = 0xcf8;  ///< the first of the ports
+  static constexpr std::uint64_t kSize = 8;      ///< ports
 
   /// `reset` is triggered by the PC's reset register, a byte at 0xcf9, and outlives this object;
   /// nullptr: there is none.
@@ -45,8 +49,11 @@ class ConfigPorts final : public vm_device::BusDevice {
                        vm_device::IrqTrigger* reset = nullptr)
       : segment_(segment), reset_(reset) {}
 
+  /// @{
+  /// Offsets from kBase.
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
+  /// @}
 
  private:
   [[nodiscard]] std::uint32_t address();

@@ -27,18 +27,22 @@ namespace vmm::pci {
 /// call the endpoint (set_intx() excepted), as turning decoding off waits for it.
 class EndpointDevice {
  public:
+  /// @{
   /// Accesses inside a BAR, of any size and alignment; `data` holds zeros when it is to be read.
   virtual void read_bar(std::uint8_t bar, std::uint64_t offset, std::span<std::byte> data) = 0;
   virtual void write_bar(std::uint8_t bar, std::uint64_t offset,
                          std::span<const std::byte> data) = 0;
+  /// @}
   /// A memory BAR is decoded at `address` from now on, or nowhere. Between two places it is told
   /// nowhere first, before the range leaves the bus.
   virtual void bar_moved(std::uint8_t bar, std::optional<GuestAddress> address) = 0;
+  /// @{
   /// Before the guest reads, and after it has written, `bytes` bytes of `config`: for capabilities
   /// that have effects. The range lies in configuration space. The command register may be changed
   /// after a write, as a reset of the function does.
   virtual void before_config_read(ConfigSpace& config, std::uint16_t offset, std::size_t bytes) = 0;
   virtual void after_config_write(ConfigSpace& config, std::uint16_t offset, std::size_t bytes) = 0;
+  /// @}
 
  protected:
   ~EndpointDevice() = default;
@@ -74,6 +78,7 @@ class Endpoint {
   /// As ConfigSpace's. Errors: kNoCapabilityRoom.
   Result<std::uint16_t, PciError> add_capability(std::uint8_t id, std::span<const std::byte> body,
                                                  std::span<const std::byte> writable = {});
+  /// As ConfigSpace's. Errors: kNoCapabilityRoom.
   Result<std::uint16_t, PciError> add_extended_capability(ConfigSpace::ExtendedId id,
                                                           std::span<const std::byte> body,
                                                           std::span<const std::byte> writable = {});
@@ -89,10 +94,13 @@ class Endpoint {
 
   /// Gives each BAR a first address. Errors: kNoAddress, kAttached.
   Result<void, PciError> attach(const Attachment& attachment);
+  /// @{
+  /// As Function's functions of the same names.
   void detach();
   void read_config(std::uint16_t offset, std::span<std::byte> data);
   void write_config(std::uint16_t offset, std::span<const std::byte> data);
   void retry_bars();
+  /// @}
 
   /// Asserts the interrupt pin, unless the driver disabled it. Any thread, also inside a BAR
   /// access.

@@ -16,7 +16,7 @@ namespace vmm::pci {
 
 /// Where a function is: on bus 0 of its segment, or behind the port that is there.
 struct FunctionAddress {
-  std::uint16_t segment = 0;
+  std::uint16_t segment = 0;  ///< the domain
   std::uint8_t slot = 0;      ///< 0 to 31
   std::uint8_t function = 0;  ///< 0 to 7
 
@@ -29,19 +29,19 @@ struct FunctionAddress {
 
 /// A function as accesses to configuration space name it.
 struct ConfigAddress {
-  std::uint8_t bus = 0;  ///< 0: the root bus; others are behind ports
-  std::uint8_t devfn = 0;
+  std::uint8_t bus = 0;    ///< 0: the root bus; others are behind ports
+  std::uint8_t devfn = 0;  ///< device << 3 | function
 };
 
 /// What a function gets when it becomes part of a segment.
 struct Attachment {
-  FunctionAddress address;
-  std::shared_ptr<BarSpace> bars;
+  FunctionAddress address;         ///< where it is now
+  std::shared_ptr<BarSpace> bars;  ///< where its BARs go
   /// The level interrupt of each pin, INTA first; shared with other functions. Null: none.
   std::shared_ptr<vm_device::IrqLine> intx[4];
   /// Where those come from, for bridges; they outlive the function. nullptr: there are none.
   IntxLines* lines = nullptr;
-  MsiDeviceId msi_device_id;
+  MsiDeviceId msi_device_id;  ///< for its MSI messages
 };
 
 /// A function of a device in a slot.
@@ -61,9 +61,11 @@ class Function {
   /// none will start, and no interrupt is asserted.
   virtual void detach() = 0;
 
+  /// @{
   /// Accesses inside the 4096 bytes, of any size and alignment.
   virtual void read_config(std::uint16_t offset, std::span<std::byte> data) = 0;
   virtual void write_config(std::uint16_t offset, std::span<const std::byte> data) = 0;
+  /// @}
   /// Some range on the buses became free: BARs that were refused are tried again.
   virtual void retry_bars() = 0;
   /// Of a bridge: the function at this address behind it, for accesses to configuration space; null

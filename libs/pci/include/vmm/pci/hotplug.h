@@ -43,11 +43,13 @@ class EjectListener {
 class HotplugRegisters final : public vm_device::BusDevice {
  public:
   static constexpr std::uint64_t kSize = 16;  ///< bytes
-  static constexpr std::uint64_t kUp = 0;     ///< offsets
+  /// @{
+  static constexpr std::uint64_t kUp = 0;  ///< offsets
   static constexpr std::uint64_t kDown = 4;
   static constexpr std::uint64_t kEject = 8;
   static constexpr std::uint64_t kSegmentSelect = 12;
-  static constexpr std::uint16_t kMaxSegments = 256;
+  /// @}
+  static constexpr std::uint16_t kMaxSegments = 256;  ///< that the constructor takes
 
   /// Precondition: 1 to kMaxSegments segments. `listener` outlives this object.
   HotplugRegisters(std::uint16_t segments, EjectListener& listener);
@@ -60,8 +62,11 @@ class HotplugRegisters final : public vm_device::BusDevice {
   /// ejection is not heard of.
   void forget(FunctionAddress slot);
 
+  /// @{
+  /// Accesses by the table above.
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
+  /// @}
 
  private:
   struct Slots {

@@ -20,10 +20,12 @@ class IntxLines {
   /// Precondition: `lines` is not empty; they outlive this object and all inputs.
   explicit IntxLines(std::vector<vm_device::IrqLine*> lines);
 
+  /// A pin of a slot.
   struct Pin {
-    std::uint8_t slot = 0;
-    std::uint8_t pin = 0;  ///< 0: INTA to 3: INTD
+    std::uint8_t slot = 0;  ///< 0 to 31
+    std::uint8_t pin = 0;   ///< 0: INTA to 3: INTD
   };
+  /// Which of the lines, from 0.
   [[nodiscard]] std::size_t line_of(Pin pin) const { return (pin.slot + pin.pin) % lines_.size(); }
   /// An input of the line of a pin. The line is asserted while any of its inputs is; an input that
   /// dies is deasserted.

@@ -25,8 +25,9 @@ namespace vmm::pci {
 /// Threads: one at a time; Endpoint's lock is one. Events go to MsiVectors, from any thread.
 class Msi {
  public:
-  static constexpr std::uint8_t kMaxVectors = 32;
+  static constexpr std::uint8_t kMaxVectors = 32;  ///< of the capability's three bits
 
+  /// Which registers the capability has.
   struct Form {
     bool wide = true;       ///< addresses of 64 bits
     bool maskable = false;  ///< a mask and a pending bit for each vector
@@ -54,8 +55,11 @@ class Msi {
   /// Off, nothing masked or pending.
   void reset(ConfigSpace& config);
 
+  /// @{
+  /// Where lay_out() put it, and what create() was given.
   [[nodiscard]] std::uint16_t at() const { return at_; }
   [[nodiscard]] Form form() const { return form_; }
+  /// @}
   /// Vectors that the guest has enabled; 0: MSI is off.
   [[nodiscard]] std::uint8_t enabled() const { return enabled_; }
   /// As MsiVectors::trigger_fd().

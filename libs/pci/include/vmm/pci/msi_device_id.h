@@ -18,15 +18,20 @@ namespace vmm::pci {
 /// Threads: any; copies are independent.
 class MsiDeviceId {
  public:
+  /// The secondary bus number of a bridge, as the guest sets it.
   using BusNumber = std::atomic<std::uint8_t>;
 
   MsiDeviceId() = default;
+  /// @{
+  /// A function on bus 0, whose id does not change; nullopt: messages name nobody.
   MsiDeviceId(std::uint32_t id) : id_(id) {}
   MsiDeviceId(std::optional<std::uint32_t> id) : id_(id) {}
+  /// @}
   /// Of a function on the bus whose number `bus` holds; `id` is that of the function on bus 0.
   MsiDeviceId(std::uint32_t id, std::shared_ptr<const BusNumber> bus)
       : id_(id), bus_(std::move(bus)) {}
 
+  /// The id with the bus number of this moment.
   [[nodiscard]] std::optional<std::uint32_t> now() const {
     if (!id_ || bus_ == nullptr) return id_;
     return *id_ + (std::uint32_t{bus_->load(std::memory_order_relaxed)} << 8);

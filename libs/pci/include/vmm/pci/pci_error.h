@@ -23,6 +23,7 @@ enum class PciError : std::uint8_t {
   kBadState,          ///< a saved state that no sequence of accesses leads to
 };
 
+/// Control-path form of the error.
 Error make_error(PciError error);
 
 }  // namespace vmm::pci

@@ -42,6 +42,7 @@ class ExpressSlot;
 /// time. The function and the listener are called without the port's lock.
 class RootPort final : public Function {
  public:
+  /// What a port is made of.
   struct Parts {
     /// One, for the port's own interrupt; nullptr: it has the pin INTA.
     std::unique_ptr<vm_device::MsiVectors> vector = nullptr;
@@ -66,6 +67,7 @@ class RootPort final : public Function {
   /// to its BARs is running. False when the slot is empty.
   bool remove();
 
+  /// Whether a device is in the slot.
   [[nodiscard]] bool occupied();
   /// The number of the bus behind it; 0: the guest has not given it one yet.
   [[nodiscard]] std::uint8_t bus() const { return bus_->load(); }
@@ -73,6 +75,7 @@ class RootPort final : public Function {
   Result<void> attach(const Attachment& attachment) override;
   void detach() override;
   void read_config(std::uint16_t offset, std::span<std::byte> data) override;
+  /// From any thread; a change of the slot's control register may call the listener.
   void write_config(std::uint16_t offset, std::span<const std::byte> data) override;
   void retry_bars() override;
   [[nodiscard]] std::shared_ptr<Function> find_behind(ConfigAddress address) override;

@@ -24,14 +24,17 @@ namespace vmm::pci {
 /// Threads: any. Accesses to functions run without its lock.
 class Segment {
  public:
-  static constexpr std::uint8_t kSlots = 32;
+  /// @{
+  static constexpr std::uint8_t kSlots = 32;  ///< of a bus, and of a slot (PCI 3.0, 3.2.2.3.2)
   static constexpr std::uint8_t kFunctions = 8;
+  /// @}
   static constexpr std::uint64_t kEcamBytes = 1 << 20;  ///< for each bus
 
+  /// What a segment is made of.
   struct Parts {
-    std::uint16_t number = 0;
-    BarSpace::Buses buses;  ///< outlive the segment
-    Windows windows;
+    std::uint16_t number = 0;   ///< the domain: _SEG, or linux,pci-domain
+    BarSpace::Buses buses;      ///< outlive the segment
+    Windows windows;            ///< for BARs on the root bus
     IntxLines* intx = nullptr;  ///< outlives the segment; nullptr: no pins
     /// Requester id 0 of this segment as MSI messages name it; nullopt: they name none.
     std::optional<std::uint32_t> msi_device_base = std::nullopt;
@@ -44,11 +47,13 @@ class Segment {
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
+  /// As in Parts.
   [[nodiscard]] std::uint16_t number() const { return number_; }
 
   /// Keeps a slot for a device that is added later and names it. Errors: kBadSlot, kSlotTaken.
   Result<void, PciError> reserve(std::uint8_t slot);
 
+  /// Where a function goes.
   struct Place {
     std::optional<std::uint8_t> slot = std::nullopt;  ///< nullopt: the lowest free one
     std::uint8_t function = 0;  ///< others than 0 go to a slot that has a device
@@ -57,6 +62,7 @@ class Segment {
   /// Errors: kBadSlot, kSlotTaken, kNoFreeSlot; kNoDevice for a slot without a function 0; those of
   /// Function::attach().
   Result<FunctionAddress> add(std::shared_ptr<Function> function, Place place);
+  /// The lowest free slot, function 0.
   Result<FunctionAddress> add(std::shared_ptr<Function> function) {
     return add(std::move(function), Place{});
   }
@@ -66,10 +72,13 @@ class Segment {
   /// The slots with a device, a bit each.
   [[nodiscard]] std::uint32_t occupied();
 
+  /// @{
   /// Config accesses, also by whoever offers a way of their own to configuration space. Functions
   /// that do not exist, and bytes beyond 4096, read as all ones.
   void read_config(ConfigAddress address, std::uint16_t offset, std::span<std::byte> data);
   void write_config(ConfigAddress address, std::uint16_t offset, std::span<const std::byte> data);
+  /// @}
+  /// @{
   /// The same on the root bus.
   void read_config(std::uint8_t devfn, std::uint16_t offset, std::span<std::byte> data) {
     read_config({.bus = 0, .devfn = devfn}, offset, data);
@@ -77,6 +86,7 @@ class Segment {
   void write_config(std::uint8_t devfn, std::uint16_t offset, std::span<const std::byte> data) {
     write_config({.bus = 0, .devfn = devfn}, offset, data);
   }
+  /// @}
 
  private:
   using Slot = std::array<std::shared_ptr<Function>, kFunctions>;
