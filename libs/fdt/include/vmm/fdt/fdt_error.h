@@ -30,6 +30,7 @@ enum class FdtError : std::uint8_t {
   kOverlayTarget,        ///< the overlay names a node or label that the tree lacks
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(FdtError error);
 
 }  // namespace vmm::fdt

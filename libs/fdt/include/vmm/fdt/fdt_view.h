@@ -17,6 +17,7 @@ namespace vmm::fdt {
 /// stay as it is; a value, safe to use from several threads.
 class FdtView {
  public:
+  /// The largest blob: what a guest's kernel maps of it.
   static constexpr std::size_t kMaxBytes = std::size_t{2} << 20;
   /// Longest name of a property. The specification allows 31; tools make longer ones of labels.
   static constexpr std::size_t kMaxName = 255;
@@ -41,8 +42,11 @@ class FdtView {
   class Cells {
    public:
     Cells() = default;
+    /// @{
+    /// Whole cells in the value.
     [[nodiscard]] std::size_t size() const { return bytes_.size() / 4; }
     [[nodiscard]] bool empty() const { return size() == 0; }
+    /// @}
     /// Cell `i`; 0 past the end.
     [[nodiscard]] std::uint32_t operator[](std::size_t i) const;
 
@@ -54,12 +58,16 @@ class FdtView {
 
   /// The whole blob, as long as its header says.
   [[nodiscard]] std::span<const std::byte> blob() const { return blob_; }
+  /// The root node, which every tree has.
   [[nodiscard]] Node root() const { return Node(0); }
   /// The node at a path such as "/cpus/cpu@0"; nullopt when there is none. Without its unit
   /// address, a component finds the first node of that base name.
   [[nodiscard]] std::optional<Node> find(std::string_view path) const;
+  /// @{
+  /// In the order of the blob; nullopt when there is none.
   [[nodiscard]] std::optional<Node> first_child(Node node) const;
   [[nodiscard]] std::optional<Node> next_sibling(Node node) const;
+  /// @}
   /// The name with its unit address.
   [[nodiscard]] std::string_view name(Node node) const;
 

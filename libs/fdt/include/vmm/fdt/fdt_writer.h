@@ -16,8 +16,10 @@ namespace vmm::fdt {
 
 /// A range of memory that the guest must leave alone, in guest-physical addresses.
 struct Reservation {
-  std::uint64_t address;
+  /// @{
+  std::uint64_t address;  ///< guest-physical address, and size
   std::uint64_t bytes;
+  /// @}
 };
 
 class Node;
@@ -38,13 +40,16 @@ class Node;
 /// in between need no check. One thread at a time.
 class FdtWriter {
  public:
+  /// What the blob's header says, and how large it may get.
   struct Options {
     std::span<const Reservation> reservations{};   ///< in any order
     std::uint32_t boot_cpu = 0;                    ///< the boot processor's reg value
     std::size_t max_bytes = std::size_t{2} << 20;  ///< of the whole blob; Linux takes 2 MiB
   };
+  /// The most nodes within each other; one more is kTooDeep.
   static constexpr std::size_t kMaxDepth = 64;
 
+  /// Copies the options. Errors (kept): kInvalidReservation, kOverlapReservations, kTooLarge.
   explicit FdtWriter(const Options& options);
   FdtWriter(const FdtWriter&) = delete;
   FdtWriter& operator=(const FdtWriter&) = delete;
@@ -96,6 +101,7 @@ class FdtWriter {
 /// An open node; closes itself. Properties come first, then children, one open at a time.
 class Node {
  public:
+  /// Leaves `other` without a node: it may only be destroyed.
   Node(Node&& other) noexcept : writer_(other.writer_), depth_(other.depth_) {
     other.writer_ = nullptr;
   }
@@ -111,23 +117,32 @@ class Node {
 
   /// A property without a value.
   void flag(std::string_view name);
+  /// One cell.
   void u32(std::string_view name, std::uint32_t value);
+  /// Two cells, the upper half first.
   void u64(std::string_view name, std::uint64_t value);
+  /// Text with its NUL. Errors (kept): kInvalidString for a NUL inside.
   void string(std::string_view name, std::string_view value);
+  /// @{
+  /// Texts behind each other, each with its NUL. Errors (kept): as string().
   void strings(std::string_view name, std::span<const std::string_view> values);
   void strings(std::string_view name, std::initializer_list<std::string_view> values) {
     strings(name, std::span(values.begin(), values.size()));
   }
+  /// @}
   /// An array of 32-bit cells.
   void cells(std::string_view name, std::span<const std::uint32_t> values);
+  /// The same for a list in place.
   void cells(std::string_view name, std::initializer_list<std::uint32_t> values) {
     cells(name, std::span(values.begin(), values.size()));
   }
   /// An array of 64-bit numbers, two cells each.
   void cells64(std::string_view name, std::span<const std::uint64_t> values);
+  /// The same for a list in place.
   void cells64(std::string_view name, std::initializer_list<std::uint64_t> values) {
     cells64(name, std::span(values.begin(), values.size()));
   }
+  /// A value as it is.
   void bytes(std::string_view name, std::span<const std::byte> value);
   /// The phandle by which other nodes refer to this one; unique in the tree.
   void phandle(std::uint32_t value) { writer_->phandle(depth_, value); }
