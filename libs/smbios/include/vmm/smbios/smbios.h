@@ -19,6 +19,7 @@
 
 namespace vmm::smbios {
 
+/// Why the tables could not be made. Spec: SMBIOS 3.6.
 enum class SmbiosError : std::uint8_t {
   kBadString,       ///< a string holds NUL, or an OEM string is empty (6.1.3)
   kTooManyStrings,  ///< more than 255 OEM strings, which a byte counts (7.12)
@@ -36,24 +37,31 @@ using Uuid = std::array<std::uint8_t, 16>;
 /// What the tables say. Empty strings are "not specified". Everything is borrowed.
 struct Identity {
   // BIOS information (type 0).
+  /// @{
+  /// Strings of type 0 (7.1).
   std::string_view bios_vendor{};
   std::string_view bios_version{};
+  /// @}
   // System information (type 1).
   std::string_view manufacturer{};  ///< of the chassis too
+  /// @{
+  /// Strings of type 1 (7.2).
   std::string_view product_name{};
   std::string_view version{};
   std::string_view serial_number{};
   std::string_view sku_number{};
   std::string_view family{};
+  /// @}
   Uuid uuid{};  ///< all zeros: none
   // System enclosure (type 3).
-  std::string_view chassis_asset_tag{};
+  std::string_view chassis_asset_tag{};  ///< a string of type 3 (7.4)
   // OEM strings (type 11); without any there is no such structure.
-  std::span<const std::string> oem_strings{};
+  std::span<const std::string> oem_strings{};  ///< borrowed; at most 255, none of them empty
 };
 
 /// Bytes of the entry point; the tables begin behind it, on the next multiple of 16.
 inline constexpr std::size_t kEntryBytes = 24;
+/// Where the tables begin, from the entry point.
 inline constexpr std::size_t kTablesOffset = 32;
 
 /// The 64-bit entry point (_SM3_) and behind it the tables of types 0, 1, 3, 11 and 127, to be put
