@@ -58,6 +58,7 @@ class AddressAllocator {
     for_each(&AddressAllocator::next_allocated, visit);
   }
 
+  /// What create() was given.
   [[nodiscard]] AddressRange range() const { return range_; }
   /// How many ranges are allocated.
   [[nodiscard]] std::size_t count() const { return count_; }

@@ -20,6 +20,7 @@ enum class AllocError : std::uint8_t {
   kAlreadyFree,     ///< the id was freed before
 };
 
+/// Control-path form of the error.
 Error make_error(AllocError error);
 
 }  // namespace vmm::vm_allocator

@@ -19,9 +19,10 @@ namespace vmm::vm_allocator {
 template <std::unsigned_integral Id = std::uint32_t>
 class IdAllocator {
  public:
+  /// The ids that there are.
   struct Range {
-    Id first;
-    Id last;  ///< included
+    Id first;  ///< lowest
+    Id last;   ///< included
   };
 
   /// Errors: kBadRange when the first id is above the last.
@@ -58,6 +59,7 @@ class IdAllocator {
            !freed_.contains(offset_of(id));
   }
 
+  /// What create() was given.
   [[nodiscard]] Range range() const { return range_; }
 
  private:
