@@ -30,7 +30,9 @@ namespace vmm::vm_device {
 class PioAddress {
  public:
   constexpr PioAddress() = default;
+  /// Every number is a port.
   constexpr explicit PioAddress(std::uint16_t raw) : raw_(raw) {}
+  /// The port's number.
   [[nodiscard]] constexpr std::uint16_t raw() const { return raw_; }
   friend constexpr auto operator<=>(PioAddress, PioAddress) = default;
 
@@ -41,9 +43,9 @@ class PioAddress {
 /// A range of addresses and the device that is to answer there.
 template <class Address>
 struct BusRange {
-  Address base;
-  std::uint64_t size;  ///< bytes
-  std::shared_ptr<BusDevice> device;
+  Address base;                       ///< the first address
+  std::uint64_t size;                 ///< bytes
+  std::shared_ptr<BusDevice> device;  ///< not null, shared with the bus
 };
 
 /// The ranges of one address space.
@@ -121,6 +123,7 @@ class Bus {
 template <class Address>
 class BusCaller {
  public:
+  /// `bus` must outlive this object.
   explicit BusCaller(Bus<Address>& bus) : caller_(bus.core_) {}
 
   /// Reads data.size() bytes at `address`.
@@ -141,9 +144,12 @@ class BusCaller {
   detail::CallerCore caller_;
 };
 
+/// @{
+/// The buses and callers of port space and of guest-physical memory.
 using PioBus = Bus<PioAddress>;
 using MmioBus = Bus<GuestAddress>;
 using PioCaller = BusCaller<PioAddress>;
 using MmioCaller = BusCaller<GuestAddress>;
+/// @}
 
 }  // namespace vmm::vm_device

@@ -25,6 +25,7 @@ class BusDevice {
 
   /// Fills all of `data`; it may hold anything on entry.
   virtual void read(std::uint64_t offset, std::span<std::byte> data) = 0;
+  /// Takes all of `data`.
   virtual void write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
  protected:

@@ -23,7 +23,10 @@ enum class BusError : std::uint8_t {
   kNotFound,    ///< no range at that address
 };
 
+/// @{
+/// Control-path form of the error.
 Error make_error(AccessError error);
 Error make_error(BusError error);
+/// @}
 
 }  // namespace vmm::vm_device

@@ -11,7 +11,7 @@ namespace vmm::vm_device {
 
 /// A guest's write that rings an eventfd instead of reaching the bus (KVM: ioeventfd).
 struct Doorbell {
-  GuestAddress address;
+  GuestAddress address;     ///< guest-physical
   std::uint32_t bytes = 0;  ///< of the write: 1, 2, 4, 8; 0: any, and `value` is not used
   std::optional<std::uint64_t> value;  ///< only writes of this value
   int fd = -1;                         ///< borrowed until the doorbell is removed
@@ -29,6 +29,8 @@ class Doorbells {
   Doorbells(const Doorbells&) = delete;
   Doorbells& operator=(const Doorbells&) = delete;
 
+  /// From now on writes that match ring. Errors: the operating system's, among them EEXIST for one
+  /// that is there already; the writes reach the bus then.
   virtual Result<void> add(const Doorbell& doorbell) = 0;
   /// Removes one that was added; nothing happens for others.
   virtual void remove(const Doorbell& doorbell) = 0;
@@ -40,6 +42,7 @@ class Doorbells {
 /// For hosts without doorbells: each add() is refused with ENOSYS.
 class NoDoorbells final : public Doorbells {
  public:
+  /// Errors: ENOSYS, always.
   Result<void> add(const Doorbell& doorbell) override;
   void remove(const Doorbell& doorbell) override;
 };

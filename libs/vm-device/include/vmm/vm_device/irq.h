@@ -22,6 +22,7 @@ class IrqLine {
   IrqLine(const IrqLine&) = delete;
   IrqLine& operator=(const IrqLine&) = delete;
 
+  /// Tells the state of now.
   virtual void set(bool asserted) = 0;
 
  protected:
@@ -35,6 +36,7 @@ class IrqTrigger {
   IrqTrigger(const IrqTrigger&) = delete;
   IrqTrigger& operator=(const IrqTrigger&) = delete;
 
+  /// Reports one event. Several before the guest has seen the first may become one.
   virtual void trigger() = 0;
 
  protected:
@@ -46,6 +48,7 @@ class IrqTrigger {
 /// Called without any lock of the controller held; resampled() may call set() on the line.
 class ResampleListener {
  public:
+  /// The guest's EOI has arrived. Called by whatever thread brought it.
   virtual void resampled() = 0;
 
  protected:
@@ -63,8 +66,8 @@ class ResampleLine : public IrqLine {
 
 /// One message-signalled interrupt, as a memory write of `data` to `address`.
 struct MsiMessage {
-  std::uint64_t address = 0;
-  std::uint32_t data = 0;
+  std::uint64_t address = 0;  ///< guest-physical
+  std::uint32_t data = 0;     ///< what is written
   /// Who writes, where the controller tells writers apart (GICv3 ITS); absent elsewhere.
   std::optional<std::uint32_t> device_id = std::nullopt;
 
@@ -78,6 +81,7 @@ class MsiSender {
   MsiSender(const MsiSender&) = delete;
   MsiSender& operator=(const MsiSender&) = delete;
 
+  /// Delivers the message now; one that nothing can receive is lost.
   virtual void send(const MsiMessage& message) = 0;
 
  protected:
@@ -93,6 +97,7 @@ class EdgeLine final : public IrqLine {
   /// Borrows `trigger`, which must outlive this object.
   explicit EdgeLine(IrqTrigger& trigger) : trigger_(trigger) {}
 
+  /// Triggers when `asserted` becomes true.
   void set(bool asserted) override {
     const bool rises = asserted && !asserted_;
     asserted_ = asserted;

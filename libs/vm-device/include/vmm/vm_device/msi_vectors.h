@@ -28,6 +28,7 @@ class MsiVectors {
   /// Sends `message` from now on, at once if the vector is pending; nullopt masks.
   /// Errors: the kernel's, for example ENOSPC without a free interrupt; the vector is masked then.
   virtual Result<void> route(std::uint16_t vector, const std::optional<MsiMessage>& message) = 0;
+  /// An event: the vector's message is sent or, without one, the event waits.
   virtual void trigger(std::uint16_t vector) = 0;
   /// Whether an event waits for the vector to get a message.
   [[nodiscard]] virtual bool pending(std::uint16_t vector) const = 0;

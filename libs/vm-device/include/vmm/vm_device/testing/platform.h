@@ -24,6 +24,7 @@ class FakeMsiSource final : public MsiVectorSource {
 
   /// What was delivered.
   [[nodiscard]] const std::vector<MsiMessage>& sent() const { return sent_; }
+  /// Empties sent().
   void forget_sent() { sent_.clear(); }
   /// Vectors that have a message now.
   [[nodiscard]] std::size_t routes() const { return routes_; }
@@ -41,8 +42,10 @@ class FakeMsiSource final : public MsiVectorSource {
   bool refuse_ = false;
 };
 
+/// The vectors that a FakeMsiSource makes; the source must outlive them.
 class FakeMsiSource::Vectors final : public MsiVectors {
  public:
+  /// For create_vectors().
   Vectors(FakeMsiSource& source, std::uint16_t count) : source_(source), all_(count) {
     source_.vectors_ += count;
   }
@@ -113,7 +116,9 @@ class FakeDoorbells final : public Doorbells {
   }
   void remove(const Doorbell& doorbell) override { std::erase(all_, doorbell); }
 
+  /// What is installed, oldest first.
   [[nodiscard]] const std::vector<Doorbell>& all() const { return all_; }
+  /// Whether the next add() is refused with ENOSPC.
   void refuse(bool yes) { refuse_ = yes; }
 
  private:

@@ -20,9 +20,12 @@ class FakeLine final : public IrqLine {
     ++calls_;
   }
 
+  /// @{
+  /// The level of now, how often it rose, and how often set() was called.
   [[nodiscard]] bool level() const { return level_; }
   [[nodiscard]] std::size_t rises() const { return rises_; }
   [[nodiscard]] std::size_t calls() const { return calls_; }
+  /// @}
 
  private:
   bool level_ = false;
@@ -34,6 +37,7 @@ class FakeLine final : public IrqLine {
 class FakeTrigger final : public IrqTrigger {
  public:
   void trigger() override { ++count_; }
+  /// Events so far.
   [[nodiscard]] std::size_t count() const { return count_; }
 
  private:
@@ -44,8 +48,11 @@ class FakeTrigger final : public IrqTrigger {
 class FakeMsi final : public MsiSender {
  public:
   void send(const MsiMessage& message) override { sent_.push_back(message); }
+  /// @{
+  /// All messages, until they are cleared.
   [[nodiscard]] const std::vector<MsiMessage>& sent() const { return sent_; }
   void clear() { sent_.clear(); }
+  /// @}
 
  private:
   std::vector<MsiMessage> sent_;
