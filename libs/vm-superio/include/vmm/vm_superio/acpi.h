@@ -27,9 +27,10 @@ class AcpiShutdown final : public vm_device::BusDevice {
   static constexpr std::uint8_t kSleepTypeS5 = 5;       ///< for \_S5_
   static constexpr std::uint8_t kPowerOffValue = 0x34;  ///< SLP_EN, SLP_TYP 5
 
+  /// What the guest can ask for; an empty function: nothing happens.
   struct Callbacks {
-    std::function<void()> on_reset;
-    std::function<void()> on_power_off;
+    std::function<void()> on_reset;      ///< kResetValue was written
+    std::function<void()> on_power_off;  ///< kPowerOffValue was written
   };
   /// The callbacks run on the vCPU thread and must not block.
   explicit AcpiShutdown(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}

@@ -44,13 +44,16 @@ class OutputBuffer {
   /// Borrows `sink`, which must outlive this object.
   explicit OutputBuffer(ByteSink& sink) : sink_(sink) {}
 
+  /// Collects a byte.
   void put(std::uint8_t byte) {
     bytes_[size_++] = std::byte{byte};
     if (byte == '\n' || size_ == kSize) [[unlikely]]
       flush();
   }
+  /// Hands what was collected to the sink, which may take less; the rest is lost.
   void flush();
 
+  /// Nothing waits for a flush.
   [[nodiscard]] bool empty() const { return size_ == 0; }
   /// How many bytes the sink did not take.
   [[nodiscard]] std::uint64_t lost() const { return lost_; }

@@ -37,6 +37,7 @@ class CmosRtc final : public vm_device::BusDevice {
  public:
   static constexpr std::uint64_t kSize = 2;  ///< bytes: ports 0x70 and 0x71
 
+  /// What firmware is told of guest memory.
   struct Ram {
     std::uint64_t below_4g;  ///< bytes, from address 0
     std::uint64_t above_4g;  ///< bytes
@@ -47,6 +48,7 @@ class CmosRtc final : public vm_device::BusDevice {
   void read(std::uint64_t offset, std::span<std::byte> data) override VMM_EXCLUDES(mutex_);
   void write(std::uint64_t offset, std::span<const std::byte> data) override VMM_EXCLUDES(mutex_);
 
+  /// For a snapshot.
   [[nodiscard]] CmosState state() const VMM_EXCLUDES(mutex_);
   /// Errors, without a change: kReservedBits.
   Result<void, StateError> restore(const CmosState& state) VMM_EXCLUDES(mutex_);

@@ -25,6 +25,7 @@ class DebugPort final : public vm_device::BusDevice {
 
   /// Called with each code and the time since this object was made, on the vCPU thread.
   using OnCode = std::function<void(std::uint8_t code, std::chrono::nanoseconds elapsed)>;
+  /// The time begins now.
   explicit DebugPort(OnCode on_code)
       : on_code_(std::move(on_code)), start_(std::chrono::steady_clock::now()) {}
 

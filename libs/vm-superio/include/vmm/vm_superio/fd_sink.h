@@ -25,6 +25,7 @@ class FdSink final : public ByteSink {
  public:
   static constexpr std::size_t kBacklog = 64 * 1024;  ///< bytes
 
+  /// Keeps up to `backlog` bytes.
   explicit FdSink(UniqueFd fd, std::size_t backlog = kBacklog)
       : fd_(std::move(fd)), backlog_(backlog) {}
 
@@ -32,6 +33,7 @@ class FdSink final : public ByteSink {
 
   /// Stable for the life of this object; wait for it to be writable while has_backlog().
   [[nodiscard]] int poll_fd() const { return fd_.get(); }
+  /// Whether bytes wait for process().
   [[nodiscard]] bool has_backlog() const VMM_EXCLUDES(mutex_);
   /// Writes kept bytes as far as the descriptor takes them.
   void process() VMM_EXCLUDES(mutex_);

@@ -9,6 +9,7 @@ namespace vmm::vm_superio {
 /// the device. It must not block: typically it wakes the I/O thread with an eventfd.
 class InputListener {
  public:
+  /// There is room: ask space(). Once for each refusal.
   virtual void input_space() = 0;
 
  protected:

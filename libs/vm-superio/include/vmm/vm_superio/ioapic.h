@@ -17,7 +17,7 @@ namespace vmm::vm_superio {
 
 /// Everything of an Ioapic; plain data for snapshots.
 struct IoapicState {
-  static constexpr std::size_t kPins = 24;
+  static constexpr std::size_t kPins = 24;  ///< of the 82093AA
 
   std::uint8_t select = 0;                         ///< IOREGSEL
   std::uint8_t id = 0;                             ///< bits 3:0
@@ -55,9 +55,10 @@ class IoapicRouteListener {
 /// not while resample listeners are.
 class Ioapic final : public vm_device::BusDevice {
  public:
-  static constexpr std::size_t kPins = IoapicState::kPins;
-  static constexpr std::uint64_t kAddress = 0xfec0'0000;  ///< where PCs have it
-  static constexpr std::uint64_t kSize = 0x20;            ///< bytes: IOREGSEL and IOWIN
+  static constexpr std::size_t kPins = IoapicState::kPins;  ///< inputs, from 0
+  static constexpr std::uint64_t kAddress = 0xfec0'0000;    ///< where PCs have it
+  static constexpr std::uint64_t kSize = 0x20;              ///< bytes: IOREGSEL and IOWIN
+  /// What the version register reads in bits 7:0 (82093AA, 3.2.2).
   static constexpr std::uint32_t kVersion = 0x11;
 
   /// Borrows both, which must outlive this object; `routes` may be null.
@@ -77,6 +78,7 @@ class Ioapic final : public vm_device::BusDevice {
   /// is still asserted.
   void end_of_interrupt(std::uint8_t vector) VMM_EXCLUDES(mutex_);
 
+  /// For a snapshot.
   [[nodiscard]] IoapicState state() const VMM_EXCLUDES(mutex_);
   /// Replaces the state, announces all routes, and sends nothing: what was in flight is in the
   /// local APICs' state.

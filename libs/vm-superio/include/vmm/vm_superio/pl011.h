@@ -18,7 +18,7 @@ namespace vmm::vm_superio {
 
 /// Everything a guest can see of a Pl011; plain data for snapshots.
 struct Pl011State {
-  static constexpr std::size_t kFifoSize = 16;
+  static constexpr std::size_t kFifoSize = 16;  ///< bytes of the receive FIFO
 
   std::uint32_t ilpr = 0;                       ///< bits 7:0
   std::uint32_t ibrd = 0;                       ///< bits 15:0
@@ -52,8 +52,8 @@ struct Pl011State {
 /// not while the listener is.
 class Pl011 final : public vm_device::BusDevice {
  public:
-  static constexpr std::uint64_t kSize = 0x1000;  ///< bytes
-  static constexpr std::size_t kFifoSize = Pl011State::kFifoSize;
+  static constexpr std::uint64_t kSize = 0x1000;                   ///< bytes
+  static constexpr std::size_t kFifoSize = Pl011State::kFifoSize;  ///< bytes of the receive FIFO
 
   /// Borrows all three, which must outlive this object; `listener` may be null.
   Pl011(vm_device::IrqLine& irq, ByteSink& sink, InputListener* listener = nullptr)
@@ -73,6 +73,7 @@ class Pl011 final : public vm_device::BusDevice {
   /// How many output bytes the sink did not take.
   [[nodiscard]] std::uint64_t lost_bytes() const VMM_EXCLUDES(mutex_);
 
+  /// For a snapshot, after flush(): collected output is not part of it.
   [[nodiscard]] Pl011State state() const VMM_EXCLUDES(mutex_);
   /// Replaces the state and drives the interrupt line to match.
   ///

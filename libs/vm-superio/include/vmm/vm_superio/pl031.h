@@ -44,8 +44,10 @@ class Pl031 final : public vm_device::BusDevice {
 
   /// One register; `offset` is a multiple of 4.
   [[nodiscard]] std::uint32_t read_register(std::uint64_t offset) const;
+  /// The same for a write.
   void write_register(std::uint64_t offset, std::uint32_t value);
 
+  /// For a snapshot.
   [[nodiscard]] Pl031State state() const;
   /// Errors, without a change: kReservedBits.
   Result<void, StateError> restore(const Pl031State& state);

@@ -40,7 +40,7 @@ struct Pl061State {
 class Pl061 final : public vm_device::BusDevice {
  public:
   static constexpr std::uint64_t kSize = 0x1000;  ///< bytes
-  static constexpr std::uint32_t kLines = 8;
+  static constexpr std::uint32_t kLines = 8;      ///< GPIO lines, from 0
 
   /// Borrows the interrupt line, which must outlive this object.
   explicit Pl061(vm_device::IrqLine& irq) : irq_(irq) {}
@@ -51,6 +51,7 @@ class Pl061 final : public vm_device::BusDevice {
   /// Drives a line, below kLines; others do not exist, and nothing happens.
   void set_input(std::uint32_t line, bool high) VMM_EXCLUDES(mutex_);
 
+  /// For a snapshot.
   [[nodiscard]] Pl061State state() const VMM_EXCLUDES(mutex_);
   /// Replaces the state and drives the interrupt line to match.
   ///

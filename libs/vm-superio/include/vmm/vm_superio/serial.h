@@ -44,9 +44,11 @@ class Serial final : public vm_device::BusDevice {
   /// How many output bytes the sink did not take.
   [[nodiscard]] std::uint64_t lost_bytes() const VMM_EXCLUDES(mutex_);
 
+  /// @{
   /// As SerialCore's.
   [[nodiscard]] SerialState state() const VMM_EXCLUDES(mutex_);
   Result<void, StateError> restore(const SerialState& state) VMM_EXCLUDES(mutex_);
+  /// @}
 
  private:
   [[nodiscard]] bool take_starved() VMM_REQUIRES(mutex_);

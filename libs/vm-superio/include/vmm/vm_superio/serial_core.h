@@ -18,14 +18,14 @@ namespace vmm::vm_superio {
 
 /// Everything a guest can see of a 16550A; plain data for snapshots.
 struct SerialState {
-  static constexpr std::size_t kFifoSize = 64;
+  static constexpr std::size_t kFifoSize = 64;  ///< bytes of the receive FIFO
 
-  std::uint8_t ier = 0;     ///< bits 3:0
-  std::uint8_t lcr = 0x03;  ///< 8 data bits, no parity, one stop bit
-  std::uint8_t mcr = 0x08;  ///< bits 4:0
-  std::uint8_t scr = 0;
-  std::uint8_t dll = 0x0c;  ///< divisor 12: 9600 baud
-  std::uint8_t dlm = 0;
+  std::uint8_t ier = 0;                         ///< bits 3:0
+  std::uint8_t lcr = 0x03;                      ///< 8 data bits, no parity, one stop bit
+  std::uint8_t mcr = 0x08;                      ///< bits 4:0
+  std::uint8_t scr = 0;                         ///< the scratch register: any
+  std::uint8_t dll = 0x0c;                      ///< divisor 12: 9600 baud
+  std::uint8_t dlm = 0;                         ///< the divisor's upper half
   std::uint8_t fcr = 0x01;                      ///< bit 0: FIFOs on; bits 7:6: trigger level
   std::uint8_t msr_delta = 0;                   ///< bits 3:0 of MSR
   std::uint8_t overrun = 0;                     ///< LSR.OE, 0 or 1
@@ -50,8 +50,8 @@ struct SerialState {
 /// Threads: one at a time.
 class SerialCore {
  public:
-  static constexpr std::size_t kFifoSize = SerialState::kFifoSize;
-  static constexpr std::uint8_t kRegisters = 8;  ///< bytes of address space
+  static constexpr std::size_t kFifoSize = SerialState::kFifoSize;  ///< bytes of the receive FIFO
+  static constexpr std::uint8_t kRegisters = 8;                     ///< bytes of address space
 
   /// Borrows both, which must outlive this object.
   SerialCore(vm_device::IrqLine& irq, ByteSink& sink) : irq_(irq), out_(sink) {}

@@ -14,6 +14,7 @@ enum class StateError : std::uint8_t {
   kInconsistent,  ///< fields contradict each other
 };
 
+/// Control-path form of the error.
 Error make_error(StateError error);
 
 }  // namespace vmm::vm_superio

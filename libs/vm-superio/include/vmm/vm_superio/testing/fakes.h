@@ -30,26 +30,32 @@ class StringSink final : public ByteSink {
     return taken;
   }
 
-  std::string text;
+  /// @{
+  std::string text;  ///< all of it, and write by write
   std::vector<std::string> writes;
+  /// @}
   std::size_t room = std::numeric_limits<std::size_t>::max();  ///< how much it takes from now on
 };
 
 /// A clock that stands still until a test moves it.
 class FakeClock final : public WallClock {
  public:
+  /// Seconds since 1970.
   explicit FakeClock(std::int64_t seconds) : ns(seconds * 1'000'000'000) {}
   [[nodiscard]] std::int64_t seconds() const override { return ns / 1'000'000'000; }
   [[nodiscard]] std::int64_t nanoseconds() const override { return ns; }
 
-  std::int64_t ns;
+  std::int64_t ns;  ///< since 1970; tests change it
 };
 
 /// Counts calls.
 class CountingListener final : public InputListener {
  public:
+  /// @{
+  /// How often it was told.
   void input_space() override { ++count; }
   int count = 0;
+  /// @}
 };
 
 }  // namespace vmm::vm_superio::testing
