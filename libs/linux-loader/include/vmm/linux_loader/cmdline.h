@@ -28,13 +28,14 @@ enum class CmdlineError : std::uint8_t {
   kOutsideRam,    ///< it does not fit into guest memory at that address
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(CmdlineError error);
 
 /// One virtio-mmio device, as the kernel's virtio_mmio.device= parameter names it.
 struct VirtioMmioDevice {
-  std::uint64_t size;  ///< of the register window, in bytes
-  GuestAddress base;
-  std::uint32_t irq;
+  std::uint64_t size;                 ///< of the register window, in bytes
+  GuestAddress base;                  ///< guest-physical, of the register window
+  std::uint32_t irq;                  ///< the interrupt as the guest's kernel numbers it
   std::optional<std::uint32_t> id{};  ///< the platform device id; the kernel counts without it
 };
 
@@ -62,11 +63,15 @@ class Cmdline {
   /// Appends `virtio_mmio.device=<size>@<base>:<irq>[:<id>]`. Errors: kDeviceSize, kTooLong.
   Result<void, CmdlineError> add_virtio_mmio(const VirtioMmioDevice& device);
 
+  /// Bytes, the closing NUL included.
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   /// Bytes of the whole text, without the NUL.
   [[nodiscard]] std::size_t size() const;
+  /// @{
+  /// The parts before and behind "--". Borrowed until the next change.
   [[nodiscard]] const std::string& boot_args() const { return boot_; }
   [[nodiscard]] const std::string& init_args() const { return init_; }
+  /// @}
   /// The whole text.
   [[nodiscard]] std::string text() const;
 

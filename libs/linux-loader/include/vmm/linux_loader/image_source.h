@@ -28,6 +28,7 @@ class ImageSource {
   /// us or change below us), the errno of fstat(2).
   static Result<ImageSource> from_fd(int fd);
 
+  /// Bytes.
   [[nodiscard]] std::uint64_t size() const { return size_; }
   /// The part [offset, offset + bytes). Errors: kTruncated when it passes the end.
   [[nodiscard]] Result<ImageSource> part(std::uint64_t offset, std::uint64_t bytes) const;
@@ -68,8 +69,8 @@ class ImageSource {
 
 /// A file that is open as long as its source is used.
 struct OpenedImage {
-  UniqueFd fd;
-  ImageSource source;
+  UniqueFd fd;         ///< what `source` borrows
+  ImageSource source;  ///< of the whole file
 };
 /// Opens it without waiting for anybody, as a FIFO would have it. Errors: those of open(2) and
 /// ImageSource::from_fd().

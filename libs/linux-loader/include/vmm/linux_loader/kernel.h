@@ -19,11 +19,13 @@
 
 namespace vmm::linux_loader {
 
+/// What a kernel's file is, after decompression.
 enum class KernelFormat : std::uint8_t { kElf, kBzImage, kArm64Image, kRiscv64Image };
 
 /// The x86 setup header of a bzImage, for the zero page: it belongs at offset 0x1f1 there.
 struct SetupHeader {
   static constexpr std::size_t kOffset = 0x1f1;  ///< in the file and in the zero page
+  /// Up to the end of the zero page's header.
   static constexpr std::size_t kMaxSize = 0x290 - kOffset;
 
   SetupHeader() : size(0) {}  // leaves the storage as it is
@@ -31,9 +33,11 @@ struct SetupHeader {
   std::array<std::byte, kMaxSize> storage;  ///< the first `size` bytes mean something
   std::size_t size;                         ///< 0 when the kernel is no bzImage
 
+  /// For BootParams::setup_header; empty when the kernel is no bzImage. Borrowed from this object.
   [[nodiscard]] std::span<const std::byte> bytes() const { return {storage.data(), size}; }
 };
 
+/// How load_kernel() loads.
 struct LoadOptions {
   Arch arch = Arch::kX86_64;  ///< of the guest; a kernel for another one is refused
   /// Where to load. ELF: added to every physical address in the file. bzImage: instead of the
@@ -49,9 +53,10 @@ struct LoadOptions {
   bool memory_is_zero = false;
 };
 
+/// What was loaded, and where.
 struct LoadedKernel {
-  KernelFormat format;
-  GuestAddress load;  ///< the lowest address written
+  KernelFormat format;  ///< found by its first bytes
+  GuestAddress load;    ///< the lowest address written
   /// The first address behind everything the kernel uses before it reads its memory map: file
   /// contents, BSS, and the decompression buffer (init_size) or image_size. Initrd, device tree
   /// and command line belong outside [load, end).

@@ -46,6 +46,7 @@ enum class LoadError : std::uint8_t {
 /// The domain of LoadError; its messages are whole phrases for people.
 extern const ErrorDomain kLoadDomain;
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(LoadError error);
 /// kWrongArchitecture with a message that names both.
 [[nodiscard]] Error make_wrong_architecture(Arch kernel, Arch guest);
