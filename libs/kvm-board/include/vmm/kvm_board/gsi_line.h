@@ -25,6 +25,7 @@ class GsiLine final : public vm_device::IrqLine {
   /// spi_line().
   GsiLine(const kvm_ioctls::Vm& vm, kvm_ioctls::Gsi gsi) : vm_(vm), gsi_(gsi) {}
 
+  /// Sets the level. From any thread.
   void set(bool asserted) override;
 
  private:

@@ -39,6 +39,7 @@ class VcpuRunner {
   /// Answers an exit that is none of the buses' and no end: true when it was one that it knows.
   using OtherExits =
       std::function<bool(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit)>;
+  /// What a runner is wired to.
   struct Wiring {
     vm_device::MmioBus* mmio = nullptr;  ///< required; borrowed
     vm_device::PioBus* ports = nullptr;  ///< x86_64; borrowed; nullptr: no port has a device
