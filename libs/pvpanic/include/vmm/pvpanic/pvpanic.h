@@ -26,10 +26,14 @@ enum class Event : std::uint8_t {
 /// A guest may write as often as it likes; each event is told once in the life of the device.
 class Pvpanic final : public pci::Function, private pci::EndpointDevice {
  public:
-  static constexpr std::uint16_t kVendorId = 0x1b36;
+  /// @{
+  static constexpr std::uint16_t kVendorId = 0x1b36;  ///< as the guest's kernel finds the device
   static constexpr std::uint16_t kDeviceId = 0x0011;
+  /// @}
   static constexpr std::uint32_t kClassCode = 0x08'80'00;  ///< a system peripheral of another kind
+  /// Of BAR 0, in memory.
   static constexpr std::uint64_t kBarBytes = 4096;
+  /// The events that the register offers.
   static constexpr std::uint8_t kEvents =
       static_cast<std::uint8_t>(Event::kPanicked) | static_cast<std::uint8_t>(Event::kCrashLoaded);
 
@@ -43,6 +47,7 @@ class Pvpanic final : public pci::Function, private pci::EndpointDevice {
   void read_config(std::uint16_t offset, std::span<std::byte> data) override {
     endpoint_.read_config(offset, data);
   }
+  /// Forwards to the endpoint; see pci::Function.
   void write_config(std::uint16_t offset, std::span<const std::byte> data) override {
     endpoint_.write_config(offset, data);
   }
