@@ -19,6 +19,7 @@ enum class SandboxError : std::uint8_t {
   kDivergedThread,   ///< another thread has filters of its own; see diverged_thread()
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(SandboxError error);
 /// kDivergedThread for the thread with this id.
 [[nodiscard]] Error make_diverged_thread(std::int32_t thread);

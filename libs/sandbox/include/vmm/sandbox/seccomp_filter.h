@@ -38,18 +38,20 @@ enum class Compare : std::uint8_t {
 
 /// What one argument has to be. As it stands, with a mask of 0, everything passes.
 struct Argument {
-  std::uint8_t index = 0;   ///< 0 to 5
-  std::uint64_t mask = 0;   ///< of kMasked
-  std::uint64_t value = 0;  ///< what it is compared with
-  Compare compare = Compare::kMasked;
+  std::uint8_t index = 0;              ///< 0 to 5
+  std::uint64_t mask = 0;              ///< of kMasked
+  std::uint64_t value = 0;             ///< what it is compared with
+  Compare compare = Compare::kMasked;  ///< with `value`, as unsigned 64-bit numbers
 };
 
 /// A system call that is allowed, when its arguments are all these. Several rules for one call
 /// allow what any of them allows. A rule compares an argument once.
 struct Rule {
+  /// Of a system call.
   static constexpr std::size_t kMaxArguments = 6;
 
   const char* call = "";  ///< its name: "epoll_pwait"
+  /// All must hold; unused ones are as they stand.
   std::array<Argument, kMaxArguments> arguments{};
   /// It is not allowed, but fails with this, whatever the filter does with other calls: for those
   /// that a library tries and can do without. Such a rule is the only one for its call.
@@ -94,6 +96,7 @@ constexpr Rule ioctls_of(std::uint8_t type) {
 /// A compiled filter, for any number of threads.
 class SeccompFilter {
  public:
+  /// The most that compile() takes.
   static constexpr std::size_t kMaxRules = 512;
 
   /// The kernel looks for a call in the order of the rules, which counts for those whose arguments
