@@ -24,22 +24,24 @@ class AddressSpace;
 /// Memory that devices may reach. `owner` keeps it alive: a device may write to it until the kernel
 /// has unmapped it.
 struct DmaMemory {
-  std::uint64_t iova = 0;       ///< where devices see it: the guest's address
-  std::span<std::byte> memory;  ///< whole pages of this process
-  std::shared_ptr<const void> owner;
-  bool device_writes = true;
+  std::uint64_t iova = 0;             ///< where devices see it: the guest's address
+  std::span<std::byte> memory;        ///< whole pages of this process
+  std::shared_ptr<const void> owner;  ///< may be null
+  bool device_writes = true;          ///< false: they only read
   /// The file that the memory is of, and where in it: for devices of other processes, which map it.
   /// `owner` keeps the descriptor open. -1: none; such devices ask for each byte then.
   int fd = -1;
-  std::uint64_t fd_offset = 0;
+  std::uint64_t fd_offset = 0;  ///< bytes
 };
 
 /// A mapping of memory for DMA, undone once by its owner. It keeps its address space alive.
 class DmaMapping {
  public:
   DmaMapping() = default;
+  /// Leaves `other` without a mapping.
   DmaMapping(DmaMapping&& other) noexcept
       : space_(std::move(other.space_)), range_(std::exchange(other.range_, {})) {}
+  /// Unmaps what this one had, as the destructor does.
   DmaMapping& operator=(DmaMapping&& other) noexcept {
     DmaMapping(std::move(other)).swap(*this);
     return *this;
@@ -51,6 +53,7 @@ class DmaMapping {
   /// it, the memory is kept until the address space is closed.
   /// Errors: kPartialUnmap; those of the kernel.
   Result<void> unmap();
+  /// What is mapped; 0 bytes after unmap() or a move.
   [[nodiscard]] DmaSpan range() const { return range_; }
 
  private:
@@ -82,11 +85,13 @@ enum class Interface : std::uint8_t {
 /// Threads: any may map, unmap and ask. Devices are attached and let go one at a time.
 class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
  public:
+  /// How an address space is made.
   struct Options {
-    Interface interface = Interface::kBest;
+    Interface interface = Interface::kBest;  ///< kUser is refused by open()
     /// Called with the descriptor of a group or device before it is used, and when it is let go:
     /// for KVM's VFIO device (KVM_DEV_VFIO_FILE).
     std::function<Result<void>(int fd)> on_attach = nullptr;
+    /// The same descriptor, when it is let go.
     std::function<void(int fd)> on_detach = nullptr;
     /// Page tables that can log writes (iommufd; with groups the kernel decides by itself).
     bool dirty_tracking = false;
@@ -99,9 +104,11 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   /// Errors: EINVAL for kUser; kBadApiVersion, kNoType1v2; those of opening /dev/iommu or
   /// /dev/vfio/vfio. `kernel` must outlive everything that comes of it.
   static Result<std::shared_ptr<AddressSpace>> open(Kernel& kernel, Options options);
+  /// With the default options.
   static Result<std::shared_ptr<AddressSpace>> open(Kernel& kernel);
   virtual ~AddressSpace();
 
+  /// Which one it is, after the choice: never kBest.
   [[nodiscard]] virtual Interface interface() const = 0;
 
   /// Holds the device at a path of sysfs (/sys/bus/pci/devices/0000:00:06.0), which its host driver
@@ -129,29 +136,42 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   Result<void> read_dirty(DmaSpan range, std::uint64_t page_bytes, std::span<std::uint64_t> bitmap);
 
  protected:
+  /// A mapping, by its first address.
   struct Entry {
+    /// @{
+    /// As in DmaMemory.
     std::span<std::byte> memory;
     std::shared_ptr<const void> owner;
     bool device_writes = true;
     int fd = -1;
     std::uint64_t fd_offset = 0;
+    /// @}
   };
+  /// By the first address; they do not overlap.
   using Entries = std::map<std::uint64_t, Entry>;
 
+  /// For the interfaces: both as open() got them.
   AddressSpace(Kernel& kernel, Options options) : kernel_(kernel), options_(std::move(options)) {}
 
+  /// @{
+  /// Called with checked ranges of whole mappings. Errors: those of the kernel.
   virtual Result<void> kernel_map(std::uint64_t iova, const Entry& entry) VMM_REQUIRES(mutex_) = 0;
   virtual Result<void> kernel_unmap(DmaSpan range) VMM_REQUIRES(mutex_) = 0;
+  /// @}
   /// In any order.
   virtual Result<std::vector<DmaSpan>> kernel_usable() VMM_REQUIRES(mutex_) = 0;
+  /// Errors: those of the kernel; EOPNOTSUPP where it cannot.
   virtual Result<void> kernel_set_dirty_tracking(bool on) VMM_REQUIRES(mutex_) = 0;
   /// The bitmap has a bit for each page of the range.
   virtual Result<void> kernel_read_dirty(DmaSpan range, std::uint64_t page_bytes,
                                          std::span<std::uint64_t> bitmap) VMM_REQUIRES(mutex_) = 0;
 
+  /// @{
+  /// What the interfaces need: the kernel, the options and the mappings of now.
   [[nodiscard]] Kernel& kernel() const { return kernel_; }
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] const Entries& entries() const VMM_REQUIRES(mutex_) { return entries_; }
+  /// @}
 
   /// Held while the kernel is asked for mappings, so that what it has is always what is here. With
   /// it nobody else is called, nor a device let go.

@@ -11,10 +11,10 @@ namespace vmm::vfio {
 
 /// A device that a reset of another one hits as well.
 struct ResetNeighbour {
-  std::uint32_t id = 0;  ///< of its IOMMU group, or what iommufd calls it
-  std::uint16_t segment = 0;
-  std::uint8_t bus = 0;
-  std::uint8_t device_function = 0;
+  std::uint32_t id = 0;              ///< of its IOMMU group, or what iommufd calls it
+  std::uint16_t segment = 0;         ///< PCI domain
+  std::uint8_t bus = 0;              ///< PCI bus
+  std::uint8_t device_function = 0;  ///< device << 3 | function
 };
 
 /// How a device is held: its group, or its tie to iommufd. Released when the last one lets go.
@@ -30,8 +30,11 @@ class Attachment {
 
  protected:
   Attachment() = default;
+  /// @{
+  /// For derived classes alone.
   Attachment(const Attachment&) = default;
   Attachment& operator=(const Attachment&) = default;
+  /// @}
 };
 
 }  // namespace vmm::vfio

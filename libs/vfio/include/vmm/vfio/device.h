@@ -20,15 +20,19 @@ namespace vmm::vfio {
 /// Kinds of interrupts of a PCI device: VFIO_PCI_*_IRQ_INDEX.
 enum class PciIrq : std::uint8_t { kIntx, kMsi, kMsix, kError, kRequest };
 
+/// @{
 /// Regions of a PCI device: VFIO_PCI_*_REGION_INDEX; BARs are 0 to 5.
 inline constexpr std::uint32_t kRomRegion = 6;
 inline constexpr std::uint32_t kConfigRegion = 7;
+/// @}
 
 /// Interrupts [first, first + count) of one kind.
 struct IrqRange {
-  std::uint32_t index = 0;
-  std::uint32_t first = 0;
+  std::uint32_t index = 0;  ///< the kind: a PciIrq for PCI devices
+  /// @{
+  std::uint32_t first = 0;  ///< which of the kind
   std::uint32_t count = 1;
+  /// @}
 };
 
 /// A device of the host, held for a guest. Made by AddressSpace::attach().
@@ -55,11 +59,13 @@ class Device {
     if (attachment_ != nullptr) attachment_->closing(fd());
   }
 
+  /// What the kernel said when the device was opened.
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   /// Of that number; one without bytes when the device has none such.
   [[nodiscard]] const RegionInfo& region(std::uint32_t index) const;
   /// Of that kind; a count of 0 when the device has none such.
   [[nodiscard]] const IrqInfo& irq(std::uint32_t index) const;
+  /// The same for a PCI device.
   [[nodiscard]] const IrqInfo& irq(PciIrq kind) const {
     return irq(static_cast<std::uint32_t>(kind));
   }
@@ -89,6 +95,7 @@ class Device {
   Result<void> trigger_irqs(IrqRange range) const;
   /// Errors: kNoInterrupt, kNotMaskable; those of the kernel.
   Result<void> mask_irqs(IrqRange range) const;
+  /// Errors: as with mask_irqs().
   Result<void> unmask_irqs(IrqRange range) const;
   /// Unmasks a level-triggered interrupt when the descriptor is signalled: what KVM's resample
   /// descriptor is for. -1 ends that. Errors: kNoInterrupt, kNoEventfd, kNotMaskable; those of the
@@ -110,6 +117,7 @@ class Device {
   /// Errors: kForeignDevice; those of hot_reset_neighbours() and the kernel.
   Result<void> hot_reset() const;
 
+  /// Outlives the device.
   [[nodiscard]] Kernel& kernel() const { return kernel_; }
   /// Borrowed; for KVM's VFIO device, and for features.
   [[nodiscard]] int fd() const { return fd_.get(); }

@@ -9,8 +9,10 @@ namespace vmm::vfio {
 
 /// Bytes [iova, iova + bytes) of the device's address space.
 struct DmaSpan {
-  std::uint64_t iova = 0;
+  /// @{
+  std::uint64_t iova = 0;  ///< iova + bytes may be 2^64 at most
   std::uint64_t bytes = 0;
+  /// @}
 };
 /// [first, last]. All addresses there are are one more than can be counted; the last one is left
 /// out.

@@ -17,7 +17,9 @@ class IrqEvents {
   /// Errors: those of eventfd(2).
   static Result<IrqEvents> create(bool unmasked_later);
 
+  /// Borrowed: signalled by the device.
   [[nodiscard]] int trigger_fd() const { return trigger_.fd(); }
+  /// Borrowed: unmasks the interrupt; -1 for one that does not mask itself.
   [[nodiscard]] int unmask_fd() const { return unmask_ ? unmask_->fd() : -1; }
 
   /// Forgets what was signalled before.

@@ -31,25 +31,33 @@ class Kernel {
   /// The names in a folder, sorted. Errors: those of opendir(3).
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;
 
+  /// @{
   /// Reads and writes bytes of a device's regions, of which each has its place in the descriptor.
   /// Errors: ENODATA when the device gives fewer; those of pread(2) and pwrite(2).
   virtual Result<void> read(int fd, std::span<std::byte> bytes, std::uint64_t offset);
   virtual Result<void> write(int fd, std::span<const std::byte> bytes, std::uint64_t offset);
+  /// @}
   /// Maps bytes of a region; `protection` is PROT_*. Errors: those of mmap(2).
   virtual Result<sys_util::Mapping> map(int fd, std::size_t bytes, int protection,
                                         std::uint64_t offset);
 
+  /// @{
+  /// The same with a structure, which the request reads or fills in.
   Result<int> ioctl(int fd, sys_util::IoctlRequest request, void* argument) {
     return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
   }
   Result<int> ioctl(int fd, sys_util::IoctlRequest request, const void* argument) {
     return ioctl(fd, request, reinterpret_cast<std::uintptr_t>(argument));
   }
+  /// @}
 
  protected:
   Kernel() = default;
+  /// @{
+  /// For derived classes alone.
   Kernel(const Kernel&) = default;
   Kernel& operator=(const Kernel&) = default;
+  /// @}
 };
 
 /// The host's own.

@@ -48,8 +48,11 @@ Result<UniqueFd> set_migration_state(const Device& device, MigrationState state)
 Result<std::uint64_t> stop_copy_bytes(const Device& device);
 /// What is left to read in kPreCopy, estimates.
 struct PreCopyLeft {
+  /// @{
+  /// VFIO_MIG_GET_PRECOPY_INFO: of the first part, and of what changed since
   std::uint64_t initial_bytes = 0;
   std::uint64_t dirty_bytes = 0;
+  /// @}
 };
 /// `state` is the descriptor that kPreCopy gave. Errors: those of the kernel.
 Result<PreCopyLeft> pre_copy_left(const Device& device, const UniqueFd& state);
@@ -59,6 +62,7 @@ Result<PreCopyLeft> pre_copy_left(const Device& device, const UniqueFd& state);
 /// kernel.
 Result<void> start_dma_logging(const Device& device, std::uint64_t page_bytes,
                                std::span<const DmaSpan> ranges);
+/// Ends it; what was not read is lost. Errors: those of the kernel.
 Result<void> stop_dma_logging(const Device& device);
 /// Adds the pages written since the last time to `bitmap`, bit 0 of word 0 for the first page.
 /// Errors: kBadRange when the range is not of whole pages or the bitmap is too short for it; those

@@ -58,6 +58,7 @@ class RegionMemory {
   Result<void> share(AddressSpace& space, GuestAddress base);
   /// Takes them back: no vCPU and no other device reaches them when it returns.
   void hide();
+  /// How many areas there are.
   [[nodiscard]] std::size_t areas() const { return areas_.size(); }
 
  private:

@@ -46,6 +46,7 @@ enum class VfioError : std::uint8_t {
   kTooLarge,       ///< more than this library asks the kernel for at once
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(VfioError error);
 
 }  // namespace vmm::vfio

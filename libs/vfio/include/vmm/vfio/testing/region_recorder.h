@@ -18,10 +18,13 @@ namespace vmm::vfio::testing {
 /// Threads: one.
 class RegionRecorder final : public RegionMapper {
  public:
+  /// What map() got.
   struct Mapped {
-    std::uint64_t bytes = 0;
+    /// @{
+    std::uint64_t bytes = 0;  ///< the memory
     bool writable = false;
     std::byte* memory = nullptr;
+    /// @}
   };
 
   Result<std::shared_ptr<const void>> map(GuestAddress address, std::span<std::byte> memory,

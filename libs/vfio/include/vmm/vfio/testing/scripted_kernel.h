@@ -21,32 +21,46 @@ namespace vmm::vfio::testing {
 /// A region of a scripted device. Its bytes are those of a file, and can be mapped.
 struct ScriptedRegion {
   std::uint64_t bytes = 0;  ///< 0: the kernel refuses to speak of it
+  /// @{
+  /// The flags of struct vfio_region_info, and the MSI-X capability.
   bool readable = true;
   bool writable = true;
   bool mappable = false;
   bool msix_mappable = false;
-  std::optional<RegionType> type;
-  std::vector<RegionArea> areas;  ///< of what is mappable; none: no list
+  /// @}
+  std::optional<RegionType> type;  ///< with a type capability; none: without one
+  std::vector<RegionArea> areas;   ///< of what is mappable; none: no list
   /// Said instead of all that, from the structure's first byte on.
   std::vector<std::byte> raw;
 };
 
+/// A kind of interrupts of a scripted device.
 struct ScriptedIrq {
   std::uint32_t count = 0;  ///< 0: the kernel refuses to speak of it
+  /// @{
+  /// The flags of struct vfio_irq_info.
   bool eventfd = true;
   bool maskable = false;
   bool automasked = false;
   bool fixed_size = false;
+  /// @}
 };
 
+/// A device that add() puts into a scripted kernel.
 struct ScriptedDevice {
-  std::string path;  ///< in sysfs
-  std::uint32_t group = 0;
-  std::string entry;  ///< in vfio-dev; none: it cannot be used with iommufd
+  std::string path;         ///< in sysfs
+  std::uint32_t group = 0;  ///< of the IOMMU
+  std::string entry;        ///< in vfio-dev; none: it cannot be used with iommufd
+  /// @{
+  /// The flags of struct vfio_device_info.
   DeviceKind kind = DeviceKind::kPci;
   bool resettable = true;
+  /// @}
+  /// @{
+  /// By number.
   std::vector<ScriptedRegion> regions;
   std::vector<ScriptedIrq> irqs;
+  /// @}
   /// What a reset of its bus hits; none: such a reset is not possible.
   std::vector<ResetNeighbour> neighbours;
   bool owns_neighbours = true;  ///< what iommufd says of them
@@ -67,9 +81,13 @@ class ScriptedKernel final : public Kernel {
   ~ScriptedKernel() override;
 
   // What there is.
+  /// A device in sysfs, and in its group.
   void add(ScriptedDevice device);
+  /// Whether there is /dev/iommu; there is none at first.
   void set_iommufd(bool there);
+  /// What VFIO_GET_API_VERSION answers; VFIO_API_VERSION at first.
   void set_api_version(int version);
+  /// Whether the container offers VFIO_TYPE1v2_IOMMU; it does at first.
   void set_type1v2(bool there);
   /// A driver of the host holds a device of the group.
   void set_viable(std::uint32_t group, bool viable);
@@ -86,12 +104,14 @@ class ScriptedKernel final : public Kernel {
   void dirty(std::uint64_t iova);
 
   // What has been done.
+  /// A mapping in the IOMMU.
   struct Mapped {
-    std::uint64_t bytes = 0;
-    bool writable = false;
+    std::uint64_t bytes = 0;  ///< as mapped
+    bool writable = false;    ///< by devices
   };
   /// In the kernel's IOMMU, by address.
   [[nodiscard]] const std::map<std::uint64_t, Mapped>& mappings() const;
+  /// Whether the group is in a container now.
   [[nodiscard]] bool in_container(std::uint32_t group) const;
   /// The device's descriptors for interrupts of a kind, -1 for none; empty when they are off.
   [[nodiscard]] std::vector<int> irq_fds(const std::string& device, std::uint32_t index) const;
