@@ -26,11 +26,11 @@ enum class CapabilityUse : std::uint8_t {
 
 /// A capability of the device, in either list.
 struct PlannedCapability {
-  std::uint16_t id = 0;
-  std::uint16_t at = 0;      ///< its offset, which the guest sees too
-  std::uint16_t bytes = 0;   ///< with its header; 0 when it is hidden
-  std::uint8_t version = 0;  ///< of an extended one
-  CapabilityUse use = CapabilityUse::kHidden;
+  std::uint16_t id = 0;                        ///< 8 bits, or 16 of an extended one
+  std::uint16_t at = 0;                        ///< its offset, which the guest sees too
+  std::uint16_t bytes = 0;                     ///< with its header; 0 when it is hidden
+  std::uint8_t version = 0;                    ///< of an extended one
+  CapabilityUse use = CapabilityUse::kHidden;  ///< what the guest gets of it
 
   friend bool operator==(const PlannedCapability&, const PlannedCapability&) = default;
 };
@@ -40,7 +40,7 @@ struct PlannedCapability {
 /// (ATS, PRI, PASID, SR-IOV) or its bridges (AER, ARI, resizable BARs).
 struct ConfigPlan {
   std::vector<PlannedCapability> capabilities;  ///< in the order of the device's list
-  std::vector<PlannedCapability> extended;
+  std::vector<PlannedCapability> extended;      ///< the same of the list from 0x100 on
 
   /// The first one of that use.
   [[nodiscard]] std::optional<PlannedCapability> find(CapabilityUse use) const;

@@ -23,10 +23,10 @@ class PinSink {
 
 /// A function's interrupt pin and the descriptors that stand for it.
 struct PinWiring {
-  std::uint8_t slot = 0;
-  std::uint8_t pin = 0;  ///< 0: INTA to 3: INTD
-  int trigger = -1;      ///< an eventfd: the device wants attention, and is masked until...
-  int unmask = -1;       ///< ... this one is signalled
+  std::uint8_t slot = 0;  ///< of the function in its segment, 0 to 31
+  std::uint8_t pin = 0;   ///< 0: INTA to 3: INTD
+  int trigger = -1;       ///< an eventfd: the device wants attention, and is masked until...
+  int unmask = -1;        ///< ... this one is signalled
   /// For those that assert the pin themselves.
   PinSink* sink = nullptr;
 };

@@ -42,7 +42,9 @@ class Interrupts;
 /// Threads: any. BAR accesses take no lock of this object.
 class HostFunction final : public pci::Function, private pci::EndpointDevice, private PinSink {
  public:
+  /// What a function is made of.
   struct Wiring {
+    /// Not null; what it is attached to stays so until detach().
     std::unique_ptr<vfio::Device> device;
     /// Outlive the function, as far as they are there.
     vfio::RegionMapper* mapper = nullptr;           ///< nullptr: all accesses are trapped
@@ -50,15 +52,17 @@ class HostFunction final : public pci::Function, private pci::EndpointDevice, pr
     PinRouter* pins = nullptr;                      ///< nullptr: no interrupt pin
     bool io_ports = false;          ///< the segment has room for I/O BARs; else they are hidden
     std::uint8_t trapped_bars = 0;  ///< BARs that are not mapped, a bit each
-    std::vector<std::shared_ptr<Quirk>> quirks = {};
+    std::vector<std::shared_ptr<Quirk>> quirks = {};  ///< not null; each has what it traps
     /// Whose devices reach what is mapped of the BARs, where the guest has it (peer-to-peer DMA).
     /// What the host's IOMMU cannot map they do not reach, with a warning. nullptr: nobody.
     std::shared_ptr<vfio::AddressSpace> peers = nullptr;
+    /// @{
     /// Eventfds, -1 for none, that the kernel signals until detach(): when the host wants the
     /// device back, now and then until it has it; and when the device has had an error that it does
     /// not recover from, for which stop() is there.
     int wanted_fd = -1;
     int error_fd = -1;
+    /// @}
   };
 
   /// Errors: ENOTSUP for what is not a type 0 PCI device; kBadCapability; kBadBar; those of

@@ -12,15 +12,21 @@ namespace vmm::vfio_pci {
 
 /// Bytes of a BAR.
 struct BarArea {
-  std::uint8_t bar = 0;
+  std::uint8_t bar = 0;  ///< 0 to 5
+  /// @{
+  /// In the BAR.
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
+  /// @}
 };
 
 /// Bytes of configuration space behind the header.
 struct ConfigArea {
+  /// @{
+  /// In configuration space.
   std::uint16_t offset = 0;
   std::uint16_t bytes = 0;
+  /// @}
 };
 
 /// What one kind of device needs beyond what its registers say of it: a copy of its configuration
@@ -39,6 +45,7 @@ class Quirk {
   /// Registers of configuration space that are the device's own, and belong to no capability.
   [[nodiscard]] virtual std::vector<ConfigArea> passed() const { return {}; }
 
+  /// @{
   /// An access that begins in a trapped area and does not leave it. False: the device has it.
   virtual bool read_bar(const vfio::Device& /*device*/, const BarArea& /*area*/,
                         std::span<std::byte> /*data*/) {
@@ -48,6 +55,7 @@ class Quirk {
                          std::span<const std::byte> /*data*/) {
     return false;
   }
+  /// @}
 
  protected:
   Quirk() = default;
