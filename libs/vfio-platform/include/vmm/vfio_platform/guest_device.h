@@ -15,17 +15,17 @@ namespace vmm::vfio_platform {
 /// What a device is given in the guest. All of it outlives the device.
 struct GuestSide {
   vfio::RegionMapper* mapper = nullptr;  ///< as PlatformDevice::Wiring, like the next one
-  LineRouter* lines = nullptr;
-  vm_device::MmioBus& bus;
-  const Places& places;  ///< used during the call only
+  LineRouter* lines = nullptr;           ///< nullptr: no interrupts
+  vm_device::MmioBus& bus;               ///< where its registers answer
+  const Places& places;                  ///< used during the call only
 };
 
 /// A device of the host's board in a guest, and what the guest's tree says of it.
 struct GuestDevice {
   std::unique_ptr<PlatformDevice> device;  ///< attached
-  NodePlan plan;
-  GuestPlace place;
-  std::string node;  ///< the name of the node, with its unit address
+  NodePlan plan;                           ///< what its node says, and what it lacks
+  GuestPlace place;                        ///< where its registers and interrupts are
+  std::string node;                        ///< the name of the node, with its unit address
 
   /// Fills the node, of which the same is true as for fill_node().
   void fill(fdt::Node& to) const { fill_node(to, plan, place); }

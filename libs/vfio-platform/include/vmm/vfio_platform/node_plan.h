@@ -14,13 +14,14 @@ namespace vmm::vfio_platform {
 
 /// What a guest's node needs and does not get from the host's node.
 struct Need {
+  /// Why the guest's node does not get it.
   enum class Reason : std::uint8_t {
     kReference,  ///< it names other nodes of the host, of which the guest's tree has none
     kMalformed,  ///< the value is not what a property of this name has
     kMissing,    ///< the host's node has none
   };
-  std::string property;
-  Reason reason = Reason::kReference;
+  std::string property;                ///< the property's name
+  Reason reason = Reason::kReference;  ///< why it is not there
 
   friend bool operator==(const Need&, const Need&) = default;
 };
@@ -38,8 +39,8 @@ struct NodePlan {
 
 /// What a device has, as the names of its parts must be as many.
 struct Counts {
-  std::size_t registers = 0;
-  std::size_t interrupts = 0;
+  std::size_t registers = 0;   ///< regions
+  std::size_t interrupts = 0;  ///< as VFIO counts them
 };
 
 /// Decides property by property: copied is what is on the list of those that say the same in a

@@ -49,8 +49,9 @@ Result<std::unique_ptr<vfio::Device>> open(vfio::Kernel& kernel, vfio::AddressSp
 /// Threads: one at a time; accesses through the bus may come from any while it is attached.
 class PlatformDevice {
  public:
+  /// What a device is made of.
   struct Wiring {
-    std::unique_ptr<vfio::Device> device;
+    std::unique_ptr<vfio::Device> device;  ///< not null, held through its address space
     /// Both outlive this object, as far as they are there.
     vfio::RegionMapper* mapper = nullptr;  ///< nullptr: all accesses are trapped
     LineRouter* lines = nullptr;           ///< nullptr: no interrupts
@@ -69,11 +70,13 @@ class PlatformDevice {
   /// Detaches it.
   ~PlatformDevice();
 
+  /// At most kMaxParts.
   [[nodiscard]] std::uint32_t regions() const { return device_->info().regions; }
   /// Of a region, in bytes.
   [[nodiscard]] std::uint64_t region_bytes(std::uint32_t region) const {
     return device_->region(region).bytes;
   }
+  /// At most kMaxParts.
   [[nodiscard]] std::uint32_t interrupts() const { return device_->info().interrupts; }
   /// Whether the interrupt is a level; an edge otherwise.
   [[nodiscard]] bool is_level(std::uint32_t interrupt) const {
