@@ -19,6 +19,7 @@ namespace vmm::vhost {
 /// Threads: collect() from any, one at a time, while the device runs.
 class DirtyLog {
  public:
+  /// VHOST_PAGE_SIZE, whatever the host's pages are
   static constexpr std::uint64_t kPageBytes = 4096;
 
   /// For all of `memory`. Errors: kNoRegions; those of mmap(2).
@@ -28,8 +29,11 @@ class DirtyLog {
   /// in it are dropped with their word. Returns how many pages were marked.
   std::uint64_t collect(vm_memory::MemoryView memory) const;
 
+  /// @{
+  /// The bitmap, for VHOST_SET_LOG_BASE. Borrowed from this object.
   [[nodiscard]] std::byte* data() const { return mapping_.data(); }
   [[nodiscard]] std::size_t bytes() const { return mapping_.size(); }
+  /// @}
 
  private:
   explicit DirtyLog(sys_util::Mapping mapping) : mapping_(std::move(mapping)) {}

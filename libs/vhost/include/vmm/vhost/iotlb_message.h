@@ -23,6 +23,7 @@ enum class IotlbKind : std::uint8_t {
   kBatchEnd = 6,    ///< as kBatchBegin
 };
 
+/// Which of the kernel's two structures carries a message.
 enum class IotlbVersion : std::uint8_t {
   kV1,
   kV2,  ///< with address spaces; kBackendIotlbV2
@@ -30,18 +31,21 @@ enum class IotlbVersion : std::uint8_t {
 
 /// A message between a vhost device and whoever translates for it.
 struct IotlbMessage {
-  IotlbKind kind = IotlbKind::kUpdate;
-  Iova iova{};
+  IotlbKind kind = IotlbKind::kUpdate;  ///< what the others mean
+  /// @{
+  Iova iova{};  ///< the range of I/O addresses, except for batches
   std::uint64_t bytes = 0;
-  std::uint64_t host = 0;  ///< address in this process; of kUpdate
-  vm_memory::Access access = vm_memory::Access::kNone;
-  std::uint32_t address_space = 0;
+  /// @}
+  std::uint64_t host = 0;                               ///< address in this process; of kUpdate
+  vm_memory::Access access = vm_memory::Access::kNone;  ///< what the device may do, or wanted to
+  std::uint32_t address_space = 0;  ///< of kV2: which one of the device's (ASID)
 
   friend bool operator==(const IotlbMessage&, const IotlbMessage&) = default;
 };
 
 /// As struct vhost_msg and vhost_msg_v2 of <linux/vhost_types.h>, which are of one size.
 inline constexpr std::size_t kIotlbMessageBytes = 72;
+/// A message as it is read and written.
 struct alignas(8) IotlbBytes : std::array<std::byte, kIotlbMessageBytes> {};
 
 /// Errors: kNoAddressSpaces; kBadMapping for a kUpdate or kInvalidate of no bytes or one that

@@ -31,9 +31,11 @@ class MemoryTable {
   /// kUnsorted.
   static Result<MemoryTable, VhostError> create(std::span<const vm_memory::RegionSpan> regions);
 
+  /// How many regions there are, at least 1.
   [[nodiscard]] std::size_t size() const { return (words_.size() - kHeaderWords) / kRegionWords; }
   /// As struct vhost_memory of <linux/vhost_types.h>, in memory of its alignment.
   [[nodiscard]] const void* data() const { return words_.data(); }
+  /// Of data(): 8, and 32 for each region.
   [[nodiscard]] std::size_t bytes() const { return words_.size() * sizeof(std::uint64_t); }
 
  private:

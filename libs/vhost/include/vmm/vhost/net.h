@@ -14,10 +14,13 @@ namespace vmm::vhost {
 /// One device is one pair. Threads: as VhostDevice.
 class Net final : public VhostDevice {
  public:
-  static constexpr const char* kPath = "/dev/vhost-net";
+  static constexpr const char* kPath = "/dev/vhost-net";  ///< the module's device
+  /// @{
+  /// Of one pair, as the driver has them.
   static constexpr std::uint32_t kReceiveRing = 0;
   static constexpr std::uint32_t kTransmitRing = 1;
   static constexpr std::uint32_t kRings = 2;
+  /// @}
 
   /// Errors: those of open(2): ENOENT without the module vhost_net, EACCES.
   static Result<Net> open(const char* path = kPath);

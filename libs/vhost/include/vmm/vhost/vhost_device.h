@@ -19,11 +19,13 @@ inline constexpr std::uint64_t kFeatureLogAll = std::uint64_t{1} << 26;
 /// drivers.
 inline constexpr std::uint64_t kFeatureNoNetHeader = std::uint64_t{1} << 27;
 
+/// @{
 /// Features of the interface, not of the device.
 inline constexpr std::uint64_t kBackendIotlbV2 = std::uint64_t{1} << 1;
 inline constexpr std::uint64_t kBackendIotlbBatch = std::uint64_t{1} << 2;
 inline constexpr std::uint64_t kBackendAddressSpaces = std::uint64_t{1} << 3;
 inline constexpr std::uint64_t kBackendSuspend = std::uint64_t{1} << 4;
+/// @}
 
 /// What all vhost devices of the kernel have: the requests of <linux/vhost.h>.
 ///
@@ -71,12 +73,15 @@ class VhostDevice {
   Result<void> set_ring_base(VringValue base) const;
   /// Where the device will go on, or is now: as to_base().
   [[nodiscard]] Result<std::uint32_t> ring_base(std::uint32_t ring) const;
+  /// @{
   /// Eventfds; -1: none any more. The kernel keeps a reference of its own.
   Result<void> set_ring_kick(std::uint32_t ring, int fd) const;
   Result<void> set_ring_call(std::uint32_t ring, int fd) const;
   Result<void> set_ring_error(std::uint32_t ring, int fd) const;
+  /// @}
   /// `value`: microseconds to look for new buffers before it waits for a kick.
   Result<void> set_busy_loop(VringValue timeout) const;
+  /// As set_busy_loop() has it.
   [[nodiscard]] Result<std::uint32_t> busy_loop(std::uint32_t ring) const;
 
   /// With kFeatureAccessPlatform, or of vDPA: one message to the device's IOTLB, in the version
@@ -90,8 +95,11 @@ class VhostDevice {
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  protected:
+  /// For the devices: takes over a descriptor that is one.
   explicit VhostDevice(UniqueFd fd) : fd_(std::move(fd)) {}
 
+  /// Opens for reading and writing, non-blocking; `what` names the attempt in errors and is static.
+  /// Errors: those of open(2).
   static Result<UniqueFd> open_device(const char* path, const char* what);
 
  private:

@@ -28,6 +28,7 @@ enum class VhostError : std::uint8_t {
   kNoAddressSpaces,  ///< an address space other than 0, without version 2 of the messages
 };
 
+/// Control-path form of the error.
 [[nodiscard]] Error make_error(VhostError error);
 
 }  // namespace vmm::vhost

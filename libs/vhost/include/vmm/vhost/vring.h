@@ -16,16 +16,19 @@ namespace vmm::vhost {
 
 /// A setting of one ring. Two numbers of one type would be easy to mix up.
 struct VringValue {
-  std::uint32_t ring = 0;
-  std::uint32_t value = 0;
+  std::uint32_t ring = 0;   ///< from 0
+  std::uint32_t value = 0;  ///< its meaning is the request's
 };
 
 /// Where the three parts of a ring are, as a device sees them: addresses of this process for what
 /// the kernel does itself, I/O addresses for hardware (vDPA).
 struct VringAddresses {
+  /// @{
+  /// The descriptor, driver and device area (virtio 1.3, 2.6), each with its alignment.
   std::uint64_t descriptors = 0;
   std::uint64_t driver = 0;
   std::uint64_t device = 0;
+  /// @}
   /// Where the device area is in guest memory: writes to it are logged there. nullopt: they are
   /// not logged.
   std::optional<GuestAddress> log = {};
@@ -35,9 +38,10 @@ struct VringAddresses {
 
 /// What a driver set up, with what it is held against.
 struct VringSetup {
+  /// Size and addresses, as the driver wrote them; borrowed.
   const virtio_queue::QueueShape& shape;
-  std::uint16_t max_size = virtio_queue::kMaxQueueSize;
-  bool log = false;  ///< log writes to the device area
+  std::uint16_t max_size = virtio_queue::kMaxQueueSize;  ///< the largest size that is taken
+  bool log = false;                                      ///< log writes to the device area
 };
 
 /// The addresses for the kernel, once size, alignment and each byte of the three parts have been

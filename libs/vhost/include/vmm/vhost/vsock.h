@@ -14,10 +14,13 @@ namespace vmm::vhost {
 /// The event queue of the virtio device is not the kernel's. Threads: as VhostDevice.
 class Vsock final : public VhostDevice {
  public:
-  static constexpr const char* kPath = "/dev/vhost-vsock";
+  static constexpr const char* kPath = "/dev/vhost-vsock";  ///< the module's device
+  /// @{
+  /// Without the event queue, which is the virtio device's third.
   static constexpr std::uint32_t kReceiveRing = 0;
   static constexpr std::uint32_t kTransmitRing = 1;
   static constexpr std::uint32_t kRings = 2;
+  /// @}
 
   /// Errors: those of open(2): ENOENT without the module vhost_vsock, EACCES.
   static Result<Vsock> open(const char* path = kPath);
