@@ -23,6 +23,7 @@ class KernelNet final : public virtio_net::PacketEngine {
   /// Errors: those of vhost::Net::open(); EBUSY when the device has an owner; ENOTSUP from a kernel
   /// without VERSION_1.
   static Result<std::unique_ptr<KernelNet>> open(const char* path = vhost::Net::kPath);
+  /// Takes over a device that was opened elsewhere. Errors: as open(), but for those of opening.
   static Result<std::unique_ptr<KernelNet>> adopt(vhost::Net device);
 
   [[nodiscard]] std::uint64_t features() const override;

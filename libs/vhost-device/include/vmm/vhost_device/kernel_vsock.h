@@ -24,12 +24,16 @@ namespace vmm::vhost_device {
 /// Threads: as VirtioDevice.
 class KernelVsock final : public virtio_device::VirtioDevice {
  public:
+  /// @{
+  /// Entries of the receive and transmit queues, and of the event queue.
   static constexpr std::uint16_t kQueueSize = 256;
   static constexpr std::uint16_t kEventQueueSize = 16;
+  /// @}
 
+  /// How a device is made.
   struct Options {
-    std::uint64_t cid = 0;  ///< of the guest; no other guest of this host has it
-    std::string path = vhost::Vsock::kPath;
+    std::uint64_t cid = 0;                   ///< of the guest; no other guest of this host has it
+    std::string path = vhost::Vsock::kPath;  ///< of vhost-vsock, opened again after each reset
     /// Runs what opens the device, first and after each reset, and returns when it has: for
     /// programs whose drivers' threads may open nothing. Empty: it runs where it is needed.
     std::function<void(const std::function<void()>&)> opener = {};
@@ -39,6 +43,7 @@ class KernelVsock final : public virtio_device::VirtioDevice {
   /// kernel without VERSION_1.
   static Result<std::shared_ptr<KernelVsock>> create(Options options);
 
+  /// DeviceType::kVsock (virtio 1.3, 5.10.1).
   [[nodiscard]] virtio_device::DeviceType type() const override {
     return virtio_device::DeviceType::kVsock;
   }
