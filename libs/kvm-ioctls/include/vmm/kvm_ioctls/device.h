@@ -55,7 +55,8 @@ class Device {
 
   /// Borrowed: valid as long as this object lives.
   [[nodiscard]] int fd() const { return fd_.get(); }
-  /// Hands out the descriptor; the device lives as long as the VM, whether it is closed or not.
+  /// Hands out the descriptor. A VGIC lives as long as the VM all the same; the registry of VFIO
+  /// groups may end when it is closed.
   [[nodiscard]] UniqueFd release() && { return std::move(fd_); }
 
  private:

@@ -122,8 +122,8 @@ class Vcpu {
     /// @}
   };
   /// Populates the guest's page tables (KVM_PRE_FAULT_MEMORY, Linux 6.11). Answers the bytes left
-  /// over. Errors: EINVAL for a misaligned, empty or wrapping range; EINTR, EAGAIN before the first
-  /// page.
+  /// over. Errors: EINVAL for a misaligned, empty or wrapping range; ENOENT outside of all slots;
+  /// EINTR and EAGAIN before the first page.
   [[nodiscard]] Result<std::uint64_t> pre_fault(const GuestRange& range) const;
   /// KVM_MEMORY_ENCRYPT_OP on a vCPU (TDX), read and written in place.
   Result<void> memory_encrypt_op(void* command) const;

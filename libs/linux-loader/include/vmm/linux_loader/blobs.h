@@ -14,10 +14,8 @@ namespace vmm::linux_loader {
 
 /// Guest-physical addresses from `start` up to, and without, `end`.
 struct GuestRange {
-  /// @{
-  GuestAddress start;  ///< guest-physical; `end` is not part of it
-  GuestAddress end;
-  /// @}
+  GuestAddress start;  ///< the first
+  GuestAddress end;    ///< behind the last
 };
 
 /// Finds a place for an initrd of `bytes` bytes: the highest 4 KiB-aligned address from which it
