@@ -42,10 +42,8 @@ struct PortRange {
 /// over RAM, the interrupt controllers or configuration space.
 struct Windows {
   std::optional<AddressRange> memory32 = std::nullopt;  ///< below 4 GiB
-  /// @{
-  std::optional<AddressRange> memory64 = std::nullopt;  ///< none: no BAR of that kind is decoded
-  std::optional<PortRange> ports = std::nullopt;
-  /// @}
+  std::optional<AddressRange> memory64 = std::nullopt;  ///< none: 64-bit BARs go below 4 GiB
+  std::optional<PortRange> ports = std::nullopt;        ///< none: no I/O BAR is decoded
 };
 
 /// The address space that the BARs of one segment share: windows, first addresses, and the buses.
