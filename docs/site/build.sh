@@ -9,8 +9,8 @@ usage: dev docs
 Makes the site of the documentation, build/docs/html: the guide, the pages in docs/, one page for each
 library, and all public headers. The messages are in build/docs/warnings.log.
 
-Prints how many public items are without a word. Exit status: 1 when something that is said is wrong (a
-parameter that is not there, a link that leads nowhere).
+Exit status: 1 when a public item is without a word, or something that is said is wrong (a parameter that is
+not there, a link that leads nowhere).
 TEXT
 }
 
@@ -44,7 +44,7 @@ undocumented=$(count 'is not documented')
 mistakes='warning: (argument|found documented|The following parameter|unable to resolve reference|unexpected token)'
 wrong=$(count "$mistakes")
 say "build/docs/html: $(find "$out/html" -name '*.html' | wc -l) pages; $undocumented public items without a word"
-if [[ $wrong -gt 0 ]]; then
-  grep -E "$mistakes" "$out/warnings.log" >&2 || true
+if [[ $wrong -gt 0 || $undocumented -gt 0 ]]; then
+  grep -E "$mistakes|is not documented" "$out/warnings.log" >&2 || true
   exit 1
 fi

@@ -3,7 +3,8 @@
 """The pages of the repository as Doxygen wants them: pages.py FOLDER
 
 Comments go. Links to folders lead to their README.md; links to code of the repository and into pages become
-words, since this Doxygen gives headings names of its own.
+words, since this Doxygen gives headings names of its own. And a word for each namespace: Doxygen asks for the
+words of what is in one only when it has one itself.
 """
 import pathlib
 import re
@@ -41,6 +42,16 @@ def converted(page):
     return "".join(parts)
 
 
+def namespaces():
+    """{namespace: the library that has most of it}"""
+    found = {}
+    for header in sorted((TOP / "libs").rglob("include/**/*.h")):
+        library = str(header.relative_to(TOP / "libs")).partition("/include/")[0]
+        for name in re.findall(r"^namespace (vmm[\w:]*) {", header.read_text(), re.M):
+            found.setdefault(name, library)
+    return {name: library for name, library in found.items() if "detail" not in name.split("::")}
+
+
 shutil.rmtree(OUT, ignore_errors=True)
 for page in PAGES:
     to = OUT / page.relative_to(TOP)
@@ -50,3 +61,5 @@ for picture in (TOP / "docs").rglob("*.svg"):
     to = OUT / picture.relative_to(TOP)
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(picture, to)
+lines = (f"/// Of the library {library}.\nnamespace {name} {{}}\n" for name, library in sorted(namespaces().items()))
+(OUT / "namespaces.h").write_text("#pragma once\n" + "".join(lines))
