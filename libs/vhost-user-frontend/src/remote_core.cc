@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "vmm/base/checked.h"
 #include "vmm/virtio_device/features.h"
 #include "vmm/virtio_device/transport_core.h"
 
@@ -319,6 +320,8 @@ void RemoteDevice::Core::read_config(std::span<std::byte> config) {
     end_if_broken();
   }
   for (const RemoteOptions::Part& part : options_.own_config) {
+    // With config_of_back_end the size is the back end's word.
+    if (!fits(part.offset, part.bytes, std::min(config_.size(), options_.config.size()))) continue;
     std::memcpy(config_.data() + part.offset, options_.config.data() + part.offset, part.bytes);
   }
   std::memcpy(config.data(), config_.data(), std::min(config.size(), config_.size()));

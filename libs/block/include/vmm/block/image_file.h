@@ -49,8 +49,8 @@ class ImageFile {
   /// still has the file open.
   ~ImageFile();
 
-  /// For the data: O_DIRECT if that was asked for; offsets, lengths and addresses are multiples of
-  /// alignment() then.
+  /// For the data: O_DIRECT if that was asked for or adopted; offsets, lengths and addresses are
+  /// multiples of alignment() then.
   [[nodiscard]] int fd() const { return fd_.get(); }
   /// For metadata: through the page cache, without alignment. The same as fd() when not direct.
   [[nodiscard]] int buffered_fd() const { return buffered_ ? buffered_.get() : fd_.get(); }

@@ -29,8 +29,8 @@ inline constexpr std::uint8_t kFailed = 128;
 
 /// Takes the device's interrupts to the guest; a transport implements it.
 ///
-/// Threads: any, several at once; a lock of the core is held. Implementations must not call the
-/// core or the device.
+/// Threads: any, several at once; a lock of the core may be held. Implementations must not call
+/// the core or the device.
 class InterruptSink {
  public:
   /// A used buffer notification: 2.3. `queue` is one of the device's.

@@ -95,7 +95,8 @@ class Net final : public virtio_device::VirtioDevice, public ControlHandler {
  public:
   /// `ports` are the pairs of queues that there are, at least one. `engines`: none, or one for each
   /// port, which moves its packets then. Errors: EINVAL for no ports or too many, a mixture of taps
-  /// and sockets, a queue size or an MTU that cannot be, limits together with engines.
+  /// and sockets, a queue size or an MTU that cannot be, limits together with engines; EIO when a
+  /// tap's queue cannot be enabled.
   static Result<std::shared_ptr<Net>> create(
       const NetOptions& options, std::vector<NetPort> ports,
       std::vector<std::unique_ptr<PacketEngine>> engines = {});

@@ -33,7 +33,8 @@ class QueueConfig {
  public:
   /// Errors: kBadSize unless `max_size` is a power of two in [1, 32768].
   static Result<QueueConfig, QueueError> create(std::uint16_t max_size);
-  /// Errors: kBadState when no sequence of calls leads to this state.
+  /// Errors: kBadState when a queue that works cannot be in this state: a size or an address that
+  /// the negotiated format does not allow.
   static Result<QueueConfig, QueueError> restore(const QueueConfigState& state);
 
   /// Back to not ready, no addresses, the maximum size; features stay.

@@ -31,8 +31,8 @@ enum class RegionError : std::uint8_t {
   kOverlap,          ///< two regions share an address
   kNotFound,         ///< no region has exactly this base and size
   kInvalidPointer,   ///< external memory that is null or not page aligned
-  kInvalidHugePage,  ///< size or offset is not a multiple of the huge page size
-  kInvalidConfig,    ///< options that exclude each other, or a missing descriptor
+  kInvalidHugePage,  ///< the size is not a multiple of the huge page size
+  kInvalidConfig,    ///< options that exclude each other or are incomplete
 };
 
 /// Control-path form of the error.
