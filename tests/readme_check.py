@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Checks that the README quotes hello-vmm as it is and is no longer than a screen, that it and docs/libraries.md
-list every library, and that links lead to files that exist."""
+list every library, that each library has a page with an example, and that links lead to files that exist."""
 import pathlib
 import re
 import sys
@@ -25,9 +25,13 @@ def problems():
             yield f"README.md: the library {name} (libs/{folder}) is not in it"
         if f"](../libs/{folder})" not in libraries:
             yield f"docs/libraries.md: no row for the library {name} (libs/{folder})"
-    pages = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("libs/**/README.md"))]
+        page = TOP / "libs" / folder / "README.md"
+        if not page.is_file():
+            yield f"libs/{folder}: no README.md"
+        elif "\n```cpp\n" not in page.read_text():
+            yield f"libs/{folder}/README.md: no example"
+    pages = [*sorted(TOP.glob("*.md")), TOP / "fuzz/README.md", TOP / "subprojects/README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("libs/**/README.md"))]
     for page in pages:
-        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.S)
         prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.S)
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
             if "://" not in link and not (page.parent / link).exists():
