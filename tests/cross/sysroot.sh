@@ -12,7 +12,7 @@ source "$top/tests/lab/lib/common.sh"
 # shellcheck source=../lab/lib/apt.sh
 source "$top/tests/lab/lib/apt.sh"
 
-packages=(catch2 libabsl-dev libboost1.81-dev libboost-program-options1.81-dev libfdt-dev libseccomp-dev
+packages=(catch2 libboost1.81-dev libboost-program-options1.81-dev libfdt-dev libseccomp-dev
   liburing-dev libzstd-dev zlib1g-dev)
 # There is no static libslirp: the shared one, and what it needs.
 packages+=(libslirp-dev libslirp0 libglib2.0-0 libpcre2-8-0)
