@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: tests/matrix.sh [--all] [--list] [--keep-going] [--libs NAMES] [ROW...]
+usage: dev matrix [--all] [--list] [--keep-going] [--libs NAMES] [ROW...]
 
 Builds the project in other ways than a developer does every day, and runs what can run. Rows:
 
@@ -20,7 +20,7 @@ Builds the project in other ways than a developer does every day, and runs what 
 Without ROW: clang19, bare and tsan; --all: every row. Each builds in build/matrix/ROW, or, with
 --libs (for example --libs vm-memory,fdt), only these libraries in build/matrix/ROW-NAMES.
 --keep-going: a row that fails does not stop the others. A row whose compiler isn't installed is
-skipped by name. The last line is "N passed, N failed, N skipped".
+skipped by name; ./dev setup matrix installs them. The last line is "N passed, N failed, N skipped".
 TEXT
 }
 
