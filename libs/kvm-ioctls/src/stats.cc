@@ -71,7 +71,7 @@ std::optional<StatsDescriptor> parse_descriptor(std::span<const std::byte> file,
                          .offset = raw->offset};
 }
 
-// Fills `bytes` from `offset` on; false at the end of the file or on an error.
+// Fills `bytes` from `offset` on; a file that ends before is malformed.
 Result<void> read_exactly(int fd, std::span<std::byte> bytes, std::uint64_t offset) {
   while (!bytes.empty()) {
     const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
