@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -21,7 +22,7 @@ using vm_device::MsiMessage;
 class KvmMsiVectors final : public vm_device::MsiVectors {
  public:
   KvmMsiVectors(const kvm_ioctls::Vm& vm, GsiRoutes& routes, std::vector<EventFd> events)
-      : vm_(vm), routes_(routes) {
+      : vm_(vm), routes_(routes), given_away_(events.size()) {
     vectors_.reserve(events.size());
     for (EventFd& event : events) vectors_.push_back({.event = std::move(event)});
   }
@@ -29,14 +30,16 @@ class KvmMsiVectors final : public vm_device::MsiVectors {
 
   Result<void> route(std::uint16_t vector, const std::optional<MsiMessage>& message) override;
   void trigger(std::uint16_t vector) override {
-    if (vector < vectors_.size()) (void)vectors_[vector].event.add();
+    if (vector < vectors_.size()) signal(vector);
   }
   [[nodiscard]] bool pending(std::uint16_t vector) const override;
   void clear(std::uint16_t vector) override {
     if (vector < vectors_.size()) (void)vectors_[vector].event.take();
   }
   [[nodiscard]] int trigger_fd(std::uint16_t vector) const override {
-    return vector < vectors_.size() ? vectors_[vector].event.fd() : -1;
+    if (vector >= vectors_.size()) return -1;
+    given_away_[vector].store(true, std::memory_order_relaxed);
+    return vectors_[vector].event.fd();
   }
 
  private:
@@ -47,14 +50,24 @@ class KvmMsiVectors final : public vm_device::MsiVectors {
     MsiMessage message{};      // of the route of `gsi`
   };
 
-  Result<void> connect(Vector& vector, const MsiMessage& message) VMM_REQUIRES(mutex_);
+  /// A peer that has the vector's event must not be waited for.
+  void signal(std::uint16_t vector) const {
+    const EventFd& event = vectors_[vector].event;
+    if (given_away_[vector].load(std::memory_order_relaxed)) {
+      (void)sys_util::signal_shared(event.fd());
+    } else {
+      (void)event.add();
+    }
+  }
+  Result<void> connect(std::uint16_t number, const MsiMessage& message) VMM_REQUIRES(mutex_);
   void disconnect(Vector& vector) VMM_REQUIRES(mutex_);
   Result<void> set_message(Vector& vector, const MsiMessage& message) VMM_REQUIRES(mutex_);
 
   const kvm_ioctls::Vm& vm_;
   GsiRoutes& routes_;
-  mutable Mutex mutex_;          // for what of a vector is not constant
-  std::vector<Vector> vectors_;  // its size is constant
+  mutable Mutex mutex_;                                // for what of a vector is not constant
+  std::vector<Vector> vectors_;                        // its size is constant
+  mutable std::vector<std::atomic<bool>> given_away_;  // its size as well
 };
 
 KvmMsiVectors::~KvmMsiVectors() {
@@ -68,12 +81,13 @@ KvmMsiVectors::~KvmMsiVectors() {
 Result<void> KvmMsiVectors::route(std::uint16_t vector, const std::optional<MsiMessage>& message) {
   if (vector >= vectors_.size()) return {};
   const MutexLock lock(mutex_);
-  if (message) return connect(vectors_[vector], *message);
+  if (message) return connect(vector, *message);
   disconnect(vectors_[vector]);
   return {};
 }
 
-Result<void> KvmMsiVectors::connect(Vector& vector, const MsiMessage& message) {
+Result<void> KvmMsiVectors::connect(std::uint16_t number, const MsiMessage& message) {
+  Vector& vector = vectors_[number];
   if (const auto set = set_message(vector, message); !set) {
     disconnect(vector);
     return set;
@@ -84,7 +98,7 @@ Result<void> KvmMsiVectors::connect(Vector& vector, const MsiMessage& message) {
   const bool waiting = vector.event.take().has_value();
   VMM_TRY_DO(vm_.register_irqfd(vector.event.fd(), *vector.gsi));
   vector.connected = true;
-  if (waiting) (void)vector.event.add();
+  if (waiting) signal(number);
   return {};
 }
 

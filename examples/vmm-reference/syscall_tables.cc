@@ -62,8 +62,8 @@ constexpr std::uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE
 
 // Memory, locks, the end, and the terminal's settings when a crash is the end.
 constexpr std::array kBasics{
-    Rule{"read"},
     Rule{"write"},
+    Rule{"preadv2"},  // of eventfds
     Rule{"close"},
     Rule{"futex"},
     Rule{.call = "mmap", .arguments = {without(2, PROT_EXEC)}},
@@ -89,8 +89,8 @@ constexpr std::array kBasics{
 // free(3) looks whether memory is overcommitted, and can do without the answer.
 constexpr std::array kNoFiles{failing("openat", EPERM)};
 
-constexpr std::array kEventLoop{Rule{kEpollWait}, Rule{"epoll_ctl"}, Rule{"eventfd2"},
-                                Rule{"timerfd_create"}, Rule{"timerfd_settime"}};
+constexpr std::array kEventLoop{Rule{"read"},     Rule{kEpollWait},       Rule{"epoll_ctl"},
+                                Rule{"eventfd2"}, Rule{"timerfd_create"}, Rule{"timerfd_settime"}};
 
 // Interrupts by a pin of an interrupt controller that is in this process.
 constexpr std::array kInterrupts{ioctl_of(KVM_SIGNAL_MSI), ioctl_of(KVM_IRQ_LINE)};
@@ -149,7 +149,7 @@ constexpr std::array kControl{
     Rule{"clock_nanosleep"}, Rule{"getrandom"},    Rule{"landlock_restrict_self"},
     Rule{"exit_group"}};
 
-constexpr std::array kEvents{Rule{kPoll}};
+constexpr std::array kEvents{Rule{"read"}, Rule{kPoll}};
 
 // Transfers, io_uring or not. Registering files, liburing may try to raise a limit.
 constexpr std::array kDisk{
@@ -158,9 +158,9 @@ constexpr std::array kDisk{
     Rule{"io_uring_enter"}, Rule{"io_uring_setup"}, Rule{"io_uring_register"}, Rule{kPoll}};
 constexpr std::array kDiskOnly{failing("prlimit64", EPERM)};
 
-constexpr std::array kNet{Rule{"readv"},        Rule{"writev"},          Rule{"recvmsg"},
-                          Rule{"sendmsg"},      ioctl_of(TUNSETOFFLOAD), ioctl_of(TUNSETQUEUE),
-                          ioctls_of(kVhostType)};
+constexpr std::array kNet{Rule{"readv"},   Rule{"writev"},          Rule{"recvmsg"},
+                          Rule{"sendmsg"}, ioctl_of(TUNSETOFFLOAD), ioctl_of(TUNSETQUEUE),
+                          Rule{kPoll},     ioctls_of(kVhostType)};
 
 // Connections of Unix sockets, their descriptors, and windows of memory that come with them.
 constexpr std::array kPeer{Rule{.call = "socket", .arguments = {equals(0, AF_UNIX)}},

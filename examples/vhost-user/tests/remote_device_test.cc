@@ -4,6 +4,7 @@
 
 #include "vmm/vhost_user_frontend/remote_device.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -379,6 +381,35 @@ TEST_CASE("a driver's reset does not wait for a back end that hangs", "[remote][
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
   end.set_value();
   REQUIRE(machine.start());
+  CHECK(machine.echo_of("b") == "b");
+}
+
+// The back end has the kicks' open files as well, and with them their flags.
+TEST_CASE("a back end that makes kicks blocking holds up no vCPU", "[remote][hostile]") {
+  Machine machine;
+  REQUIRE(machine.start());
+  CHECK(machine.echo_of("a") == "a");
+  const int kick = machine.core->kick_fd(0);
+  const auto fill = [kick](std::uint64_t value) {
+    std::uint64_t old = 0;
+    (void)!::read(kick, &old, sizeof(old));
+    if (value != 0) REQUIRE(::write(kick, &value, sizeof(value)) == sizeof(value));
+    REQUIRE(::fcntl(kick, F_SETFL, ::fcntl(kick, F_GETFL) & ~O_NONBLOCK) == 0);
+  };
+  const auto in_time = [&](const std::function<void()>& work, const std::function<void()>& help) {
+    auto done = std::async(std::launch::async, work);
+    const bool ready = done.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
+    if (!ready) help();
+    return ready;
+  };
+  std::uint64_t one = 1;
+  fill(0);
+  CHECK(in_time([&] { machine.core->set_status(0); },
+                [&] { (void)!::write(kick, &one, sizeof(one)); }));
+  REQUIRE(machine.start());
+  fill(~std::uint64_t{0} - 1);
+  CHECK(in_time([&] { machine.core->kick(0); }, [&] { (void)!::read(kick, &one, sizeof(one)); }));
+  REQUIRE(machine.start());  // the counter is of use again
   CHECK(machine.echo_of("b") == "b");
 }
 

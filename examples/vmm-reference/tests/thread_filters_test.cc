@@ -18,6 +18,7 @@
 
 #include "libs/sandbox/tests/child.h"
 #include "vmm/base/detail/system_call.h"
+#include "vmm/sys_util/event_fd.h"
 
 using namespace vmm;
 using namespace vmm::reference;
@@ -159,4 +160,19 @@ TEST_CASE("what threads need is allowed", "[seccomp]") {
     return ran ? 0 : 1;
   });
   CHECK((!control.by_signal && control.code == 0));
+}
+
+TEST_CASE("every thread may read and signal an eventfd that a peer has, too", "[seccomp]") {
+  if (kSanitized || !has_filters()) return;
+  const auto event = sys_util::EventFd::create();
+  REQUIRE(event);
+  for (const ThreadKind kind : kThreadKinds) {
+    CAPTURE(name_of(kind));
+    const Ended ended = behind(kind, [&event] {
+      if (!sys_util::signal_shared(event->fd())) return 1;
+      if (!event->take()) return 2;
+      return event->take().error().is_os(EAGAIN) ? 0 : 3;
+    });
+    CHECK((!ended.by_signal && ended.code == 0));
+  }
 }

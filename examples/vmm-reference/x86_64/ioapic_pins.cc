@@ -39,7 +39,7 @@ class IoapicPins::Connection {
     if (sink_ == nullptr || !asserted_) return;
     asserted_ = false;
     sink_->set_pin(false);
-    (void)unmask_.add();
+    (void)sys_util::signal_shared(unmask_.fd());  // a server of vfio-user has it, too
   }
   void end() {
     const MutexLock lock(mutex_);

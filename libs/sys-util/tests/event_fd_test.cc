@@ -28,6 +28,24 @@ TEST_CASE("an eventfd that is full refuses more", "[hostile]") {
   REQUIRE(event.add(1).error().is_os(EAGAIN));
 }
 
+// What a process does that got the descriptor with a message.
+static void make_blocking(const EventFd& event) {
+  const int flags = ::fcntl(event.fd(), F_GETFL);
+  REQUIRE(::fcntl(event.fd(), F_SETFL, flags & ~O_NONBLOCK) == 0);
+}
+
+TEST_CASE("a peer that makes an eventfd blocking is not waited for", "[hostile]") {
+  const EventFd event = *EventFd::create();
+  make_blocking(event);
+  REQUIRE(event.take().error().is_os(EAGAIN));
+  REQUIRE(sys_util::signal_shared(event.fd()));
+  REQUIRE(*event.take() == 1);
+  REQUIRE(event.add(~std::uint64_t{0} - 1).has_value());
+  REQUIRE_FALSE(sys_util::signal_shared(event.fd()));
+  REQUIRE(*event.take() == ~std::uint64_t{0} - 1);
+  REQUIRE_FALSE(sys_util::signal_shared(-1));
+}
+
 TEST_CASE("a duplicate of an eventfd shares the counter and is close-on-exec") {
   const EventFd event = *EventFd::create();
   const EventFd copy = *event.duplicate();

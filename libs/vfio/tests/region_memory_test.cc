@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio/region_memory.h"
 
+#include <fcntl.h>
+
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -140,4 +142,18 @@ TEST_CASE("an interrupt's descriptors are connected, or none of them", "[irq]") 
   CHECK(level->enable(*held.device, 0).error().is_os(EINVAL));
   CHECK(held.kernel.irq_fds(kNic, 0).empty());
   CHECK(is(edge->enable(*held.device, 4), VfioError::kNoEventfd));
+}
+
+// The trigger's other end may be another process's: a server of vfio-user.
+TEST_CASE("forgetting an interrupt waits for no peer that made it blocking", "[irq][hostile]") {
+  const auto events = IrqEvents::create(true);
+  REQUIRE(events);
+  for (const int fd : {events->trigger_fd(), events->unmask_fd()}) {
+    REQUIRE(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0);
+  }
+  events->clear();
+  REQUIRE(sys_util::signal_shared(events->trigger_fd()));
+  events->clear();
+  CHECK(
+      sys_util::EventFd::adopt(UniqueFd(::dup(events->trigger_fd()))).take().error().is_os(EAGAIN));
 }

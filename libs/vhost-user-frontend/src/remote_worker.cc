@@ -8,6 +8,7 @@
 
 #include "vmm/base/endian.h"
 #include "vmm/base/log.h"
+#include "vmm/sys_util/event_fd.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::vhost_user_frontend {
@@ -102,8 +103,7 @@ Result<void> RemoteWorker::start_backend() {
   VMM_TRY(backend_watch_,
           loop_->add(core_->fd(), sys_util::kPeerClosed, [this](EventSet) { lose(); }));
   for (const RemoteRing& ring : rings_) {
-    const std::uint64_t one = 1;
-    (void)!::write(ring.kick_fd, &one, sizeof(one));  // what was offered before
+    (void)sys_util::signal_shared(ring.kick_fd);  // what was offered before
   }
   return {};
 }

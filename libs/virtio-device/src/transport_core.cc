@@ -226,7 +226,8 @@ int TransportCore::kick_fd(std::uint32_t index) const {
 }
 
 void TransportCore::kick(std::uint32_t index) {
-  if (index < queues_.size()) (void)queues_[index].kick.add();
+  // A device of another process has the descriptor, too.
+  if (index < queues_.size()) (void)sys_util::signal_shared(queues_[index].kick.fd());
 }
 
 std::size_t TransportCore::config_bytes() const { return link_->config_bytes(); }

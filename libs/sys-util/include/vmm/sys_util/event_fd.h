@@ -10,6 +10,10 @@ namespace vmm::sys_util {
 
 /// A counter in the kernel that wakes pollers; see eventfd(2). Non-blocking and close-on-exec.
 ///
+/// Another process that has the descriptor, too, may make it blocking again, as O_NONBLOCK belongs
+/// to the open file. take() never waits all the same. add() would once the counter is full, which a
+/// peer can see to: use signal_shared() for what a peer has.
+///
 /// Thread-safety: add() and take() may be called from any thread.
 class EventFd {
  public:
@@ -20,7 +24,8 @@ class EventFd {
 
   /// Adds to the counter. Errors: EAGAIN when it would pass 2^64 - 2; EINVAL for 2^64 - 1.
   Result<void> add(std::uint64_t value = 1) const;
-  /// Reads the counter and sets it to zero. Errors: EAGAIN when it is zero already.
+  /// Reads the counter and sets it to zero, without waiting, whatever the descriptor's flags are.
+  /// Errors: EAGAIN when it is zero already.
   Result<std::uint64_t> take() const;
   /// A second descriptor for the same counter.
   Result<EventFd> duplicate() const;
@@ -35,5 +40,13 @@ class EventFd {
 
   UniqueFd fd_;
 };
+
+/// Adds one to an eventfd that another process has as well, if there is room; what waits on it has
+/// something to see either way. Whether it was added.
+///
+/// The kernel has no write to an eventfd that never waits whatever its flags are, so this looks for
+/// room first: a peer that cleared O_NONBLOCK and fills the counter between the look and the write
+/// makes it wait until somebody reads, or a signal comes. No other peer does.
+bool signal_shared(int fd);
 
 }  // namespace vmm::sys_util
