@@ -218,11 +218,6 @@ void DeviceBackend::Impl::collect_log() {
   (void)!::write(log_fd_.get(), &one, sizeof(one));
 }
 
-void DeviceBackend::Impl::end_log() {
-  collect_log();
-  log_.reset();
-}
-
 void DeviceBackend::Impl::disconnect() {
   if (link_ == nullptr || !log_timer_) return;  // init() failed
   // First, as the device may wait for a page that nobody brings any more.

@@ -97,7 +97,7 @@ class DeviceBackend::Impl {
   /// Whether a ring that runs has a part there.
   [[nodiscard]] bool rings_touch(vm_memory::IovaRange range) const;
   /// Guest memory has changed.
-  Result<void> follow_memory();
+  void follow_memory();
   /// Has change() take memory away, without losing what the device wrote there.
   template <class Change>
   Result<void> change_memory(Change&& change);
@@ -106,7 +106,11 @@ class DeviceBackend::Impl {
     return features_ & ~(vhost_user::kFeatureLogAll | vhost_user::kFeatureProtocolFeatures);
   }
   [[nodiscard]] bool logging() const { return (features_ & vhost_user::kFeatureLogAll) != 0; }
-  Result<void> check_log() const;
+  /// Whether the log that there is has a place for the region's pages.
+  [[nodiscard]] Result<void> check_logged(const vhost_user::MemoryRegion& region) const;
+  Result<void> set_log_timer(bool on);
+  /// Notes writes from now on, or no longer. Precondition: the device does not run.
+  Result<void> switch_log(bool on);
   /// Where this process has a region, which is watched from now on.
   Result<vhost_user::MemoryRegion> watch(const vhost_user::MemoryRegion& region);
   /// The front end's word that it knows of them now.
@@ -130,8 +134,6 @@ class DeviceBackend::Impl {
   void poll_rings();
   /// Brings what the device wrote to the dirty log.
   void collect_log();
-  /// For the last time: the log is that of a migration which has ended, and of its memory.
-  void end_log();
 
   Parts parts_;
   std::vector<Ring> rings_;

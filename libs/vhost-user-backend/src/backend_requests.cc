@@ -26,25 +26,40 @@ constexpr std::chrono::milliseconds kLogInterval{50};
 
 }  // namespace
 
-// A migration switches the log on and off while the device runs.
+Result<void> DeviceBackend::Impl::set_log_timer(bool on) {
+  return on ? log_timer_->arm({.after = kLogInterval, .every = kLogInterval})
+            : log_timer_->disarm();
+}
+
+// Whether writes are noted changes, and with it what is made of that. Nothing does with an error.
+Result<void> DeviceBackend::Impl::switch_log(bool on) {
+  VMM_TRY_DO(set_log_timer(on));
+  if (logging()) collect_log();
+  const Result<void> tracked = memory_.track_writes(on);
+  if (!tracked) {
+    (void)set_log_timer(logging());
+    return tracked;
+  }
+  if (logging() && !on) log_.reset();  // of a migration that has ended, and of its memory
+  return {};
+}
+
+// A migration switches the log on and off while the device runs. What is refused has changed
+// nothing, and the device runs on.
 Result<Reply> DeviceBackend::Impl::on(request::SetFeatures& request) {
-  const std::uint64_t changed = request.features ^ features_;
   const bool log = (request.features & vhost_user::kFeatureLogAll) != 0;
-  if (changed != 0) {
+  if (log && log_ && !log_->covers(*memory_.memory().snapshot())) {
+    return fail(MessageError::kBadRange);
+  }
+  if (request.features != features_) {
     pause();
-    if (logging() && !log) end_log();
-    const Result<void> tracked = memory_.track_writes(log);
-    if (!tracked) run_soon();
-    VMM_TRY_DO(tracked);
+    const Result<void> switched = switch_log(log);
+    if (!switched) run_soon();
+    VMM_TRY_DO(switched);
     features_ = request.features;
     if (!translated()) io_->clear();
     parts_.device->set_features(device_features());
-  }
-  VMM_TRY_DO(follow_memory());
-  if (log) {
-    VMM_TRY_DO(log_timer_->arm({.after = kLogInterval, .every = kLogInterval}));
-  } else {
-    VMM_TRY_DO(log_timer_->disarm());
+    follow_memory();
   }
   const bool protocol = (features_ & vhost_user::kFeatureProtocolFeatures) != 0;
   for (Ring& ring : rings_) {
@@ -73,20 +88,17 @@ Result<Reply> DeviceBackend::Impl::on(request::ResetDevice&) {
 
 // Queues that run look for their rings and buffers in the new memory from their next batch on.
 // At I/O addresses a ring may not lose its memory while it runs.
-Result<void> DeviceBackend::Impl::follow_memory() {
-  if (translated()) {
-    const bool was_running = running_;
-    if (was_running) pause();
-    io_->rebuild(memory_);
-    if (was_running) run_now();
-  }
-  return check_log();
+void DeviceBackend::Impl::follow_memory() {
+  if (!translated()) return;
+  const bool was_running = running_;
+  if (was_running) pause();
+  io_->rebuild(memory_);
+  if (was_running) run_now();
 }
 
-Result<void> DeviceBackend::Impl::check_log() const {
-  if (logging() && log_ && !log_->covers(*memory_.memory().snapshot())) {
-    return fail(MessageError::kBadRange);
-  }
+Result<void> DeviceBackend::Impl::check_logged(const vhost_user::MemoryRegion& region) const {
+  const GuestAddress last(region.guest_address + (region.bytes - 1));
+  if (logging() && log_ && !log_->covers(last)) return fail(MessageError::kBadRange);
   return {};
 }
 
@@ -99,8 +111,8 @@ Result<void> DeviceBackend::Impl::change_memory(Change&& change) {
   } else {
     collect_log();
   }
-  Result<void> done = change();
-  if (done) done = follow_memory();
+  const Result<void> done = change();
+  if (done) follow_memory();
   if (resume) run_now();
   return done;
 }
@@ -123,6 +135,7 @@ Result<Reply> DeviceBackend::Impl::take_acknowledgement() {
 
 Result<Reply> DeviceBackend::Impl::on(request::SetMemTable& request) {
   if (request.regions.empty()) return take_acknowledgement();
+  for (const request::RegionFile& file : request.regions) VMM_TRY_DO(check_logged(file.region));
   VMM_TRY_DO(change_memory([&] { return memory_.set(request.regions); }));
   if (!listening_) return Reply::done();
   Reply reply = Reply::with(
@@ -138,12 +151,16 @@ Result<Reply> DeviceBackend::Impl::on(request::SetMemTable& request) {
 
 Result<Reply> DeviceBackend::Impl::on(request::AddMemReg& request) {
   if (!request.file.fd) return take_acknowledgement();
+  VMM_TRY_DO(check_logged(request.file.region));
   VMM_TRY_DO(memory_.add(request.file));
-  VMM_TRY_DO(follow_memory());
+  Result<vhost_user::MemoryRegion> here = request.file.region;
+  if (listening_) here = watch(request.file.region);
+  if (!here) (void)memory_.remove(request.file.region);
+  follow_memory();
+  VMM_TRY_DO(here);
   if (!listening_) return Reply::done();
-  VMM_TRY(const vhost_user::MemoryRegion here, watch(request.file.region));
   acknowledging_ = true;
-  return Reply::with(vhost_user::SingleRegion{.region = here});
+  return Reply::with(vhost_user::SingleRegion{.region = *here});
 }
 
 Result<Reply> DeviceBackend::Impl::on(request::RemMemReg& request) {

@@ -72,6 +72,50 @@ TEST_CASE("the log of a migration that has ended does not bind the memory after 
   CHECK(rig.process.serving());
 }
 
+constexpr vhost_user::MemoryRegion kFar{.guest_address = 0x1000'0000,
+                                        .bytes = 4096,
+                                        .user_address = kUser + 0x1000'0000,
+                                        .mmap_offset = 0};
+
+TEST_CASE("features that are refused change nothing, and the device runs on", "[backend]") {
+  EchoRig rig;
+  rig.guest.start();
+  vhost_user::Frontend& frontend = rig.guest.frontend();
+  const auto log = *sys_util::MemFd::create(4096);
+  const auto more = *sys_util::MemFd::create(4096);
+  REQUIRE(frontend.set_log_base({.bytes = 32}, log.fd()));
+  REQUIRE(frontend.add_region(kFar, more.fd()));
+  CHECK(rig.guest.echo(0, "a") == "a");
+  const auto logged = frontend.set_features(rig.guest.features() | vhost_user::kFeatureLogAll);
+  CHECK(is(logged.error(), MessageError::kRefused));
+  CHECK(rig.guest.echo(0, "b") == "b");
+  std::array<std::uint8_t, 32> bits{};
+  REQUIRE(::pread(log.fd(), bits.data(), bits.size(), 0) == 32);
+  CHECK(bits == std::array<std::uint8_t, 32>{});  // nor is anything logged
+  REQUIRE(frontend.remove_region(kFar));
+  CHECK(frontend.set_features(rig.guest.features() | vhost_user::kFeatureLogAll));
+  CHECK(rig.guest.echo(0, "c") == "c");
+}
+
+TEST_CASE("memory that the log has no place for is refused, and not kept", "[backend]") {
+  EchoRig rig;
+  rig.guest.start();
+  vhost_user::Frontend& frontend = rig.guest.frontend();
+  const auto log = *sys_util::MemFd::create(16384);
+  const auto more = *sys_util::MemFd::create(4096);
+  REQUIRE(frontend.set_log_base({.bytes = 32}, log.fd()));
+  REQUIRE(frontend.set_features(rig.guest.features() | vhost_user::kFeatureLogAll));
+  CHECK(is(frontend.add_region(kFar, more.fd()).error(), MessageError::kRefused));
+  const vhost_user::MemoryRegion ram{.bytes = kRamBytes, .user_address = kUser};
+  const std::array regions{ram, kFar};
+  const std::array fds{rig.guest.ram_fd(), more.fd()};
+  CHECK(is(frontend.set_mem_table(regions, fds).error(), MessageError::kRefused));
+  CHECK(rig.guest.echo(0, "a") == "a");
+  REQUIRE(frontend.set_log_base({.bytes = 8193}, log.fd()));
+  CHECK(frontend.add_region(kFar, more.fd()));  // it overlaps nothing of before
+  CHECK(rig.guest.echo(0, "b") == "b");
+}
+
 TEST_CASE("what a device writes while its memory is told anew is in the log", "[backend]") {
   EchoRig rig;
   rig.guest.start();

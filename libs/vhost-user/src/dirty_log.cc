@@ -26,8 +26,11 @@ Result<DirtyLog> DirtyLog::map(const LogArea& area, const UniqueFd& fd) {
 
 bool DirtyLog::covers(const vm_memory::RegionMap& memory) const {
   if (memory.regions().empty()) return true;
-  const std::uint64_t last = memory.regions().back()->last_address().raw();
-  return last / kLogPageBytes / 8 < bytes_;
+  return covers(memory.regions().back()->last_address());
+}
+
+bool DirtyLog::covers(GuestAddress address) const {
+  return address.raw() / kLogPageBytes / 8 < bytes_;
 }
 
 void DirtyLog::mark_page(std::uint64_t page) const {

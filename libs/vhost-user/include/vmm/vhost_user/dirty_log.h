@@ -29,6 +29,8 @@ class DirtyLog {
 
   /// Whether it has a bit for each page of this memory.
   [[nodiscard]] bool covers(const vm_memory::RegionMap& memory) const;
+  /// Whether it has one for the page of this address.
+  [[nodiscard]] bool covers(GuestAddress address) const;
   /// Moves what is noted in the regions to the log. Pages that it does not cover are forgotten.
   void collect(const vm_memory::RegionMap& memory) const;
   /// Sets the bits of a range of guest memory.
