@@ -71,6 +71,10 @@ Result<void> Frontend::need(ProtocolFeature feature) const {
 
 Result<void> Frontend::send(Code code, Bytes payload, Fds fds, bool need_reply) {
   if (lost_) return fail(*lost_);
+  // No conversation ends because of what was never sent.
+  if (std::ranges::any_of(fds, [](int fd) { return fd < 0; })) {
+    return fail(MessageError::kBadFdCount);
+  }
   if (Clock::now() >= deadline_) return fail(lose(Error::os(ETIMEDOUT, "vhost-user back end")));
   const Header header{.request = static_cast<std::uint32_t>(code),
                       .flags = kVersion | (need_reply ? kNeedReply : 0),
@@ -151,6 +155,7 @@ Result<UniqueFd> Frontend::ask_fd(Code code, Bytes payload) {
 }
 
 Result<void> Frontend::order_ring(Code code, std::uint32_t queue, std::uint32_t number) {
+  if (queue >= kMaxQueues) return fail(MessageError::kBadQueue);
   return order(code, bytes_of(VringState{.index = queue, .number = number}));
 }
 
@@ -165,11 +170,14 @@ Result<void> Frontend::negotiate(std::uint64_t protocol_features) {
   const std::uint64_t agreed = protocol_features & offered_;
   VMM_TRY_DO(send(Code::kSetProtocolFeatures, bytes_of(agreed), {}, false));
   protocol_features_ = agreed;
+  speaks_protocol_ = true;
   return {};
 }
 
 Result<void> Frontend::set_features(std::uint64_t features) {
-  return order(Code::kSetFeatures, bytes_of(features));
+  VMM_TRY_DO(order(Code::kSetFeatures, bytes_of(features)));
+  speaks_protocol_ = (features & kFeatureProtocolFeatures) != 0;
+  return {};
 }
 
 Result<void> Frontend::reset_device() {
@@ -240,6 +248,7 @@ Result<void> Frontend::set_vring_num(std::uint32_t queue, std::uint32_t size) {
 }
 
 Result<void> Frontend::set_vring_addr(const VringAddresses& addresses) {
+  if (addresses.index >= kMaxQueues) return fail(MessageError::kBadQueue);
   return order(Code::kSetVringAddr, bytes_of(addresses));
 }
 
@@ -248,6 +257,7 @@ Result<void> Frontend::set_vring_base(std::uint32_t queue, std::uint32_t base) {
 }
 
 Result<std::uint32_t> Frontend::get_vring_base(std::uint32_t queue) {
+  if (queue >= kMaxQueues) return fail(MessageError::kBadQueue);
   const VringState asked{.index = queue, .number = 0};
   VMM_TRY_DO(send(Code::kGetVringBase, bytes_of(asked), {}, false));
   VMM_TRY(const Message message, wait_for(Code::kGetVringBase, sizeof(VringState)));
@@ -267,6 +277,7 @@ Result<void> Frontend::set_vring_err(std::uint32_t queue, int fd) {
 }
 
 Result<void> Frontend::set_vring_enable(std::uint32_t queue, bool enable) {
+  if (!speaks_protocol_) return fail(MessageError::kNotNegotiated);
   return order_ring(Code::kSetVringEnable, queue, enable ? 1 : 0);
 }
 

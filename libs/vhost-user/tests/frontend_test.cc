@@ -73,6 +73,39 @@ TEST_CASE("an order waits for its acknowledgement where there is one", "[fronten
   CHECK_FALSE(rig.frontend->broken());
 }
 
+TEST_CASE("what cannot be sent is refused, and the conversation goes on", "[frontend]") {
+  constexpr std::uint32_t kNone = kMaxQueues;
+  Scripted rig;
+  Frontend& frontend = *rig.frontend;
+  CHECK(is(frontend.set_vring_enable(0, true).error(), MessageError::kNotNegotiated));
+  rig.agree(kNoAck);
+  for (const auto& refused :
+       {frontend.set_vring_num(kNone, 8), frontend.set_vring_base(kNone, 0),
+        frontend.set_vring_addr({.index = kNone}), frontend.set_vring_enable(kNone, true),
+        frontend.set_vring_endian(kNone, false), frontend.vring_kick(kNone),
+        frontend.set_vring_kick(kNone, -1)}) {
+    CHECK(is(refused.error(), MessageError::kBadQueue));
+  }
+  CHECK(is(frontend.get_vring_base(kNone).error(), MessageError::kBadQueue));
+  const int none = -1;
+  for (const auto& refused :
+       {frontend.set_mem_table({&kRegion, 1}, {&none, 1}), frontend.add_region(kRegion, none),
+        frontend.set_log_base({.bytes = 64}, none), frontend.set_log_fd(none),
+        frontend.set_inflight({}, none), frontend.set_backend_channel(none),
+        frontend.gpu_set_socket(none)}) {
+    CHECK(is(refused.error(), MessageError::kBadFdCount));
+  }
+  CHECK(is(frontend.set_device_state({}, none).error(), MessageError::kBadFdCount));
+  CHECK_FALSE(frontend.broken());
+  // Nothing was sent before this.
+  REQUIRE(frontend.set_vring_enable(kNone - 1, true));
+  CHECK(exactly_as<VringState>(rig.peer.receive()->payload) == VringState{kNone - 1, 1});
+  REQUIRE(frontend.set_features(1));
+  CHECK(is(frontend.set_vring_enable(0, true).error(), MessageError::kNotNegotiated));
+  REQUIRE(frontend.set_features(1 | kFeatureProtocolFeatures));
+  CHECK(frontend.set_vring_enable(0, true));
+}
+
 TEST_CASE("answers that do not fit end the conversation", "[frontend][hostile]") {
   const Bytes number = to_bytes(std::uint64_t{0});
   const auto refuses = [](auto prepare) {

@@ -33,9 +33,11 @@ struct InflightFile {
 ///   VMM_TRY_DO(backend.set_mem_table(regions, fds)); ...
 ///
 /// Errors of all functions: those of Connection; ETIMEDOUT after kPatience; kRefused when the back
-/// end said that it failed; kBadReply for an answer that fits no question. After another error than
-/// kRefused and kNotNegotiated, all functions return it: the back end is lost. kNotNegotiated: the
-/// request needs a protocol feature, and nothing was sent.
+/// end said that it failed; kBadReply for an answer that fits no question. After these but kRefused
+/// all functions return the same: the back end is lost. What cannot be sent is refused without
+/// sending anything, and the conversation goes on: kNotNegotiated without the feature that the
+/// request needs, kBadQueue for a queue above 255, kBadFdCount for a negative descriptor, and the
+/// errors that a function names.
 ///
 /// Threads: one at a time.
 class Frontend {
@@ -105,14 +107,15 @@ class Frontend {
   Result<void> set_vring_base(std::uint32_t queue, std::uint32_t base);
   /// Stops the ring, and says where it was.
   Result<std::uint32_t> get_vring_base(std::uint32_t queue);
-  /// Descriptors of rings; -1 for none. Errors: also kBadQueue above 255.
+  /// Descriptors of rings; -1 for none. VHOST_USER_SET_VRING_KICK.
   Result<void> set_vring_kick(std::uint32_t queue, int fd);
   ///@{
   /// As set_vring_kick(): VHOST_USER_SET_VRING_CALL and VHOST_USER_SET_VRING_ERR.
   Result<void> set_vring_call(std::uint32_t queue, int fd);
   Result<void> set_vring_err(std::uint32_t queue, int fd);
   ///@}
-  /// VHOST_USER_SET_VRING_ENABLE.
+  /// VHOST_USER_SET_VRING_ENABLE. Needs VHOST_USER_F_PROTOCOL_FEATURES, by set_features(), or by
+  /// negotiate() before it.
   Result<void> set_vring_enable(std::uint32_t queue, bool enable);
   /// VHOST_USER_SET_VRING_ENDIAN, `big`: big-endian. Needs kCrossEndian.
   Result<void> set_vring_endian(std::uint32_t queue, bool big);
@@ -220,6 +223,7 @@ class Frontend {
   std::uint64_t features_ = 0;
   std::uint64_t offered_ = 0;
   std::uint64_t protocol_features_ = 0;
+  bool speaks_protocol_ = false;
 };
 
 }  // namespace vmm::vhost_user
