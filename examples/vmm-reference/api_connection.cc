@@ -63,7 +63,7 @@ bool ApiConnection::read() {
   std::array<std::byte, 65536> bytes;
   std::array<UniqueFd, kMaxFds> fds;
   const auto got = sys_util::receive_with_fds(fd_.get(), bytes, fds);
-  const bool crowded = got ? fds_.size() + got->fds > kMaxFds : got.error().is_os(ENOBUFS);
+  const bool crowded = got ? fds_.size() + got->fds > kMaxFds : got.error().is_os(EOVERFLOW);
   if (crowded) {
     refuse(400, "Too many descriptors");
     return false;

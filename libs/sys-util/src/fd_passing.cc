@@ -124,7 +124,7 @@ Result<ReceivedMessage> receive_with_fds(int socket, std::span<const std::span<s
   const bool bytes_lost = (message.msg_flags & MSG_TRUNC) != 0;
   if (fds_lost || bytes_lost) {
     sink.close_all();
-    return fail(Error::os(fds_lost ? ENOBUFS : EMSGSIZE, "recvmsg"));
+    return fail(Error::os(fds_lost ? EOVERFLOW : EMSGSIZE, "recvmsg"));
   }
   return ReceivedMessage{.bytes = static_cast<std::size_t>(bytes), .fds = sink.filled};
 }

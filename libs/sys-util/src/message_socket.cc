@@ -33,6 +33,13 @@ Result<void> wait_for(int fd, short events, Clock::time_point deadline) {
 
 bool would_block(const Error& error) { return error.is_os(EAGAIN); }
 
+/// What passes by itself, and is not the peer's doing.
+bool is_shortage(const Error& error) {
+  return error.is_os(ENOMEM) || error.is_os(ENOBUFS) || error.is_os(ETOOMANYREFS);
+}
+
+constexpr int kPauseMs = 1;
+
 }  // namespace
 
 Result<MessageSocket> MessageSocket::adopt(UniqueFd socket, Format format) {
@@ -118,6 +125,10 @@ Result<void> MessageSocket::send(std::span<const std::byte> header,
     if (!first) VMM_TRY_DO(wait_for(socket_.get(), POLLOUT, deadline));
     const auto sent = send_with_fds(socket_.get(), parts, fds);
     if (!sent && would_block(sent.error())) continue;
+    if (!sent && is_shortage(sent.error()) && Clock::now() < deadline) {
+      (void)::poll(nullptr, 0, kPauseMs);  // the socket itself may be writable all the time
+      continue;
+    }
     VMM_TRY_DO(sent);
     fds = {};  // they went with the first byte
     std::size_t left = *sent;

@@ -35,7 +35,7 @@ bool is_reply(const Header& header) { return (header.flags & kTypeMask) == kRepl
 Result<MessageSocket::Event> in_our_words(Result<MessageSocket::Event> event) {
   if (event) return event;
   if (event.error().is_os(ENODATA)) return fail(UserError::kPartial);
-  if (event.error().is_os(ENOBUFS)) return fail(UserError::kStrayFds);
+  if (event.error().is_os(EOVERFLOW)) return fail(UserError::kStrayFds);
   if (event.error().is_os(ECONNRESET)) return fail(UserError::kDisconnected);
   return event;
 }

@@ -23,7 +23,7 @@ Result<std::size_t> payload_bytes(const Dialect& dialect, std::span<const std::b
 Result<Connection::Event> in_our_words(Result<Connection::Event> event) {
   if (event) return event;
   if (event.error().is_os(ENODATA)) return fail(MessageError::kPartial);
-  if (event.error().is_os(ENOBUFS)) return fail(MessageError::kStrayFds);
+  if (event.error().is_os(EOVERFLOW)) return fail(MessageError::kStrayFds);
   return event;
 }
 

@@ -35,7 +35,7 @@ struct ReceivedMessage {
 
 /// Receives one message. The descriptors that come with it are close-on-exec and fill the front
 /// of `fds`, whose elements should be empty.
-/// Errors: ENOBUFS when more descriptors came than fit, EMSGSIZE when a datagram was longer than
+/// Errors: EOVERFLOW when more descriptors came than fit, EMSGSIZE when a datagram was longer than
 /// the buffers; the message is then lost and none of its descriptors stays open. EINVAL for more
 /// than kMaxPassedFds or kMaxMessageParts; EAGAIN; the others of recvmsg(2). EINTR is retried.
 Result<ReceivedMessage> receive_with_fds(int socket, std::span<const std::span<std::byte>> parts,

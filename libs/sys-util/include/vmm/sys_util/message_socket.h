@@ -50,7 +50,7 @@ class MessageSocket {
 
   /// Takes what has come. With kMessage, header(), payload() and fds() are whole, until the next
   /// receive(), which closes descriptors that nobody took.
-  /// Errors: ENODATA when the peer went away within a message; ENOBUFS for descriptors elsewhere
+  /// Errors: ENODATA when the peer went away within a message; EOVERFLOW for descriptors elsewhere
   /// than with a message's first byte, or more than max_fds; those of Format::payload_bytes and
   /// recvmsg(2).
   Result<Event> receive();
@@ -70,7 +70,9 @@ class MessageSocket {
   [[nodiscard]] std::span<UniqueFd> fds() { return std::span(fds_).first(fd_count_); }
 
   /// Sends one message, all of it: a header, then a payload. Waits for a peer that does not read:
-  /// ETIMEDOUT after `patience`. Errors: those of sendmsg(2), EPIPE for a peer that has gone.
+  /// ETIMEDOUT after `patience`. A kernel that is short of memory, or of room for descriptors on
+  /// their way (ENOMEM, ENOBUFS, ETOOMANYREFS), is asked again until then. Errors: those of
+  /// sendmsg(2), EPIPE for a peer that has gone.
   Result<void> send(std::span<const std::byte> header, std::span<const std::byte> payload,
                     std::span<const int> fds, Milliseconds patience) const;
 
