@@ -150,6 +150,8 @@ Result<Header> read_header(const ImageFile& file) {
   bytes.resize(static_cast<std::size_t>(header.cluster_bytes()));
   VMM_TRY(got, read_some(file.buffered_fd(), bytes, 0));
   bytes.resize(got);
+  // Somebody may have cut the file meanwhile.
+  if (got < kHeaderBytesV2) return broken("open the qcow2 image: its header is cut");
   std::size_t extensions = kHeaderBytesV2;
   if (header.version == 3) {
     VMM_TRY(extensions, read_v3(bytes, header));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace vmm::block {
@@ -19,9 +20,10 @@ struct Change {
 struct FileCalls {
   bool recording = false;
   std::vector<Change> changes;
-  std::size_t most_written = SIZE_MAX;  ///< by one pwritev()
-  std::size_t reads = 0;                ///< calls of pread()
-  int failing_syncs = 0;                ///< the next fdatasync() that fail, with EIO
+  std::size_t most_written = SIZE_MAX;                    ///< by one pwritev()
+  std::size_t reads = 0;                                  ///< calls of pread()
+  std::function<void(std::uint64_t offset)> before_read;  ///< before each of them
+  int failing_syncs = 0;  ///< the next fdatasync() that fail, with EIO
 };
 extern FileCalls file_calls;
 

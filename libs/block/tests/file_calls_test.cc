@@ -40,6 +40,7 @@ using vmm::block::file_calls;
 
 extern "C" ssize_t pread64(int fd, void* data, size_t bytes, off64_t offset) {
   ++file_calls.reads;
+  if (file_calls.before_read) file_calls.before_read(static_cast<std::uint64_t>(offset));
   return ::syscall(SYS_pread64, fd, data, bytes, offset);
 }
 extern "C" ssize_t pwrite64(int fd, const void* data, size_t bytes, off64_t offset) {

@@ -2,6 +2,8 @@
 
 // Images that are broken, strange or not supported: made by QEMU, and then changed.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -400,6 +402,19 @@ TEST_CASE("a table that many entries share is read once", "[qcow2][hostile]") {
   const Ran check = run_command("qemu-img check -f qcow2 '" + path + "'");
   INFO(check.output);
   CHECK(check.status == 0);
+}
+
+TEST_CASE("an image that is cut between two reads of its header is refused", "[qcow2][hostile]") {
+  const auto left = GENERATE(off_t{0}, off_t{8}, off_t{71});
+  const Victim victim("compat=0.10");
+  int headers = 0;
+  file_calls.before_read = [&](std::uint64_t offset) {
+    if (offset == 0 && ++headers == 2) (void)!::truncate(victim.path().c_str(), left);
+  };
+  const auto opened = victim.open(kReadonly);
+  file_calls.before_read = nullptr;
+  REQUIRE_FALSE(opened);
+  CHECK(to_string(opened.error()).find("its header is cut") != std::string::npos);
 }
 
 }  // namespace
