@@ -44,6 +44,16 @@ Result<std::shared_ptr<AddressSpace>> AddressSpace::open(Kernel& kernel, Options
   return ContainerSpace::create(kernel, std::move(options), std::move(container));
 }
 
+Result<std::shared_ptr<AddressSpace>> AddressSpace::adopt(Kernel& kernel, Options options,
+                                                          UniqueFd iommufd) {
+  return IommufdSpace::create(kernel, std::move(options), std::move(iommufd));
+}
+
+Result<std::unique_ptr<Device>> AddressSpace::attach_fd(UniqueFd /*device*/,
+                                                        std::optional<std::uint32_t> /*bound_as*/) {
+  return fail(Error::os(EOPNOTSUPP, "attach a device's descriptor"));
+}
+
 bool AddressSpace::is_free(DmaSpan range) const {
   const auto next = entries_.upper_bound(range.iova);
   if (next != entries_.end() && next->first - range.iova < range.bytes) return false;

@@ -29,7 +29,8 @@ class Tie final : public Attachment {
     if (table_ != 0) space_->remove_table(table_);
   }
 
-  Result<void> bind(int device);
+  /// Binds the device unless somebody has, and attaches it.
+  Result<void> hold(int device, std::optional<std::uint32_t> bound_as);
   void closing(int device) const override {
     if (space_->options().on_detach) space_->options().on_detach(device);
   }
@@ -41,22 +42,32 @@ class Tie final : public Attachment {
   }
 
  private:
+  [[nodiscard]] Result<std::uint32_t> bind(int device) const;
+
   std::shared_ptr<IommufdSpace> space_;
   std::uint32_t table_ = 0;
 };
 
-Result<void> Tie::bind(int device) {
-  Kernel& kernel = space_->kernel();
+Result<std::uint32_t> Tie::bind(int device) const {
   uapi::VfioBind request;
   request.iommufd = space_->iommufd_.get();
-  VMM_TRY_DO(ask(kernel, device, {uapi::kVfioBindIommufd, "VFIO_DEVICE_BIND_IOMMUFD"}, request));
-  uapi::VfioAttach attach;
-  attach.page_table = space_->space_;
-  if (space_->options().dirty_tracking) {
-    VMM_TRY(table_, space_->add_table(request.device_id));
-    attach.page_table = table_;
+  VMM_TRY_DO(
+      ask(space_->kernel(), device, {uapi::kVfioBindIommufd, "VFIO_DEVICE_BIND_IOMMUFD"}, request));
+  return request.device_id;
+}
+
+Result<void> Tie::hold(int device, std::optional<std::uint32_t> bound_as) {
+  if (!bound_as) {
+    VMM_TRY(bound_as, bind(device));
   }
-  return ask(kernel, device, {uapi::kVfioAttachIommufd, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"}, attach);
+  uapi::VfioAttach request;
+  request.page_table = space_->space_;
+  if (space_->options().dirty_tracking) {
+    VMM_TRY(table_, space_->add_table(*bound_as));
+    request.page_table = table_;
+  }
+  return ask(space_->kernel(), device, {uapi::kVfioAttachIommufd, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"},
+             request);
 }
 
 Result<std::shared_ptr<AddressSpace>> IommufdSpace::create(Kernel& kernel, Options options,
@@ -77,15 +88,19 @@ Result<std::unique_ptr<Device>> IommufdSpace::attach(const std::string& sysfs_pa
   if (!names) return fail(names.error());
   if (names->empty()) return fail(VfioError::kNoCharacterDevice);
   VMM_TRY(auto fd, kernel().open("/dev/vfio/devices/" + names->front()));
+  return attach_fd(std::move(fd), std::nullopt);
+}
 
+Result<std::unique_ptr<Device>> IommufdSpace::attach_fd(UniqueFd device,
+                                                        std::optional<std::uint32_t> bound_as) {
   auto tie = std::make_shared<Tie>(std::static_pointer_cast<IommufdSpace>(shared_from_this()));
-  if (options().on_attach) VMM_TRY_DO(options().on_attach(fd.get()));
-  if (const auto bound = tie->bind(fd.get()); !bound) {
-    tie->closing(fd.get());
-    fd.reset();  // before the tie's page table goes
-    return fail(bound.error());
+  if (options().on_attach) VMM_TRY_DO(options().on_attach(device.get()));
+  if (const auto held = tie->hold(device.get(), bound_as); !held) {
+    tie->closing(device.get());
+    device.reset();  // before the tie's page table goes
+    return fail(held.error());
   }
-  return Device::create(kernel(), std::move(fd), std::move(tie));
+  return Device::create(kernel(), std::move(device), std::move(tie));
 }
 
 Result<std::uint32_t> IommufdSpace::new_table(std::uint32_t device) {

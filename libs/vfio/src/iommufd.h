@@ -19,6 +19,8 @@ class IommufdSpace final : public AddressSpace {
 
   [[nodiscard]] Interface interface() const override { return Interface::kIommufd; }
   Result<std::unique_ptr<Device>> attach(const std::string& sysfs_path) override;
+  Result<std::unique_ptr<Device>> attach_fd(UniqueFd device,
+                                            std::optional<std::uint32_t> bound_as) override;
 
  private:
   friend class Tie;

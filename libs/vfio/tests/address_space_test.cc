@@ -2,6 +2,7 @@
 #include "vmm/vfio/address_space.h"
 
 #include <fcntl.h>
+#include <linux/vfio.h>
 
 #include <array>
 #include <cerrno>
@@ -121,6 +122,55 @@ TEST_CASE("what fails while a device is attached leaves nothing behind", "[space
   CHECK(open_fds() == before);
   CHECK_FALSE(kernel.in_container(5));
   CHECK(space->attach(kNic));  // and it works afterwards
+}
+
+// The request by which somebody else binds a device.
+struct Bind {
+  std::uint32_t argsz = sizeof(Bind);
+  std::uint32_t flags = 0;
+  std::int32_t iommufd = -1;
+  std::uint32_t device_id = 0;
+};
+
+TEST_CASE("devices and an iommufd that somebody else has opened are as good", "[space]") {
+  const bool bound = GENERATE(false, true);
+  ScriptedKernel kernel;
+  kernel.add(nic());
+  kernel.add(disk());
+  kernel.set_iommufd(true);
+  const std::size_t before = open_fds();
+  {
+    auto iommufd = kernel.open("/dev/iommu");
+    auto entry = kernel.open("/dev/vfio/devices/vfio0");
+    REQUIRE(iommufd);
+    REQUIRE(entry);
+    std::optional<std::uint32_t> bound_as;
+    if (bound) {
+      Bind request{.iommufd = iommufd->get()};
+      constexpr unsigned kBind = _IO(VFIO_TYPE, VFIO_BASE + 18);
+      REQUIRE(kernel.ioctl(entry->get(), {kBind, "VFIO_DEVICE_BIND_IOMMUFD"},
+                           reinterpret_cast<std::uintptr_t>(&request)));
+      bound_as = request.device_id;
+    }
+    const auto space = AddressSpace::adopt(kernel, {.dirty_tracking = true}, std::move(*iommufd));
+    REQUIRE(space);
+    CHECK((*space)->interface() == Interface::kIommufd);
+    const Memory memory(2 * kPage);
+    auto mapping = (*space)->map(memory.at(0));
+    REQUIRE(mapping);
+    const auto device = (*space)->attach_fd(std::move(*entry), bound_as);
+    REQUIRE(device);
+    CHECK((*device)->region(1).bytes == 32);
+    CHECK(kernel.count("VFIO_DEVICE_BIND_IOMMUFD") == 1);
+    CHECK(kernel.count("VFIO_DEVICE_ATTACH_IOMMUFD_PT") == 1);
+    CHECK((*space)->set_dirty_tracking(true));
+    auto other = kernel.open("/dev/vfio/devices/vfio1");
+    REQUIRE(other);
+    kernel.fail_request("VFIO_DEVICE_BIND_IOMMUFD", EINVAL);
+    CHECK((*space)->attach_fd(std::move(*other)).error().is_os(EINVAL));
+  }
+  CHECK(open_fds() == before);
+  CHECK(open(kernel, Interface::kGroups)->attach_fd(UniqueFd()).error().is_os(EOPNOTSUPP));
 }
 
 TEST_CASE("what sysfs does not know is refused by name", "[space]") {

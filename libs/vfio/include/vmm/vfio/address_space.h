@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -106,6 +107,10 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   static Result<std::shared_ptr<AddressSpace>> open(Kernel& kernel, Options options);
   /// With the default options.
   static Result<std::shared_ptr<AddressSpace>> open(Kernel& kernel);
+  /// On an open /dev/iommu, which a process that may open nothing was given. `options.interface`
+  /// does not matter. Errors: those of the kernel.
+  static Result<std::shared_ptr<AddressSpace>> adopt(Kernel& kernel, Options options,
+                                                     UniqueFd iommufd);
   virtual ~AddressSpace();
 
   /// Which one it is, after the choice: never kBest.
@@ -116,6 +121,13 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   /// Errors: kNoGroup, kNoIommu, kNotViable, kNoCharacterDevice; EBUSY when another process has it;
   /// others of the kernel.
   virtual Result<std::unique_ptr<Device>> attach(const std::string& sysfs_path) = 0;
+
+  /// Holds the device whose character device (/dev/vfio/devices/vfio0) somebody else has opened.
+  /// `bound_as`: for one that is bound to this space's iommufd already, the number that the kernel
+  /// gave it then; a device that needs KVM has been told of it before that.
+  /// Errors: EOPNOTSUPP for others than iommufd; those of the kernel (EINVAL: it is bound already).
+  virtual Result<std::unique_ptr<Device>> attach_fd(UniqueFd device,
+                                                    std::optional<std::uint32_t> bound_as = {});
 
   /// Lets devices reach memory.
   /// Errors: kBadRange, kOverlap; those of the kernel (ENOMEM: the limit of locked memory).
