@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "character_option.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace vmm::reference {
@@ -33,9 +34,13 @@ Outcome<ConsoleConfig> parse_character_device(const OptionValue& value) {
   return console;
 }
 
+std::string affinity_form(std::string_view index) {
+  return '[' + std::string(index) + "@[CPUS],...], with CPUs of the host below " +
+         std::to_string(kHostCpus);
+}
+
 std::optional<std::vector<CpusConfig::Affinity>> parse_affinity_list(std::string_view text,
                                                                      std::uint32_t count) {
-  constexpr std::size_t kMostCpus = 4096;
   if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
   const auto parts = split_outside_groups(text, ',');
   if (!parts) return std::nullopt;
@@ -44,8 +49,11 @@ std::optional<std::vector<CpusConfig::Affinity>> parse_affinity_list(std::string
     const std::size_t at = part.find('@');
     if (at == std::string_view::npos) return std::nullopt;
     const auto index = parse_integer(part.substr(0, at));
-    const auto cpus = parse_integer_list(part.substr(at + 1), kMostCpus);
+    const auto cpus = parse_integer_list(part.substr(at + 1), kHostCpus);
     if (!index || *index >= count || !cpus) return std::nullopt;
+    if (std::ranges::any_of(*cpus, [](std::uint64_t cpu) { return cpu >= kHostCpus; })) {
+      return std::nullopt;
+    }
     all.push_back({.vcpu = static_cast<std::uint32_t>(*index), .host_cpus = *cpus});
   }
   return all;

@@ -11,6 +11,7 @@
 
 #include "device_names.h"
 #include "device_options.h"
+#include "sandbox_options.h"
 #include "vmm/base/unique_fd.h"
 
 namespace vmm::reference {
@@ -137,6 +138,7 @@ Outcome<void> check_host_paths(const VmConfig& vm) {
     if (seen.insert(resolved(device.path)).second) continue;
     return fail(usage("--device: path=" + device.path + ": given twice"));
   }
+  for (const LandlockRule& rule : vm.landlock_rules) VMM_TRY_DO(check_landlock_rule(rule));
   return {};
 }
 

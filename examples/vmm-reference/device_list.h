@@ -29,8 +29,8 @@ struct DeviceRefusal {
   std::string message;
 };
 
-/// Whether no device of the host is there twice, by whichever paths. Runs where files can be looked
-/// at.
+/// Whether no device of the host is there twice, by whichever paths, and the paths of Landlock's
+/// rules are there. Runs where files can be looked at.
 Outcome<void> check_host_paths(const VmConfig& vm);
 /// Adds a device to a configuration whose devices have names, and gives it an id if it has none;
 /// the result is that. Refusals: kInvalid, kDuplicate; kFailed for a second vsock. Nothing has

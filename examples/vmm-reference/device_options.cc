@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -59,6 +61,13 @@ Outcome<std::optional<std::array<std::uint8_t, 6>>> parse_mac(const OptionValue&
   return std::optional(mac);
 }
 
+Outcome<void> check_address(const OptionValue& value, std::string_view key,
+                            const std::string& text) {
+  in_addr address{};
+  if (text.empty() || ::inet_pton(AF_INET, text.c_str(), &address) == 1) return {};
+  return fail(value.error(key, "\"" + text + "\" is not an IPv4 address"));
+}
+
 Outcome<std::vector<CpusConfig::Affinity>> parse_queue_affinity(const OptionValue& value,
                                                                 std::uint16_t queues) {
   std::vector<CpusConfig::Affinity> all;
@@ -66,7 +75,8 @@ Outcome<std::vector<CpusConfig::Affinity>> parse_queue_affinity(const OptionValu
   if (!text) return all;
   auto parsed = parse_affinity_list(*text, queues);
   if (!parsed) {
-    return fail(value.error("queue_affinity", "\"" + *text + "\" is not [QUEUE@[CPUS],...]"));
+    return fail(
+        value.error("queue_affinity", "\"" + *text + "\" is not " + affinity_form("QUEUE")));
   }
   return *std::move(parsed);
 }
@@ -185,6 +195,8 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   net.tap = value.text("tap").value_or("");
   net.ip = value.text("ip").value_or("");
   net.mask = value.text("mask").value_or("");
+  VMM_TRY_DO(check_address(value, "ip", net.ip));
+  VMM_TRY_DO(check_address(value, "mask", net.mask));
   if (net.ip.empty() != net.mask.empty()) {
     return fail(value.error("ip", "needs mask, and mask needs ip"));
   }

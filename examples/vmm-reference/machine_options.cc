@@ -26,7 +26,8 @@ Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& val
   const auto text = value.text("affinity");
   if (!text) return std::vector<CpusConfig::Affinity>();
   auto all = parse_affinity_list(*text, boot);
-  if (!all) return fail(value.error("affinity", "\"" + *text + "\" is not [VCPU@[CPUS],...]"));
+  if (!all)
+    return fail(value.error("affinity", "\"" + *text + "\" is not " + affinity_form("VCPU")));
   return *std::move(all);
 }
 
@@ -62,20 +63,15 @@ Outcome<std::optional<CpusConfig::Topology>> parse_topology(const OptionValue& v
 // nullopt: it was not given.
 Outcome<std::optional<CpusConfig::CoreScheduling>> parse_core_scheduling(const OptionValue& value) {
   using Mode = CpusConfig::CoreScheduling;
-  const auto text = value.text("core_scheduling");
-  if (!text) return std::optional<Mode>();
-  if (*text == "vm") return std::optional(Mode::kVm);
-  if (*text == "vcpu") return std::optional(Mode::kVcpu);
-  if (*text == "off") return std::optional(Mode::kOff);
-  return fail(value.error("core_scheduling", "\"" + *text + "\" is not vm, vcpu or off"));
+  if (!value.text("core_scheduling")) return std::optional<Mode>();
+  constexpr std::array kModes{Mode::kVm, Mode::kVcpu, Mode::kOff};
+  VMM_TRY(const std::size_t mode, value.choice("core_scheduling", {"vm", "vcpu", "off"}, 0));
+  return std::optional(kModes[mode]);
 }
 
 Outcome<void> parse_hotplug(const OptionValue& value, MemoryConfig& memory) {
-  const std::string method = value.text("hotplug_method").value_or("acpi");
-  if (method != "acpi" && method != "virtio-mem") {
-    return fail(value.error("hotplug_method", "\"" + method + "\" is not acpi or virtio-mem"));
-  }
-  memory.virtio_mem = method == "virtio-mem";
+  VMM_TRY(const std::size_t method, value.choice("hotplug_method", {"acpi", "virtio-mem"}, 0));
+  memory.virtio_mem = method == 1;
   VMM_TRY(memory.hotplug_size, value.bytes("hotplug_size", 0));
   VMM_TRY(memory.hotplugged_size, value.bytes("hotplugged_size", 0));
   if (memory.hotplug_size != 0 && !memory.virtio_mem) {

@@ -217,6 +217,22 @@ Outcome<std::uint64_t> OptionValue::integer(std::string_view key, std::uint64_t 
   return *number;
 }
 
+Outcome<std::size_t> OptionValue::choice(std::string_view key,
+                                         std::initializer_list<std::string_view> names,
+                                         std::size_t otherwise) const {
+  const auto given = text(key);
+  if (!given) return otherwise;
+  std::string all;
+  std::size_t at = 0;
+  for (const std::string_view name : names) {
+    if (equals_ignoring_case(*given, name)) return at;
+    if (at != 0) all += at + 1 == names.size() ? " or " : ", ";
+    all += name;
+    ++at;
+  }
+  return fail(error(key, "\"" + *given + "\" is not " + all));
+}
+
 Failure OptionValue::error(std::string_view key, std::string_view problem) const {
   return usage(option_ + ": " + std::string(key) + ": " + std::string(problem));
 }

@@ -12,7 +12,9 @@
 //
 // A key given twice keeps its last text; an empty text equals not being given.
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -55,6 +57,11 @@ class OptionValue {
   /// An integer within [low, high].
   [[nodiscard]] Outcome<std::uint64_t> integer(std::string_view key, std::uint64_t otherwise,
                                                std::uint64_t low, std::uint64_t high) const;
+
+  /// Which of `names`, in small letters, the text is, whatever the case of its own; counted from 0.
+  [[nodiscard]] Outcome<std::size_t> choice(std::string_view key,
+                                            std::initializer_list<std::string_view> names,
+                                            std::size_t otherwise) const;
 
   /// A usage failure that names this option and `key`.
   [[nodiscard]] Failure error(std::string_view key, std::string_view problem) const;

@@ -228,6 +228,7 @@ constexpr std::array kOptions{
               "path=PATH,access=r|w|rw: besides those, for devices that come later",
               [](const std::string& text, Draft& into) -> Outcome<void> {
                 VMM_TRY(LandlockRule rule, parse_landlock_rule(text));
+                VMM_TRY_DO(check_landlock_rule(rule));
                 into.invocation.vmm.landlock_rules.push_back(std::move(rule));
                 return {};
               },

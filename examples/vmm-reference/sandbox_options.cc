@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "sandbox_options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -39,6 +41,12 @@ Outcome<LandlockRule> parse_landlock_rule(const std::string& text) {
   return LandlockRule{.path = *path,
                       .read = access.find('r') != std::string::npos,
                       .write = access.find('w') != std::string::npos};
+}
+
+Outcome<void> check_landlock_rule(const LandlockRule& rule) {
+  if (::access(rule.path.c_str(), F_OK) == 0) return {};
+  const Error error = Error::from_errno("access");
+  return fail(usage("--landlock-rules: path=" + rule.path + ": " + to_string(error)));
 }
 
 }  // namespace vmm::reference

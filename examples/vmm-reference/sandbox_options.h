@@ -22,7 +22,9 @@ Outcome<SeccompMode> parse_seccomp(const std::string& text);
 /// A value of --seccomp that means it.
 [[nodiscard]] const char* name_of(SeccompMode mode);
 
-/// The value of --landlock-rules.
+/// The value of --landlock-rules; its path may be anything.
 Outcome<LandlockRule> parse_landlock_rule(const std::string& text);
+/// Whether its path is there. For a thread that may look at files.
+Outcome<void> check_landlock_rule(const LandlockRule& rule);
 
 }  // namespace vmm::reference

@@ -107,11 +107,8 @@ Outcome<std::string> parse_vhost_socket(const OptionValue& value,
 }
 
 Outcome<bool> parse_vhost_mode(const OptionValue& value) {
-  const std::string mode(value.text("vhost_mode").value_or("client"));
-  if (mode != "client" && mode != "server") {
-    return fail(value.error("vhost_mode", "\"" + mode + "\" is not client or server"));
-  }
-  return mode == "server";
+  VMM_TRY(const std::size_t mode, value.choice("vhost_mode", {"client", "server"}, 0));
+  return mode == 1;
 }
 
 namespace {

@@ -200,9 +200,10 @@ class ApiTest(unittest.TestCase):
             self.assertEqual(got[0], status, got)
         missing = {**kernel, "landlock_enable": True, "landlock_rules": [{"path": "/nowhere", "access": "r"}]}
         self.assertEqual(vmm.call("PUT", "vm.delete"), (204, None))
-        status, errors = vmm.call("PUT", "vm.create", missing)
-        self.assertEqual(status, 500)
-        self.assertIn("/nowhere", errors[-1])
+        for landlock in (True, False):
+            status, errors = vmm.call("PUT", "vm.create", {**missing, "landlock_enable": landlock})
+            self.assertEqual(status, 400)
+            self.assertIn("/nowhere", errors[-1])
         self.assertEqual(vmm.end()[0], 0)
 
     def test_create_info_delete(self):
@@ -599,7 +600,10 @@ class ApiTest(unittest.TestCase):
                                   (("--api-socket", "/nowhere/at/all"), 1, "/nowhere/at/all"),
                                   (("--event-monitor", "x", "--kernel", "k"), 2, "--event-monitor"),
                                   (("--kernel", "/nowhere/k", "--platform", ""), 1, "/nowhere/k"),
-                                  (("--kernel", "k", "--landlock-rules", "path=/"), 2, "--landlock-rules")):
+                                  (("--kernel", "k", "--landlock-rules", "path=/"), 2, "--landlock-rules"),
+                                  (("--kernel", "k", "--landlock-rules", "path=/nowhere/x,access=r"), 2, "/nowhere/x"),
+                                  (("--kernel", "/nowhere/k", "--landlock-rules", "path=/,access=r"), 1,
+                                   "warning: --landlock-rules: without --landlock")):
             with self.subTest(words):
                 done = subprocess.run([*COMMAND, *words], stderr=subprocess.PIPE, timeout=20, check=False)
                 self.assertEqual(done.returncode, code)

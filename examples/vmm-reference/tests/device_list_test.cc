@@ -111,6 +111,15 @@ TEST_CASE("a device of the host is known by all its paths", "[hotplug]") {
   REQUIRE_FALSE(twice);
   CHECK(twice.error().kind == Failure::Kind::kUsage);
   CHECK(twice.error().message.find("given twice") != std::string::npos);
+
+  VmConfig confined;
+  confined.landlock_rules = {{.path = folder / "devices", .read = true}};
+  CHECK(check_host_paths(confined));
+  confined.landlock_rules.push_back({.path = "/nowhere/at/all", .read = true});
+  const auto missing = check_host_paths(confined);
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().kind == Failure::Kind::kUsage);
+  CHECK(missing.error().message.find("/nowhere/at/all") != std::string::npos);
   fs::remove_all(folder);
 }
 

@@ -26,6 +26,19 @@ TEST_CASE("the virtio console has the terminal, unless the serial port has it", 
   CHECK(with_kernel({"--serial", "tty", "--console", "tty"})->vmm.vm->console.mode == Mode::kTty);
 }
 
+TEST_CASE("names of choices may have capital letters", "[options]") {
+  const auto memory = with_kernel({"--memory", "hotplug_method=Virtio-MEM,hotplug_size=2M"});
+  REQUIRE(memory);
+  CHECK(memory->vmm.vm->memory.virtio_mem);
+  const auto cpus = with_kernel({"--cpus", "core_scheduling=VCPU"});
+  REQUIRE(cpus);
+  CHECK(cpus->vmm.vm->cpus.core_scheduling == CpusConfig::CoreScheduling::kVcpu);
+  const auto net =
+      with_kernel({"--memory", "shared=on", "--net", "vhost_user=on,socket=s,vhost_mode=SERVER"});
+  REQUIRE(net);
+  CHECK(net->vmm.vm->nets[0].vhost_server);
+}
+
 TEST_CASE("every VM has an entropy device", "[options]") {
   CHECK(with_kernel({})->vmm.vm->rng.source == "/dev/urandom");
   CHECK(with_kernel({"--rng", "id=r"})->vmm.vm->rng.source == "/dev/urandom");
@@ -369,6 +382,10 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
         "id=g,ops_size=1,ops_refill_time=1"},
        "given twice"},
       {{"--net", "ip=192.0.2.1"}, "--net: ip"},
+      {{"--net", "ip=x,mask=255.0.0.0"}, "--net: ip: \"x\" is not an IPv4 address"},
+      {{"--net", "ip=192.0.2.1,mask=255.0.0"}, "--net: mask: \"255.0.0\" is not"},
+      {{"--net", "ip=192.0.2.1,mask=/8"}, "--net: mask"},
+      {{"--disk", "path=a,queue_affinity=[0@[8192]]"}, "--disk: queue_affinity"},
       {{"--net", "mac=02:00:00:00:00"}, "--net: mac"},
       {{"--net", "mac=02-00-00-00-00-00"}, "--net: mac"},
       {{"--net", "mac=0g:00:00:00:00:00"}, "--net: mac"},

@@ -104,14 +104,14 @@ TEST_CASE("the sandbox is the process's, whatever VM it has", "[options]") {
     CHECK(with_kernel({"--seccomp", name_of(mode)})->vmm.seccomp == mode);
   }
   const auto idle = parse({"--api-socket", "api", "--seccomp", "log", "--landlock",
-                           "--landlock-rules", "path=/a,access=r", "path=/b,access=rw"});
+                           "--landlock-rules", "path=/,access=r", "path=/dev,access=rw"});
   REQUIRE(idle.has_value());
   CHECK_FALSE(idle->vmm.vm.has_value());
   CHECK(idle->vmm.landlock);
   const auto& rules = idle->vmm.landlock_rules;
   REQUIRE(rules.size() == 2);
-  CHECK((rules[0].path == "/a" && rules[0].read && !rules[0].write));
-  CHECK((rules[1].path == "/b" && rules[1].read && rules[1].write));
+  CHECK((rules[0].path == "/" && rules[0].read && !rules[0].write));
+  CHECK((rules[1].path == "/dev" && rules[1].read && rules[1].write));
 }
 
 TEST_CASE("options of many values, of one or none, and repeated ones", "[options]") {
@@ -189,6 +189,7 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--cpus", "features=[amx]"}, "--cpus: features: not offered yet"},
       {{"--cpus", "profile=skylake"}, "--cpus: profile: not offered yet"},
       {{"--cpus", "core_scheduling=on"}, "--cpus: core_scheduling: \"on\" is not vm, vcpu or off"},
+      {{"--cpus", "affinity=[0@[1,8192]]"}, "with CPUs of the host below 8192"},
       {{"--cpus", "affinity=[1@2]"}, "--cpus: affinity"},
       {{"--cpus", "boot=2,affinity=[0@1],[1@2]"}, "--cpus"},
       {{"--cpus", "boot=2,affinity=\"[0@1],[1@2]\""}, "--cpus: affinity"},
@@ -235,6 +236,7 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--landlock-rules", "path=/x"}, "--landlock-rules: access"},
       {{"--landlock-rules", "path=/x,access=wr"}, "--landlock-rules: access"},
       {{"--landlock-rules", "path=/x,access=r,mode=1"}, "--landlock-rules"},
+      {{"--landlock-rules", "path=/nowhere/x,access=r"}, "--landlock-rules: path=/nowhere/x: "},
   }));
   CAPTURE(c.words);
   const auto got = with_kernel(c.words);
