@@ -283,6 +283,7 @@ struct VmConfig {
   std::vector<RateLimitGroupConfig> rate_limit_groups;
   bool landlock = false;  ///< only the files that the configuration names can be opened
   std::vector<LandlockRule> landlock_rules;
+  unsigned next_number = 0;  ///< of the next id that the VMM makes
   /// Ids of devices that have left the configuration and not the guest: not for others.
   std::set<std::string> leaving_ids;
 };

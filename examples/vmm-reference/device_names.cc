@@ -30,10 +30,9 @@ void for_each_device(VmConfig& vm, const Visit& visit) {
 void name_devices(VmConfig& vm) {
   std::set<std::string> taken = vm.leaving_ids;
   for_each_device(vm, [&](DeviceConfig& device, const char*) { taken.insert(device.id); });
-  unsigned next = 0;
   for_each_device(vm, [&](DeviceConfig& device, const char* kind) {
     while (device.id.empty()) {
-      const std::string id = std::string("_") + kind + std::to_string(next++);
+      const std::string id = std::string("_") + kind + std::to_string(vm.next_number++);
       if (taken.insert(id).second) device.id = id;
     }
   });

@@ -7,8 +7,8 @@
 namespace vmm::reference {
 
 /// Gives an id to each device that has none and may be one of several: _disk0, _net1, ..., counted
-/// over all of them, passing over those that are taken. The VMM's own __rng and the like, of which
-/// there is one each, are not in the configuration.
+/// over all of them and on from where it was, passing over those that are taken. The VMM's own
+/// __rng and the like, of which there is one each, are not in the configuration.
 void name_devices(VmConfig& vm);
 
 /// Gives a network device without an address a random one that no maker of hardware has: it keeps

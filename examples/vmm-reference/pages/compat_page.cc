@@ -156,9 +156,8 @@ void add_member(Table& table, const JsonMemberInfo& member) {
   const OptionKey* const socket = find_by(keys_of(member.option), "socket", &OptionKey::name);
   const bool no_socket = is_value && member.name.ends_with(".mode") && !is_offered(socket) &&
                          find_by(theirs->keys, "socket", &ContractName::name) != nullptr;
-  const std::string_view remark = name != nullptr ? name->remark
-                                  : no_socket     ? "`Socket` is not offered yet"
-                                                  : theirs->remark;
+  std::string remark(name != nullptr ? name->remark : theirs->remark);
+  if (no_socket) remark = "`Socket` is not offered yet; " + remark;
   if (!is_value && name == nullptr) {
     if (is_offered(key)) table.add(member.name, Status::kOurs, "");
     return;

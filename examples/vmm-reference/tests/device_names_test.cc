@@ -26,6 +26,10 @@ TEST_CASE("devices without an id are counted, taken names passed over", "[device
   const VmConfig before = vm;
   name_devices(vm);
   CHECK(vm.nets[1].device.id == before.nets[1].device.id);
+  vm.nets.resize(3);
+  vm.disks.clear();
+  name_devices(vm);
+  CHECK(vm.nets[2].device.id == "_net6");  // the number goes on, whatever has gone
 }
 
 TEST_CASE("a network device without an address gets one, for good", "[device-names]") {
