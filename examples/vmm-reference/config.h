@@ -48,7 +48,7 @@ struct CpusConfig {
   std::uint32_t max_phys_bits = 46;
   bool nested = true;
   std::vector<Affinity> affinity;
-  std::optional<CoreScheduling> core_scheduling;  ///< nullopt: kVm where the host can
+  std::optional<CoreScheduling> core_scheduling;  ///< nullopt: kVm
 };
 
 struct MemoryConfig {

@@ -49,10 +49,14 @@ Outcome<void> CoreGroup::judge(int error) const {
     VMM_LOG(kDebug, "core scheduling: the host's cores have one thread each");
     return {};
   }
-  if (required_) {
-    return fail(runtime("--cpus: core_scheduling", Error::os(error, "prctl PR_SCHED_CORE")));
+  const Failure failure =
+      runtime("--cpus: core_scheduling", Error::os(error, "prctl PR_SCHED_CORE"));
+  if (mode_ == Mode::kVcpu) return fail(failure);
+  if (wanted_) {
+    VMM_LOG(kWarn, "%s: done without", failure.message.c_str());
+  } else {
+    VMM_LOG(kInfo, "%s: done without", failure.message.c_str());
   }
-  VMM_LOG(kInfo, "core scheduling: this kernel has none");
   return {};
 }
 

@@ -24,6 +24,13 @@ std::uint64_t DeviceSlot::queue_features() const {
 
 namespace {
 
+void pause_threads(const DeviceSlot& slot) {
+  for (const auto& thread : slot.threads) thread->pause();
+}
+void resume_threads(const DeviceSlot& slot) {
+  for (const auto& thread : slot.threads) thread->resume();
+}
+
 /// The virtio console's way to the host's.
 class HostConsole final : public virtio_console::ConsoleOutput {
  public:
@@ -81,6 +88,7 @@ Outcome<void> DeviceSet::add(ThreadKind kind, std::string id, const DeviceConfig
     VMM_TRY(auto thread, IoThread::create(kind, name, queue_cpus[i]));
     slot.threads.push_back(std::move(thread));
   }
+  if (paused_) pause_threads(slot);
   slots_.push_back(std::move(slot));
   return {};
 }
@@ -93,20 +101,22 @@ Outcome<void> DeviceSet::add_fixed(std::string id, const DeviceConfig& config,
 }
 
 void DeviceSet::pause() {
+  paused_ = true;
   if (watchdog_ != nullptr) watchdog_->pause();
-  for (const DeviceSlot& slot : slots_) {
-    for (const auto& thread : slot.threads) thread->pause();
-  }
+  for (const DeviceSlot& slot : slots_) pause_threads(slot);
 }
 
 void DeviceSet::resume() {
+  paused_ = false;
   if (watchdog_ != nullptr) watchdog_->resume();
-  for (const DeviceSlot& slot : slots_) {
-    for (const auto& thread : slot.threads) thread->resume();
-  }
+  for (const DeviceSlot& slot : slots_) resume_threads(slot);
 }
 
+// A thread that stands still would not end.
 void DeviceSet::remove(const std::string& id) {
+  for (const DeviceSlot& slot : slots_) {
+    if (paused_ && slot.id == id) resume_threads(slot);
+  }
   std::erase_if(slots_, [&id](const DeviceSlot& slot) { return slot.id == id; });
   std::erase_if(pmems_, [&id](const PmemFile& pmem) { return pmem.id == id; });
 }

@@ -91,8 +91,8 @@ class DeviceSet {
   [[nodiscard]] virtio_balloon::Balloon* balloon() const { return balloon_.get(); }
   /// Whether devices of the host have guest memory pinned, so that the balloon gives none back.
   void set_pinned(bool pinned) { reclaim_->set_pinned(pinned); }
-  /// Lets the threads of all devices stand still, and the watchdog not mind. Not twice. What other
-  /// processes and the kernel serve goes on.
+  /// Lets the threads of all devices stand still, those of devices that come meanwhile too, and the
+  /// watchdog not mind. Not twice. What other processes and the kernel serve goes on.
   void pause();
   /// Ends a pause().
   void resume();
@@ -122,6 +122,7 @@ class DeviceSet {
   std::vector<PmemFile> pmems_;
   std::unique_ptr<HotMemory> hot_memory_;
   std::vector<DeviceSlot> slots_;
+  bool paused_ = false;
   std::shared_ptr<PinnableReclaim> reclaim_ =
       std::make_shared<PinnableReclaim>(virtio_balloon::make_discarding_reclaim());
   std::shared_ptr<virtio_balloon::Balloon> balloon_;

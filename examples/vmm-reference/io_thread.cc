@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "io_thread.h"
 
-#include <pthread.h>
-#include <sched.h>
-
+#include "host_cpus.h"
 #include "vmm/base/log.h"
 #include "vmm/sys_util/thread_name.h"
 
 namespace vmm::reference {
-namespace {
-
-void pin_thread(const std::string& name, const std::vector<std::uint64_t>& cpus) {
-  if (cpus.empty()) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const std::uint64_t cpu : cpus) {
-    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
-  }
-  if (const int error = ::pthread_setaffinity_np(::pthread_self(), sizeof(set), &set); error != 0) {
-    VMM_LOG(kWarn, "%s: CPU affinity: %s", name.c_str(), os_message(error).data());
-  }
-}
-
-}  // namespace
 
 Outcome<std::unique_ptr<IoThread>> IoThread::create(ThreadKind kind, const std::string& name,
                                                     const std::vector<std::uint64_t>& cpus) {
@@ -32,8 +15,8 @@ Outcome<std::unique_ptr<IoThread>> IoThread::create(ThreadKind kind, const std::
   Outcome<void> ready;
   io->thread_ = std::thread([self = io.get(), kind, name, cpus, &ready] {
     sys_util::set_thread_name(name);
-    pin_thread(name, cpus);
-    ready = enter_filter(kind);
+    ready = run_on(cpus, name + ": queue_affinity");
+    if (ready) ready = enter_filter(kind);
     self->standing_.release();
     if (const auto ran = self->loop_.run(); !ran) {
       VMM_LOG(kError, "%s: %s", name.c_str(), to_string(ran.error()).c_str());

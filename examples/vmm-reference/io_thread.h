@@ -16,7 +16,8 @@ namespace vmm::reference {
 /// A thread that serves queues of one device: an event loop from construction to destruction.
 class IoThread {
  public:
-  /// `kind` says what system calls it needs. `cpus` of the host to run on; empty: any.
+  /// `kind` says what system calls it needs. `cpus` of the host to run on; empty: any. Failures:
+  /// the host has none of them; those of the filter and of epoll.
   static Outcome<std::unique_ptr<IoThread>> create(ThreadKind kind, const std::string& name,
                                                    const std::vector<std::uint64_t>& cpus = {});
   IoThread(const IoThread&) = delete;

@@ -27,7 +27,10 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  /// Lets the vCPUs run, for the first time or after a stop().
+  /// Gives the vCPUs their threads, for the first time or after a stop(), each in its place on the
+  /// host. Failures: one cannot have its place; then there are no threads.
+  virtual Outcome<void> stand_by() = 0;
+  /// After stand_by(): lets the vCPUs run.
   virtual void start() = 0;
   /// Takes the vCPUs out of the guest; returns when none of them runs.
   virtual void stop() = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core_group.h"
@@ -25,11 +26,23 @@ class VcpuSet {
   [[nodiscard]] const kvm_ioctls::Vcpu& operator[](std::size_t index) const {
     return vcpus_[index]->vcpu();
   }
-  void start() {
+  /// Gives each of them a thread in its place on the host. None is in the guest before start().
+  /// Failures: one cannot have its place; then there are no threads.
+  Outcome<void> stand_by() {
     cores_.begin();
+    for (const auto& vcpu : vcpus_) vcpu->begin();
+    Outcome<void> all;
+    for (const auto& vcpu : vcpus_) {
+      auto one = vcpu->standing();
+      if (all) all = std::move(one);
+    }
+    if (!all) stop();
+    return all;
+  }
+  void start() {
     for (const auto& vcpu : vcpus_) vcpu->start();
   }
-  /// Takes all of them out of the guest; start() lets them go on where they were.
+  /// Takes all of them out of the guest; after stand_by() and start() they go on where they were.
   void stop() {
     for (const auto& vcpu : vcpus_) vcpu->request_stop();
     for (const auto& vcpu : vcpus_) vcpu->join();

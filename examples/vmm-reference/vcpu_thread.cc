@@ -2,7 +2,6 @@
 #include "vcpu_thread.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <cstdio>
 #include <span>
 
+#include "host_cpus.h"
 #include "thread_filters.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm_board/vcpu_runner.h"
@@ -89,9 +89,20 @@ VcpuThread::~VcpuThread() {
   join();
 }
 
-void VcpuThread::start() {
+void VcpuThread::begin() {
   stop_.store(false);
+  go_.store(0);
   thread_ = std::thread([this] { main(); });
+}
+
+Outcome<void> VcpuThread::standing() {
+  standing_.acquire();
+  return std::move(placed_);
+}
+
+void VcpuThread::start() {
+  go_.store(1);
+  go_.notify_one();
 }
 
 // The flag first, then the request in the run page, then the signal: whichever point of its loop
@@ -99,6 +110,7 @@ void VcpuThread::start() {
 void VcpuThread::request_stop() {
   stop_.store(true);
   kick_.request();
+  start();  // it may still wait for that
   const int thread = thread_id_.load();
   if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
 }
@@ -123,23 +135,12 @@ void VcpuThread::join() {
   thread_.join();
 }
 
-// On the host's CPUs.
+// On the host's CPUs, and behind its filter.
 Outcome<void> VcpuThread::take_place() const {
-  VMM_TRY_DO(pin_to_host_cpus());
-  return cores_ == nullptr ? Outcome<void>{} : cores_->enter();
-}
-
-Outcome<void> VcpuThread::pin_to_host_cpus() const {
-  if (options_.host_cpus.empty()) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const std::uint64_t cpu : options_.host_cpus) {
-    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
-  }
-  if (::sched_setaffinity(0, sizeof(set), &set) != 0) {
-    return fail(runtime("--cpus: affinity", Error::from_errno("sched_setaffinity")));
-  }
-  return {};
+  VMM_TRY_DO(
+      run_on(options_.host_cpus, "--cpus: affinity: vCPU " + std::to_string(options_.index)));
+  if (cores_ != nullptr) VMM_TRY_DO(cores_->enter());
+  return enter_filter(ThreadKind::kVcpu);
 }
 
 void VcpuThread::main() {
@@ -149,11 +150,11 @@ void VcpuThread::main() {
   VMM_LOG(kDebug, "%s: thread %d", name, ::gettid());
   kick_.clear();  // of the stop before, if this is not the first start
   thread_id_.store(::gettid());
-  if (auto placed = take_place(); !placed) {
-    events_.report(std::move(placed).error());
-  } else if (auto locked_in = enter_filter(ThreadKind::kVcpu); !locked_in) {
-    events_.report(std::move(locked_in).error());
-  } else {
+  placed_ = take_place();
+  const bool placed = placed_.has_value();
+  standing_.release();
+  if (placed) {
+    go_.wait(0);
     run();
   }
   thread_id_.store(0);

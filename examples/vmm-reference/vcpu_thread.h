@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -32,7 +33,7 @@ class ArchExits {
   ArchExits() = default;
 };
 
-/// Runs one vCPU on a thread of its own, from start() to join(); then it may be started again.
+/// Runs one vCPU on a thread of its own, from begin() to join(); then it may begin again.
 class VcpuThread {
  public:
   struct Options {
@@ -48,11 +49,17 @@ class VcpuThread {
   /// Stops.
   ~VcpuThread();
 
-  /// Before start(): with which other threads it may share a core. Borrows `cores`.
+  /// Before begin(): with which other threads it may share a core. Borrows `cores`.
   void use(CoreGroup& cores) { cores_ = &cores; }
-  /// For its registers, before start().
+  /// For its registers, before begin().
   [[nodiscard]] const kvm_ioctls::Vcpu& vcpu() const { return vcpu_; }
 
+  /// Makes the thread, which takes its place on the host and then stands still.
+  void begin();
+  /// Waits for that. Once after begin(). Failures: it cannot have its place; the thread ends then,
+  /// to be joined. Those of its filter.
+  Outcome<void> standing();
+  /// After standing(): lets it into the guest.
   void start();
   /// Asks the thread to leave the guest. Follow it with join(); two steps, so that all vCPUs of a
   /// machine stop at once.
@@ -69,7 +76,6 @@ class VcpuThread {
   bool handle(const kvm_ioctls::VcpuExit& exit);
   bool handle_other(const kvm_ioctls::VcpuExit& exit);
   Outcome<void> take_place() const;
-  Outcome<void> pin_to_host_cpus() const;
 
   kvm_ioctls::Vcpu vcpu_;
   kvm_ioctls::VcpuKick kick_;
@@ -80,7 +86,10 @@ class VcpuThread {
   CoreGroup* cores_ = nullptr;
   std::atomic<bool> stop_{false};
   std::atomic<bool> nmi_{false};
-  std::atomic<int> thread_id_{0};  // 0 until the thread runs and after it has ended
+  std::atomic<int> go_{0};  // 1: into the guest
+  Outcome<void> placed_;
+  std::binary_semaphore standing_{0};  // placed_ is known
+  std::atomic<int> thread_id_{0};      // 0 until the thread runs and after it has ended
   std::thread thread_;
 };
 

@@ -92,6 +92,7 @@ Vm::~Vm() {
 
 Outcome<void> Vm::boot() {
   Outcome<void> done = assemble();
+  if (done) done = stand_by();
   if (!done) stop();
   return done;
 }
@@ -193,6 +194,7 @@ void Vm::take_machine_apart() {
 Outcome<void> Vm::reset() {
   take_machine_apart();
   Outcome<void> done = make_again();
+  if (done) done = stand_by();
   if (!done) stop();
   return done;
 }
@@ -220,10 +222,6 @@ Result<std::optional<AddedDevice>, DeviceRefusal> Vm::add_device(const HotDevice
 }
 
 Result<std::optional<AddedDevice>, DeviceRefusal> Vm::try_to_add(const HotDevice& device) {
-  if (paused_) {
-    return fail(
-        DeviceRefusal{DeviceRefusal::Kind::kFailed, "devices do not come while the VM is paused"});
-  }
   if (!hot_devices_) {
     VMM_TRY_DO(opening([&] { return reference::add_device(config_, device); }));
     return std::optional<AddedDevice>();

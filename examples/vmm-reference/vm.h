@@ -52,13 +52,15 @@ class Vm {
   [[nodiscard]] const VmConfig& config() const { return config_; }
   [[nodiscard]] VmConfig& config() { return config_; }
 
-  /// Loads the image, opens the devices and makes the machine, with vCPUs that do not run yet.
+  /// Loads the image, opens the devices and makes the machine, with vCPUs that stand by.
   /// After a failure there is nothing of it. Precondition: not booted.
   Outcome<void> boot();
   /// After boot() or reset(): lets the vCPUs run.
   void start();
-  /// Stops vCPUs and device threads; resume() lets them go on.
+  /// Stops vCPUs and device threads; stand_by() and then resume() let them go on.
   void pause();
+  /// Failures: those of Machine::stand_by(); the VM is paused as before.
+  Outcome<void> stand_by() { return machine_->stand_by(); }
   void resume();
   /// A new machine with the same devices, to be started; after a failure, as boot().
   Outcome<void> reset();

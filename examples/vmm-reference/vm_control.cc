@@ -94,10 +94,8 @@ CallResult<void> VmControl::create(VmConfig config) {
   return {};
 }
 
-// Booting what is paused lets it go on.
 CallResult<void> VmControl::boot() {
   VMM_TRY(const VmState next, allow(VmCall::kBoot));
-  if (state_ == VmState::kPaused) return resume();
   host_.monitor.report(Event::kBooting);
   VMM_TRY_DO(told(vm_->boot()));
   host_.monitor.report(Event::kBooted);  // before anything that the guest does
@@ -118,6 +116,7 @@ CallResult<void> VmControl::pause() {
 CallResult<void> VmControl::resume() {
   VMM_TRY(const VmState next, allow(VmCall::kResume));
   host_.monitor.report(Event::kResuming);
+  VMM_TRY_DO(told(vm_->stand_by()));
   host_.monitor.report(Event::kResumed);
   vm_->resume();
   state_ = next;
@@ -135,9 +134,7 @@ CallResult<void> VmControl::shutdown() {
 
 CallResult<void> VmControl::reboot() {
   VMM_TRY_DO(allow(VmCall::kReboot));
-  const Outcome<void> done = restart();
-  if (!done) end_with(done.error());
-  return told(done);
+  return told(restart());
 }
 
 Outcome<void> VmControl::restart() {

@@ -33,7 +33,7 @@ constexpr std::array<Row, kVmCalls> kTable{{
       no(Refusal::kAlreadyCreated)}},
     {VmCall::kBoot,
      "The VM could not boot",
-     {kNoConfig, kRuns, no(Refusal::kAlreadyRunning), kRuns}},
+     {kNoConfig, kRuns, no(Refusal::kAlreadyRunning), no(Refusal::kAlreadyRunning)}},
     {VmCall::kDelete, "The VM could not be deleted", {kGone, kGone, kGone, kGone}},
     {VmCall::kPause,
      "The VM could not be paused",

@@ -74,6 +74,7 @@ class Board final : public Machine {
   ~Board() override;
 
   Outcome<void> assemble();
+  Outcome<void> stand_by() override { return vcpus_->stand_by(); }
   void start() override { vcpus_->start(); }
   void stop() override { vcpus_->stop(); }
   bool inject_nmi() override { return false; }

@@ -47,7 +47,7 @@ TEST_CASE("state machine: every call in every state", "[vm-state]") {
       {kInfo, {"no config", "created", "running", "paused"}},
       {kCounters, {"no vm", "no vm", "running", "paused"}},
       {kCreate, {"created", "exists", "exists", "exists"}},
-      {kBoot, {"no config", "running", "runs", "running"}},
+      {kBoot, {"no config", "running", "runs", "runs"}},
       {kDelete, {"absent", "absent", "absent", "absent"}},
       {kPause, {"no vm", "no vm", "paused", "stands"}},
       {kResume, {"no vm", "no vm", "not paused", "running"}},

@@ -101,6 +101,7 @@ class Pc final : public Machine {
   ~Pc() override;
 
   Outcome<void> assemble();
+  Outcome<void> stand_by() override { return vcpus_->stand_by(); }
   void start() override { vcpus_->start(); }
   void stop() override { vcpus_->stop(); }
   bool inject_nmi() override {

@@ -110,6 +110,7 @@ before=$(beats)
 sleep 3
 check 'api: a paused guest does nothing' [ "$(beats)" = "$before" ]
 check 'api: a second pause is refused' answers 500 PUT vm.pause
+check 'api: a boot of a paused VM is refused' answers 500 PUT vm.boot
 check 'api: resume' answers 204 PUT vm.resume
 check 'api: a resumed guest goes on' says "^beat $((before + 3))" 1 60
 check 'api: a second resume is refused' answers 500 PUT vm.resume
@@ -136,6 +137,13 @@ check 'api: boot anew' answers 204 PUT vm.boot
 check 'api: the guest is there again' says '^Welcome' 2 120
 check 'api: reboot' answers 204 PUT vm.reboot
 check 'api: the guest is there once more' says '^Welcome' 3 120
+mv vmlinuz kernel.away
+check 'api: a reboot without the kernel fails' answers 500 PUT vm.reboot
+check 'api: and says why' grep -q 'vmlinuz: open' answer
+mv kernel.away vmlinuz
+check 'api: the VM is created then' [ "$(state)" = Created ]
+check 'api: and can boot' answers 204 PUT vm.boot
+check 'api: the guest is there after that' says '^Welcome' 4 120
 check 'api: vmm.shutdown' answers 200 PUT vmm.shutdown
 finish 20
 check 'api: the VMM ends with 0' [ "$vmm_status" = 0 ]
@@ -158,12 +166,48 @@ vm booting
 vm booted
 vm rebooting
 vm rebooted
+vm rebooting
+vm booting
+vm booted
 vm shutdown
 vm deleted
 vmm shutdown
 EOF2
 check 'api: the events in their order' cmp -s seen wanted
 check 'api: the disk was activated' sh -c "grep -q '\"id\": \"data\"' events.json"
+
+# What the host cannot give to a vCPU or a disk ends the boot, not the VMM.
+log=serial3.log
+: >"$log"
+rm -f api.sock events.json
+vmm-reference --api-socket api.sock --event-monitor path=events.json </dev/null 2>vmm.err &
+vmm_pid=$!
+until [ -S api.sock ]; do sleep 0.1; done
+placed() { # CPUS QUEUE_CPUS
+  cat >vm.json <<EOF2
+{"console": {"mode": "Off"}, "serial": {"mode": "File", "file": "$log"},
+ "cpus": {"boot_vcpus": 2, "max_vcpus": 2, "affinity": [{"vcpu": 1, "host_cpus": [$1]}]},
+ "disks": [{"path": "disk.img", "image_type": "Raw", "queue_affinity": [{"queue_index": 0, "host_cpus": [$2]}]}],
+ "payload": {"kernel": "vmlinuz", "initramfs": "guest.cpio", "cmdline": "console=$console quiet vmm.test=idle"}}
+EOF2
+  answers 204 PUT vm.create vm.json
+}
+placed 100 0
+check 'api: a boot whose vCPU has no place fails' answers 500 PUT vm.boot
+check 'api: and says which' grep -q 'affinity: vCPU 1: host CPUs \[100\]' answer
+check 'api: the VM without a place is created' [ "$(state)" = Created ]
+check 'api: no guest has run' sh -c '! grep -q booted events.json && [ ! -s serial3.log ]'
+answers 204 PUT vm.delete
+placed 0 100
+check 'api: a boot whose disk has no place fails' answers 500 PUT vm.boot
+check 'api: and says which queue' grep -q '_disk0: queue_affinity: host CPUs \[100\]' answer
+answers 204 PUT vm.delete
+placed 0 0
+check 'api: with places it boots' answers 204 PUT vm.boot
+check 'api: the guest with places is there' says '^Welcome' 1 120
+kill -TERM "$vmm_pid"
+finish 10
+check 'api: the VMM has lived through it' [ "$vmm_status" = 0 ]
 
 # The guest's own power-off ends the VMM, or with --no-shutdown leaves it.
 log=serial2.log

@@ -66,10 +66,12 @@ core-cookies "$vmm_pid" >cookies 2>cookies.err
 smt=$?
 kill -TERM "$vmm_pid"
 finish 20
-guest_with_script 'modules=virtio_pci' --cpus 'affinity=[0@[1023]]'
-finish 20
-check "affinity: a CPU that the host has not is an error that names it" \
-  sh -c "[ '$vmm_status' = 1 ] && grep -q -- '--cpus: affinity' vmm.err"
+for cpu in 1023 5000; do
+  guest_with_script 'modules=virtio_pci' --cpus "affinity=[0@[$cpu]]"
+  finish 20
+  check "affinity: a CPU that the host has not, $cpu, is an error that names it" \
+    sh -c "[ '$vmm_status' = 1 ] && grep -q -- '--cpus: affinity: vCPU 0: .*\[$cpu\]' vmm.err"
+done
 
 case $smt in
   3)
@@ -77,9 +79,14 @@ case $smt in
     exit
     ;;
   4) # as Debian 12's kernels
-    guest_with_script 'modules=virtio_pci' --cpus core_scheduling=vm
+    sleeper boot=2,core_scheduling=vm
+    check 'core scheduling: vm: a kernel without it is a warning' \
+      grep -q 'warning: --cpus: core_scheduling' vmm.err
+    kill -TERM "$vmm_pid"
     finish 20
-    check 'core scheduling: asked for, a kernel without it is an error that names the key' \
+    guest_with_script 'modules=virtio_pci' --cpus core_scheduling=vcpu
+    finish 20
+    check 'core scheduling: vcpu: a kernel without it is an error that names the key' \
       sh -c "[ '$vmm_status' = 1 ] && grep -q -- '--cpus: core_scheduling' vmm.err"
     sleeper boot=2,core_scheduling=off
     check 'core scheduling: off: needs nothing of the kernel' alive

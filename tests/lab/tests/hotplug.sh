@@ -14,6 +14,37 @@ case $arch in
   *) come_and_go 20 ;;
 esac
 
+# What comes while the VM is paused, the guest finds when it goes on.
+dd if=/dev/zero of=paused.img bs=1M count=2 2>/dev/null
+cat words - >script <<'EOF'
+echo ready
+wait_for [ -b /dev/vda ]
+echo "disk $(blockdev --getsize64 /dev/vda)"
+printf marker | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null
+echo wrote
+wait_for no /dev/vda
+echo gone
+EOF
+guest_with_script 'modules=virtio_pci,virtio_blk' --api-socket path=api.sock
+says '^ready' 1 120
+check 'hotplug: pause' answers 204 PUT vm.pause
+before=$(threads)
+paused='{"path":"paused.img","image_type":"Raw","id":"hot"}'
+check 'hotplug: a disk comes to a paused VM' add disk "$paused"
+check 'hotplug: its id is taken' answers 409 PUT vm.add-disk "$paused"
+check 'hotplug: what cannot come to a paused VM leaves nothing' \
+  answers 500 PUT vm.add-disk '{"path":"paused.img","image_type":"Raw","queue_affinity":[{"queue_index":0,"host_cpus":[999]}]}'
+check 'hotplug: it has one thread' [ "$(threads)" = $((before + 1)) ]
+check 'hotplug: resume' answers 204 PUT vm.resume
+check 'hotplug: the guest finds the disk' says '^disk 2097152' 1 40
+check 'hotplug: pause again' answers 204 PUT vm.pause
+check 'hotplug: resume again' answers 204 PUT vm.resume
+check 'hotplug: the disk takes data' says '^wrote' 1 40
+check 'hotplug: it goes' remove hot
+boots 'hotplug: the guest that was paused lives on'
+check 'hotplug: and has given the disk back' says '^gone' 1 0
+check 'hotplug: what it wrote is there' [ "$(head -c 6 paused.img)" = marker ]
+
 # What has come outlasts a reset of the guest. What is in use can go.
 cat words - >script <<'EOF'
 disks() { ls /sys/block | grep -c '^vd'; }
