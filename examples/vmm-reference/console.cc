@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "output_file.h"
 #include "vmm/sys_util/pseudo_terminal.h"
 
 namespace vmm::reference {
@@ -106,12 +107,11 @@ Outcome<event_manager::Registration> Console::watch_output(event_manager::EventL
 
 // A file that exists is left as it is until begin().
 Outcome<void> Console::open_file(std::string_view option, const std::string& path) {
-  constexpr int kFlags = O_WRONLY | O_CLOEXEC | O_NOCTTY;
   file_path_ = path;
-  output_.reset(::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666));
-  file_is_new_ = static_cast<bool>(output_);
-  if (!output_ && errno == EEXIST) output_.reset(::open(path.c_str(), kFlags));
-  if (!output_) return fail(failure(option, path, "open"));
+  auto file = open_output(path, O_CREAT | O_EXCL, 0666);
+  file_is_new_ = file.has_value();
+  if (!file && file.error().is_os(EEXIST)) file = open_output(path, 0);
+  VMM_STEP(std::string(option) + ": " + path, output_, std::move(file));
   return {};
 }
 

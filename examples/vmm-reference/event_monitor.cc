@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <semaphore>
 
+#include "output_file.h"
 #include "vmm/base/log.h"
 #include "vmm/sys_util/thread_name.h"
 
@@ -91,11 +92,8 @@ Outcome<std::unique_ptr<EventMonitor>> EventMonitor::open(
   std::unique_ptr<EventMonitor> monitor(new EventMonitor);
   if (!place.given()) return monitor;
   if (!place.path.empty()) {
-    monitor->fd_.reset(
-        ::open(place.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600));
-    if (!monitor->fd_) {
-      return fail(runtime("--event-monitor: " + place.path, Error::from_errno("open")));
-    }
+    VMM_STEP("--event-monitor: " + place.path, monitor->fd_,
+             open_output(place.path, O_CREAT | O_TRUNC, 0600));
   } else if (place.fd <= STDERR_FILENO) {  // stays the stream that it is
     monitor->fd_.reset(::fcntl(place.fd, F_DUPFD_CLOEXEC, 3));
     if (!monitor->fd_) {

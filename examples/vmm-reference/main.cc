@@ -83,9 +83,19 @@ void bound_memory_of_threads() {
   (void)::pthread_attr_destroy(&attributes);
 }
 
+// A standard stream that is closed would be the next file that is opened, and guests' output would
+// go into that.
+bool hold_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) != fd) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!hold_standard_streams()) return 1;
   bound_memory_of_threads();
   if (argc < 2) {
     std::fputs(help_text().c_str(), stderr);

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "opener.h"
 
+#include <unistd.h>
+
 #include <atomic>
+#include <chrono>
 #include <utility>
 
+#include "crash_terminal.h"
+#include "end_request.h"
 #include "thread_filters.h"
+#include "vmm/base/log.h"
 #include "vmm/sys_util/thread_name.h"
 
 namespace vmm::reference {
@@ -12,7 +18,19 @@ namespace {
 
 constinit std::atomic<Opener*> g_opener{nullptr};
 constinit thread_local bool g_is_opener = false;
+constinit thread_local bool g_looks_for_ends = false;
 constinit thread_local const Meanwhile* g_meanwhile = nullptr;
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kLook{500};
+// What waits for another process gives up sooner.
+constexpr std::chrono::seconds kGrace{5};
+
+[[noreturn]] void end_at_once() {
+  VMM_LOG(kWarn, "the host is in the middle of something and does not come back: the VMM ends");
+  restore_terminal();
+  ::_exit(0);
+}
 
 }  // namespace
 
@@ -22,6 +40,7 @@ Outcome<std::unique_ptr<Opener>> Opener::start() {
   opener->done_.acquire();
   if (!opener->ready_) return fail(opener->ready_.error());
   g_opener.store(opener.get());
+  g_looks_for_ends = true;
   return opener;
 }
 
@@ -49,14 +68,25 @@ void Opener::run(const std::function<void()>& function) {
   if (meanwhile != nullptr) meanwhile->end();
 }
 
+// The signals that end the process are for the control loop, which does not get to it.
 void Opener::wait(const Meanwhile* meanwhile) {
-  if (meanwhile != nullptr) {
-    while (!done_.try_acquire()) {
-      if (!meanwhile->loop.run_once()) return done_.acquire();
+  if (!g_looks_for_ends && meanwhile == nullptr) return done_.acquire();
+  auto last = Clock::time_point::max();
+  while (!done_.try_acquire()) {
+    const auto now = Clock::now();
+    if (!end_is_asked()) {
+      last = Clock::time_point::max();
+    } else if (last == Clock::time_point::max()) {
+      last = now + kGrace;
+    } else if (now >= last) {
+      end_at_once();
     }
-    return;
+    if (meanwhile == nullptr) {
+      if (done_.try_acquire_for(kLook)) return;
+    } else if (!meanwhile->loop.run_once(kLook)) {
+      return done_.acquire();
+    }
   }
-  done_.acquire();
 }
 
 void Opener::main() {

@@ -43,7 +43,8 @@ class Opener {
   /// For the calling thread, from now on; nullptr: it only waits. Borrowed.
   static void set_meanwhile(const Meanwhile* meanwhile);
   /// Runs `function` there, and returns when it has ended. From any thread, one at a time: others
-  /// wait for those before.
+  /// wait for those before. When it has not ended seconds after somebody has asked the process to
+  /// end, the thread that has called start() ends the process: with 0, and leaving its files.
   void run(const std::function<void()>& function);
 
  private:

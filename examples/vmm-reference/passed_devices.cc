@@ -53,9 +53,12 @@ Outcome<void> PassedDevices::add_all(PciBoard& board) {
   return {};
 }
 
+// Pinning the memory of a large guest takes its time.
 Outcome<void> PassedDevices::map_all() {
-  if (user_ != nullptr) VMM_TRY_DO(user_->map(parts_.memory));
-  return host_ == nullptr ? Outcome<void>{} : host_->map(parts_.memory);
+  return opening([this]() -> Outcome<void> {
+    if (user_ != nullptr) VMM_TRY_DO(user_->map(parts_.memory));
+    return host_ == nullptr ? Outcome<void>{} : host_->map(parts_.memory);
+  });
 }
 
 namespace {

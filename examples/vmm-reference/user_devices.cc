@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <chrono>
 #include <utility>
 
 #include "patience.h"
@@ -89,7 +90,10 @@ void UserDevices::serve(vfio_user::Client& client) {
 
 Outcome<pci::FunctionAddress> UserDevices::add(const UserDeviceConfig& config, PciBoard& board) {
   const std::string name = name_of(config);
-  VMM_STEP(name, auto device, patiently([&] { return space_->attach(config.socket); }));
+  // Its server is there before the VM, or about to be.
+  constexpr std::chrono::seconds kLittlePatience{3};
+  VMM_STEP(name, auto device,
+           patiently(kLittlePatience, [&] { return space_->attach(config.socket); }));
   clients_[config.device.id] = newest_;
   const auto place = [&]() -> Outcome<pci::FunctionAddress> {
     const bool has_pin = pins_ != nullptr && device->irq(vfio::PciIrq::kIntx).count != 0;

@@ -50,7 +50,8 @@ Outcome<RemoteDevice::Connect> connector(const std::string& context, const std::
 Outcome<std::shared_ptr<RemoteDevice>> make_remote(const std::string& context,
                                                    const RemoteOptions& options,
                                                    const RemoteDevice::Connect& connect) {
-  VMM_STEP(context, auto device, patiently([&] { return RemoteDevice::create(options, connect); }));
+  VMM_STEP(context, auto device,
+           patiently(kPatience, [&] { return RemoteDevice::create(options, connect); }));
   return device;
 }
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "api_service.h"
+#include "end_request.h"
 #include "event_monitor.h"
 #include "launcher.h"
 #include "opener.h"
@@ -21,6 +22,7 @@
 #include "vcpu_thread.h"
 #include "vm_control.h"
 #include "vm_events.h"
+#include "vmm/base/log.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/sys_util/signal.h"
@@ -54,6 +56,9 @@ Outcome<void> prepare_process() {
 class Vmm {
  public:
   explicit Vmm(const VmmOptions& options) : options_(options) {}
+  Vmm(const Vmm&) = delete;
+  Vmm& operator=(const Vmm&) = delete;
+  ~Vmm() { forget_ends(); }
 
   Outcome<void> run();
 
@@ -62,9 +67,11 @@ class Vmm {
   Outcome<void> begin_net_launcher();
   Outcome<void> boot(const VmConfig& config);
   Outcome<void> serve();
+  void take_end();
   void take_signal();
 
   const VmmOptions& options_;
+  std::optional<sys_util::SignalFd> ends_;
   std::optional<sys_util::SignalFd> signals_;
   std::unique_ptr<EventMonitor> monitor_;
   std::unique_ptr<Opener> opener_;
@@ -76,7 +83,8 @@ class Vmm {
 
 Outcome<void> Vmm::open_everything() {
   VMM_TRY_DO(prepare_process());
-  constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGWINCH};
+  VMM_TRY(ends_, receive_ends());
+  constexpr std::array kSignals{SIGUSR1, SIGWINCH};
   VMM_STEP("signals", signals_, sys_util::SignalFd::create(kSignals));
   VMM_TRY_DO(begin_net_launcher());
   VMM_TRY_DO(prepare_filters(options_.seccomp));
@@ -111,9 +119,16 @@ Outcome<void> Vmm::begin_net_launcher() {
   return {};
 }
 
+// What fails as the process is to end has been given up for that.
 Outcome<void> Vmm::run() {
-  VMM_TRY_DO(open_everything());
-  if (options_.vm) VMM_TRY_DO(boot(*options_.vm));
+  if (auto opened = open_everything(); !opened) {
+    if (end_is_asked()) return {};
+    return opened;
+  }
+  if (options_.vm) {
+    auto booted = boot(*options_.vm);
+    if (!booted && !end_is_asked()) return booted;
+  }
   VMM_TRY_DO(serve());
   control_->finish();
   api_.reset();
@@ -122,6 +137,9 @@ Outcome<void> Vmm::run() {
 }
 
 Outcome<void> Vmm::boot(const VmConfig& config) {
+  if (!options_.landlock_rules.empty() && !options_.landlock && !config.landlock) {
+    VMM_LOG(kWarn, "--landlock-rules: without --landlock, any file can be opened");
+  }
   auto booted = control_->create(config);
   if (booted) booted = control_->boot();
   if (booted) return {};
@@ -134,6 +152,9 @@ Outcome<void> Vmm::serve() {
   VMM_STEP("events", const auto end_watch,
            loop_->add(events_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { control_->take_end(); }));
+  VMM_STEP("signals", const auto end_signal_watch,
+           loop_->add(ends_->fd(), event_manager::kReadable,
+                      [this](event_manager::EventSet) { take_end(); }));
   VMM_STEP("signals", const auto signal_watch,
            loop_->add(signals_->fd(), event_manager::kReadable,
                       [this](event_manager::EventSet) { take_signal(); }));
@@ -141,16 +162,20 @@ Outcome<void> Vmm::serve() {
   return {};
 }
 
-// SIGUSR1 presses the power button, SIGWINCH tells of the terminal's size; the others end the VMM.
+// From here on nobody gives up what he waits for: the VM is taken apart in order.
+void Vmm::take_end() {
+  (void)ends_->take().has_value();
+  loop_->stop();
+}
+
+// SIGUSR1 presses the power button, SIGWINCH tells of the terminal's size.
 void Vmm::take_signal() {
   const auto signal = signals_->take();
   if (!signal || !*signal) return;
   if ((*signal)->number == SIGUSR1) {
     (void)control_->press_power_button().has_value();  // without a VM there is none
-  } else if ((*signal)->number == SIGWINCH) {
-    control_->fit_console();
   } else {
-    loop_->stop();
+    control_->fit_console();
   }
 }
 

@@ -373,6 +373,108 @@ class ApiTest(unittest.TestCase):
         self.assertEqual(vmm.call("PUT", "vm.pause")[1][2], "VM is not running")
         self.assertEqual(vmm.end(), (0, ""))
 
+    def assert_ends_soon(self, vmm, number=signal.SIGTERM):
+        begin = time.monotonic()
+        self.assertEqual(vmm.end(number)[0], 0)
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_ends_during_a_long_boot(self):
+        """The back end is given up; the end is in order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            vmm, slow = self.vmm_in_a_long_boot()
+            begin = time.monotonic()
+            self.assert_ends_soon(vmm, number)
+            self.assertLess(time.monotonic() - begin, 4)
+            self.assertFalse(os.path.exists(vmm.path))
+            slow.close()
+
+    def test_ends_though_a_back_end_says_nothing(self):
+        """One that takes the connection, and then never answers."""
+        vmm = Vmm("--api-socket", "path=FOLDER/api")
+        self.addCleanup(vmm.clean)
+        vmm.wait_for_socket()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(vmm.folder.name + "/silent")
+            listener.listen()
+            with open(vmm.folder.name + "/kernel", "wb") as file:
+                file.write(tiny_kernel())
+            config = {"payload": {"kernel": file.name}, "console": {"mode": "Null"}, "serial": {"mode": "Null"},
+                      "memory": {"size": 1 << 28, "shared": True},
+                      "fs": [{"tag": "t", "socket": vmm.folder.name + "/silent"}]}
+            self.assertEqual(vmm.call("PUT", "vm.create", config), (204, None))
+            slow = Client(vmm.path)
+            self.addCleanup(slow.close)
+            slow.send(b"PUT /api/v1/vm.boot HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection = listener.accept()[0]
+            self.addCleanup(connection.close)
+            self.assert_ends_soon(vmm)
+
+    def test_ends_before_a_fifo_has_a_reader(self):
+        with tempfile.TemporaryDirectory() as folder:
+            fifo = folder + "/fifo"
+            os.mkfifo(fifo)
+            vm = ("--kernel", "/nowhere/vmlinux", "--console", "off")
+            for words in (("--api-socket", folder + "/api", "--event-monitor", "path=" + fifo),
+                          (*vm, "--serial", "file=" + fifo),
+                          (*vm, "--api-socket", folder + "/api", "--serial", "file=" + fifo)):
+                with self.subTest(words):
+                    vmm = Vmm(*words)
+                    self.addCleanup(vmm.clean)
+                    signal.sigtimedwait([], 1)
+                    self.assertIsNone(vmm.process.poll())
+                    self.assert_ends_soon(vmm)
+                    self.assertFalse(os.path.exists(folder + "/api"))
+
+    def test_fifo_whose_reader_comes_late(self):
+        with tempfile.TemporaryDirectory() as folder:
+            fifo = folder + "/fifo"
+            os.mkfifo(fifo)
+            vmm = Vmm("--api-socket", folder + "/api", "--event-monitor", "path=" + fifo)
+            self.addCleanup(vmm.clean)
+            vmm.path = folder + "/api"
+            signal.sigtimedwait([], 0.5)
+            with open(fifo, encoding="utf-8") as reader:
+                vmm.wait_for_socket()
+                self.assertEqual(vmm.call("GET", "vmm.ping")[0], 200)
+                self.assert_ends_soon(vmm)
+                self.assertIn('"starting"', reader.read())
+
+    def test_closed_standard_streams(self):
+        """What the VMM opens never becomes one of them."""
+        if not is_native():
+            self.skipTest("the streams are the emulator's")
+        with tempfile.TemporaryDirectory() as folder:
+            # A shell would keep its own copies: only the program's streams are closed.
+            close = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
+            with subprocess.Popen([sys.executable, "-c", close, *COMMAND, "--api-socket", folder + "/api"]) as process:
+                try:
+                    for _ in range(500):
+                        if os.path.exists(folder + "/api"):
+                            break
+                        signal.sigtimedwait([], 0.02)
+                    for fd in range(3):
+                        self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{fd}"), "/dev/null")
+                finally:
+                    process.terminate()
+                self.assertEqual(process.wait(20), 0)
+
+    def test_addresses_of_networks(self):
+        vmm = self.vmm()
+        vmm.call("PUT", "vm.create", {**CONFIG, "console": {"mode": "Null"}})
+        for net, word in (({"ip": "x", "mask": "y"}, 'ip: "x"'), ({"ip": "192.0.2.1", "mask": "y"}, 'mask: "y"')):
+            status, errors = vmm.call("PUT", "vm.add-net", net)
+            self.assertEqual(status, 400)
+            self.assertIn(word, errors[-1])
+            status, errors = vmm.call("PUT", "vm.create", {**CONFIG, "net": [net]})
+            self.assertEqual(status, 400)
+            self.assertIn(word, errors[-1])
+
+    def test_ids_of_devices_that_come_later(self):
+        vmm = self.vmm()
+        vmm.call("PUT", "vm.create", CONFIG)
+        vmm.call("PUT", "vm.add-net", {"tap": "t"})
+        self.assertEqual(vmm.call("GET", "vm.info")[1]["config"]["net"][0]["id"], "_net1")
+
     def test_mac_of_a_network(self):
         """One that nobody gave is the network's for good."""
         vmm = self.vmm()

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -73,6 +74,12 @@ TEST_CASE("opener: who waits for it does meanwhile what it has said", "[opener]"
   told.clear();
   std::thread([] { opening([] {}); }).join();
   CHECK(told.empty());
+
+  // It looks up from the loop now and then, and waits on.
+  CHECK(opening([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    return true;
+  }));
 
   for (int i = 0; i < 1000; ++i) opening([] {});
   Opener::set_meanwhile(nullptr);
