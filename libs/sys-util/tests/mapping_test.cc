@@ -5,7 +5,9 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <fstream>
 
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/sys_util/page_size.h"
@@ -77,4 +79,51 @@ TEST_CASE("mappings that make no sense are refused", "[hostile]") {
   REQUIRE(Mapping::create(4096, {.protection = PROT_READ, .flags = MAP_SHARED, .fd = -1})
               .error()
               .is_os(EBADF));
+}
+
+TEST_CASE("a mapping is where its alignment says, and takes no more than its bytes") {
+  const std::size_t page = sys_util::page_size();
+  constexpr std::size_t kAlignment = std::size_t{4} << 20;
+  const auto pages_of_process = [] {
+    std::ifstream statm("/proc/self/statm");
+    std::size_t pages = 0;
+    statm >> pages;
+    return pages;
+  };
+  const MemFd file = *MemFd::create(8 * page);
+  for (const std::size_t phase : {std::size_t{0}, page, kAlignment / 2, kAlignment - page}) {
+    for (const int fd : {-1, file.fd()}) {
+      Mapping::Options options = kAnonymous;
+      if (fd >= 0) options = {.protection = PROT_READ | PROT_WRITE, .flags = MAP_SHARED, .fd = fd};
+      options.alignment = kAlignment;
+      options.phase = phase;
+      const std::size_t before = pages_of_process();
+      {
+        const Mapping mapping = *Mapping::create(7 * page + 1, options);
+        CHECK(pages_of_process() == before + 8);
+        CHECK(reinterpret_cast<std::uintptr_t>(mapping.data()) % kAlignment == phase);
+        std::memset(mapping.data(), 0x5a, mapping.size());
+      }
+      CHECK(pages_of_process() == before);
+    }
+  }
+}
+
+TEST_CASE("alignments that are none are refused", "[hostile]") {
+  const std::size_t page = sys_util::page_size();
+  struct Case {
+    std::size_t alignment;
+    std::size_t phase;
+  };
+  for (const Case bad :
+       {Case{3 * page, 0}, Case{0, page}, Case{2 * page, 2 * page}, Case{2 * page, page / 2}}) {
+    Mapping::Options options = kAnonymous;
+    options.alignment = bad.alignment;
+    options.phase = bad.phase;
+    CHECK(Mapping::create(page, options).error().is_os(EINVAL));
+  }
+  Mapping::Options options = kAnonymous;
+  options.alignment = std::size_t{1} << 63;  // there is no such room
+  options.phase = page;
+  CHECK(Mapping::create(page, options).error().is_os(ENOMEM));
 }

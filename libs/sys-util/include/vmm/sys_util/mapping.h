@@ -18,6 +18,9 @@ class Mapping {
     int flags;                 ///< MAP_*; MAP_FIXED is refused
     int fd = -1;               ///< borrowed for the call; -1 for anonymous memory
     std::uint64_t offset = 0;  ///< into the file, a multiple of the page size
+    /// Where in our address space: at `phase` modulo `alignment`, a power of two. 0: anywhere.
+    std::size_t alignment = 0;
+    std::size_t phase = 0;  ///< a multiple of the page size, below the alignment
   };
 
   Mapping() = default;
@@ -28,7 +31,8 @@ class Mapping {
   ///@}
   ~Mapping();
 
-  /// Errors: EINVAL for a size of 0, MAP_FIXED or a misaligned offset; the errno of mmap(2).
+  /// Errors: EINVAL for a size of 0, MAP_FIXED, a misaligned offset or phase and an alignment that
+  /// is none; the errno of mmap(2).
   static Result<Mapping> create(std::size_t bytes, const Options& options);
 
   ///@{
@@ -40,6 +44,8 @@ class Mapping {
 
  private:
   Mapping(std::byte* data, std::size_t size) : data_(data), size_(size) {}
+  static Result<Mapping> map(void* at, std::size_t bytes, const Options& options);
+  static Result<Mapping> map_aligned(std::size_t bytes, const Options& options);
 
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
