@@ -98,6 +98,21 @@ int mapping_flags(const RegionConfig& config) {
   return (shared ? MAP_SHARED : MAP_PRIVATE) | lazy;
 }
 
+struct Place {
+  std::size_t alignment = 0;
+  std::size_t phase = 0;
+};
+
+/// Where in our address space: as far from a boundary of large pages as the guest's address is.
+/// Otherwise KVM maps the region by small pages only, whatever the host has put there.
+Place place_of(const RegionConfig& config) {
+  constexpr std::size_t kLargePage = std::size_t{1} << 21;
+  if (config.huge_pages != HugePages::kNone || config.bytes < kLargePage) return {};
+  const std::uint64_t phase = config.base.raw() % kLargePage;
+  if (phase % page_bytes() != 0) return {};
+  return {kLargePage, static_cast<std::size_t>(phase)};
+}
+
 Result<void> advise(std::span<std::byte> host, int advice, const char* what) {
   if (::madvise(host.data(), host.size(), advice) != 0) return fail(Error::from_errno(what));
   return {};
@@ -150,10 +165,13 @@ Result<std::shared_ptr<const Region>> Region::create(const RegionConfig& config)
       fd.reset(::fcntl(config.fd, F_DUPFD_CLOEXEC, 0));
       if (!fd) return fail(Error::from_errno("F_DUPFD_CLOEXEC"));
     }
+    const Place place = place_of(config);
     VMM_TRY(region->mapping_, Mapping::create(bytes, {.protection = PROT_READ | PROT_WRITE,
                                                       .flags = mapping_flags(config),
                                                       .fd = fd.get(),
-                                                      .offset = config.file_offset}));
+                                                      .offset = config.file_offset,
+                                                      .alignment = place.alignment,
+                                                      .phase = place.phase}));
     region->host_ = region->mapping_.bytes();
     if (config.backing == Backing::kMemfd || config.shared) region->fd_ = std::move(fd);
     region->file_offset_ = config.file_offset;

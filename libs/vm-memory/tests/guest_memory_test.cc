@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "vmm/base/endian.h"
+#include "vmm/sys_util/mem_fd.h"
 #include "vmm/vm_memory/snapshot_reader.h"
 
 namespace vmm::vm_memory {
@@ -208,6 +209,25 @@ TEST_CASE("policies are applied to the memory", "[region]") {
   mergeable.mergeable = true;
   const auto region = Region::create(mergeable);
   CHECK((region || region.error().is_os(EINVAL)));
+}
+
+TEST_CASE("a region lies to large pages as its guest addresses do", "[region]") {
+  constexpr std::uint64_t kLargePage = 2 << 20;
+  const auto file = sys_util::MemFd::create(3 * kLargePage);
+  REQUIRE(file);
+  for (const std::uint64_t base :
+       {std::uint64_t{0}, std::uint64_t{0x100000}, 5 * kLargePage + 4096}) {
+    for (const Backing backing : {Backing::kAnonymous, Backing::kMemfd, Backing::kFile}) {
+      RegionConfig config = at(base, 2 * kLargePage + 4096);
+      config.backing = backing;
+      if (backing == Backing::kFile) config.fd = file->fd();
+      const auto region = Region::create(config);
+      REQUIRE(region);
+      const auto host = reinterpret_cast<std::uintptr_t>((*region)->host().data());
+      CHECK(host % kLargePage == base % kLargePage);
+    }
+  }
+  CHECK(Region::create(at(0x800, 2 * kLargePage)));  // no page of the host can lie like that
 }
 
 TEST_CASE("untouched guest memory costs nothing", "[guest_memory]") {

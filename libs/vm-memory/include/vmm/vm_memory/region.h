@@ -77,7 +77,8 @@ struct FileBacking {
 /// One range of guest RAM with the host memory it owns. Immutable, shared by snapshots.
 class Region {
  public:
-  /// Memory is reserved lazily (MAP_NORESERVE) unless asked otherwise, readable and writable.
+  /// Memory is reserved lazily (MAP_NORESERVE) unless asked otherwise, readable and writable. From
+  /// 2 MiB on it lies to large pages as its guest addresses do, so that KVM can map them whole.
   /// Errors: a RegionError; EINVAL for a bad file offset; the errno of mmap(2), memfd_create(2),
   /// ftruncate(2), madvise(2) or mlock(2).
   static Result<std::shared_ptr<const Region>> create(const RegionConfig& config);
