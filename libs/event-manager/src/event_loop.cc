@@ -39,7 +39,7 @@ EventLoop::~EventLoop() {
 }
 
 Result<Registration> EventLoop::add(int fd, EventSet interest, Handler handler) {
-  VMM_TRY(const std::uint64_t token, state_->add(fd, interest, std::move(handler)));
+  VMM_TRY(const std::uint64_t token, state_->add(fd, interest, handler));
   return Registration(state_, token);
 }
 

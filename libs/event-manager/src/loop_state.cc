@@ -42,8 +42,8 @@ Result<void> LoopState::watch_mailbox() {
 
 LoopState::Slot* LoopState::find(std::uint64_t token) {
   const std::uint32_t index = index_of(token);
-  if (index >= used_) return nullptr;
-  Slot& found = slot(index);
+  if (index >= slots_.size()) return nullptr;
+  Slot& found = *slots_[index];
   return found.generation == generation_of(token) ? &found : nullptr;
 }
 
@@ -53,20 +53,27 @@ std::uint32_t LoopState::allocate_slot() {
     free_.pop_back();
     return index;
   }
-  if (used_ % kSlotsPerChunk == 0) chunks_.push_back(std::make_unique<Slot[]>(kSlotsPerChunk));
-  return used_++;
+  slots_.push_back(std::make_unique<Slot>());
+  return static_cast<std::uint32_t>(slots_.size() - 1);
 }
 
-Result<std::uint64_t> LoopState::add(int fd, EventSet interest, EventLoop::Handler handler) {
+/// Destroys the handler of a slot and lets others have the slot.
+void LoopState::give_up(std::uint32_t index) {
+  EventLoop::Handler gone;  // destroyed last, as it may own other registrations
+  gone.swap(slots_[index]->handler);
+  free_.push_back(index);
+}
+
+Result<std::uint64_t> LoopState::add(int fd, EventSet interest, EventLoop::Handler& handler) {
   if (!handler) return fail(Error::os(EINVAL, "add to event loop"));
   const std::uint32_t index = allocate_slot();
-  Slot& taken = slot(index);
+  Slot& taken = *slots_[index];
   const std::uint64_t token = make_token(index, taken.generation);
   if (const Result<void> added = epoll_.add(fd, interest, token); !added) {
     free_.push_back(index);
     return fail(added.error());
   }
-  taken.handler = std::move(handler);
+  taken.handler.swap(handler);
   taken.fd = fd;
   return token;
 }
@@ -87,9 +94,7 @@ void LoopState::remove(std::uint64_t token) noexcept {
     drop_current_ = true;  // the handler is running: dispatch() destroys it afterwards
     return;
   }
-  const EventLoop::Handler gone = std::move(found->handler);  // may own other registrations
-  found->handler = nullptr;
-  free_.push_back(index_of(token));
+  give_up(index_of(token));
 }
 
 Result<std::size_t> LoopState::run_once(std::chrono::milliseconds timeout) {
@@ -121,7 +126,7 @@ std::size_t LoopState::dispatch(std::size_t count) {
       --count;
       continue;
     }
-    Slot& ready = slot(index_of(token));
+    Slot& ready = *slots_[index_of(token)];
     if (ready.generation != generation_of(token)) [[unlikely]]
       continue;
     current_ = &ready;
@@ -129,8 +134,7 @@ std::size_t LoopState::dispatch(std::size_t count) {
     if (drop_current_) [[unlikely]] {
       drop_current_ = false;
       current_ = nullptr;
-      const EventLoop::Handler gone = std::exchange(ready.handler, nullptr);
-      free_.push_back(index_of(token));
+      give_up(index_of(token));
     }
   }
   current_ = nullptr;
@@ -161,7 +165,7 @@ bool LoopState::only_hangups(std::span<const sys_util::EpollEvent> events) {
 /// A handler that ignores a hang-up has the loop spin. One that attends to it in its next few
 /// rounds does not yet.
 void LoopState::note_only_hangups() {
-  const std::size_t registrations = used_ - free_.size();
+  const std::size_t registrations = slots_.size() - free_.size();
   if (++hangup_rounds_ <= registrations) return;
   ++spinning_rounds_;
   if (std::exchange(spinning_, true)) return;
@@ -178,8 +182,8 @@ void LoopState::close() {
   closed_ = true;
   // Destroying a handler or function may drop registrations, which do nothing by now.
   const std::vector<Mailbox::Function> posted = mailbox_->close();
-  for (std::uint32_t index = 0; index < used_; ++index) {
-    const EventLoop::Handler gone = std::exchange(slot(index).handler, nullptr);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const EventLoop::Handler gone = std::exchange(slots_[i]->handler, nullptr);
   }
 }
 

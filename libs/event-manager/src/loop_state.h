@@ -24,7 +24,8 @@ class LoopState {
             std::shared_ptr<Mailbox> mailbox);
 
   Result<void> watch_mailbox();
-  Result<std::uint64_t> add(int fd, EventSet interest, EventLoop::Handler handler);
+  /// Takes the handler out of `handler`, unless it fails.
+  Result<std::uint64_t> add(int fd, EventSet interest, EventLoop::Handler& handler);
   Result<void> modify(std::uint64_t token, EventSet interest);
   void remove(std::uint64_t token) noexcept;
 
@@ -43,16 +44,12 @@ class LoopState {
     std::uint32_t generation = 0;
     int fd = -1;
   };
-  // Slots never move, as a handler may be running in one while others are added.
-  static constexpr std::size_t kSlotsPerChunk = 64;
   static constexpr std::uint64_t kMailboxToken = ~std::uint64_t{0};
 
-  [[nodiscard]] Slot& slot(std::uint32_t index) {
-    return chunks_[index / kSlotsPerChunk][index % kSlotsPerChunk];
-  }
   /// The slot that a token speaks of; nullptr when that registration is gone.
   [[nodiscard]] Slot* find(std::uint64_t token);
   [[nodiscard]] std::uint32_t allocate_slot();
+  void give_up(std::uint32_t index);
   std::size_t dispatch(std::size_t count);
   [[nodiscard]] bool only_hangups(std::span<const sys_util::EpollEvent> events);
   void note_only_hangups();
@@ -62,9 +59,9 @@ class LoopState {
   sys_util::Mapping events_;
   std::size_t events_per_round_;
   std::shared_ptr<Mailbox> mailbox_;
-  std::vector<std::unique_ptr<Slot[]>> chunks_;
+  // Slots never move, as a handler may be running in one while others are added.
+  std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::uint32_t> free_;
-  std::uint32_t used_ = 0;         // slots that were ever given out
   std::size_t hangup_rounds_ = 0;  // in a row, up to now, with nothing but hang-ups that stay
   std::uint64_t spinning_rounds_ = 0;
   bool spinning_ = false;      // so many of them that it was told
