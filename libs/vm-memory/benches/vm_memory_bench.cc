@@ -261,6 +261,9 @@ VMM_BENCH(bench) {
     bench.run("vm-memory/x_read" + tail, [&] {
       keep(memory.read_bytes(hidden(kAt), std::span(buffer.data(), opaque(size.bytes))));
     });
+    bench.floor("vm-memory/x_read" + tail, [&] {
+      std::memcpy(buffer.data(), opaque(memory.regions()[0].host.data()) + kAt, opaque(size.bytes));
+    });
   }
 }
 
