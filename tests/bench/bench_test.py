@@ -17,16 +17,16 @@ DUMP = """\
 version: 1
 part: 1
 desc: Trigger: Client Request: bench:empty\t0
-events: Ir
+events: Ir Ge
 totals: 12
 part: 2
 desc: Trigger: Client Request: base/x\t2000
-events: Ir
+events: Ir Ge
 fn=(1) f
-totals: 4012
+totals: 4012 2000
 part: 3
 desc: Trigger: Program termination
-totals: 99
+totals: 99 1
 """
 
 
@@ -40,8 +40,12 @@ def peers_of(text):
 class CallgrindTest(unittest.TestCase):
     def test_takes_the_total_of_each_part(self):
         self.assertEqual(bench.parse_callgrind(DUMP), [
-            ("Client Request: bench:empty\t0", 12), ("Client Request: base/x\t2000", 4012),
-            ("Program termination", 99)])
+            ("Client Request: bench:empty\t0", 12, 0), ("Client Request: base/x\t2000", 4012, 2000),
+            ("Program termination", 99, 1)])
+
+    def test_what_prepared_a_row_and_the_empty_bracket_are_not_its_own(self):
+        self.assertEqual(bench.per_op([("bench:empty", 12, 1), ("a/x", 4012, 2000), ("a/y", 500, 10),
+                                       ("prepare:a/y", 300, 10)]), {"a/x": 2.0, "a/y": 20.0})
 
 
 class PeersTest(unittest.TestCase):
@@ -64,14 +68,16 @@ class PeersTest(unittest.TestCase):
 class ReportTest(unittest.TestCase):
     def test_a_measured_floor_wins_over_the_documented_one(self):
         peers = {"a/b": {"ns": 5.0, "instructions": 9.0, "floor_ns": 3.0, "bulk": False}}
-        rows = bench.merge({"a/b": 4.0, "floor:a/b": 2.0}, {"a/b": 10.0, "floor:a/b": 7.0}, peers)
-        self.assertEqual(rows, [{"name": "a/b", "ns": 4.0, "instructions": 10.0, "peer": 5.0,
+        rows = bench.merge({"a/b": 4.0, "floor:a/b": 2.0}, {"a/b": 10.0, "floor:a/b": 7.0},
+                           {"a/b": 1.0}, peers)
+        self.assertEqual(rows, [{"name": "a/b", "ns": 4.0, "instructions": 10.0, "locked": 1.0,
+                                 "peer": 5.0,
                                  "peer_instructions": 9.0, "floor_ns": 2.0,
                                  "floor_instructions": 7.0}])
         self.assertTrue(bench.exceeds(rows[0]))
 
     def test_a_row_that_no_peer_has_is_shown_without_figures(self):
-        row = bench.merge({"a/c": 4.0}, {}, {})[0]
+        row = bench.merge({"a/c": 4.0}, {}, {}, {})[0]
         self.assertEqual((row["peer"], row["instructions"]), (None, None))
         self.assertFalse(bench.exceeds(row))
 
@@ -86,12 +92,22 @@ class EarlierResultsTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             docs = pathlib.Path(folder)
             for file, name in [("a", "vm-memory/find_region"), ("b", "fdt/fdt_1cpu_4virtio")]:
-                (docs / file).write_text(json.dumps(bench.merge({name: 2.0}, {name: 51.0}, {})))
+                (docs / file).write_text(json.dumps(bench.merge({name: 2.0}, {name: 51.0}, {}, {})))
             status, said = self.run_with("--results", folder + "/a", folder + "/b", "--report", folder)
             self.assertEqual(status, 0, said)
             page = (docs / "performance.md").read_text()
             self.assertIn("| find_region | 51.0 | 102 (0.50) |", page)
             self.assertIn("| fdt_1cpu_4virtio | 51.0 | 83,742 (0.00) |", page)
+
+    def test_a_check_fails_for_a_goal_of_instructions_that_is_missed(self):
+        name = "vm-memory/x_bitmap_mark_dirty_1page"
+        for locked, wanted in [(0.0, 0), (1.0, 1)]:
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump(bench.merge({name: 9.0}, {name: 30.0}, {name: locked}, {}), file)
+                file.flush()
+                status, said = self.run_with("--results", file.name, "--check")
+                self.assertEqual(status, wanted, said)
+                self.assertEqual("missed: no locked instruction" in said, wanted == 1, said)
 
     def test_what_is_no_result_and_a_page_of_a_part_are_refused(self):
         self.assertEqual(self.run_with("--results", __file__)[0], 2)

@@ -9,23 +9,29 @@ import math
 import re
 
 PEERS = ("rust-vmm", "firecracker")
+MISSED = "**missed**"
+KINDS = {"ns": "time", "instructions": "instructions", "locked": "locked instructions"}
 NAMES = {"rust-vmm": "rust-vmm", "firecracker": "Firecracker", "floor": "floor"}
 
-# (what is wanted, rows, of which figure, against whom, the largest ratio of ours to theirs)
+# (what is wanted, rows, of which figure, against whom, the largest ratio of ours to theirs); against nobody
+# our figure itself counts
 GOALS = (
     ("virtio-queue ahead of Firecracker's queue", r"virtio-queue/", "instructions", "firecracker", 1),
     ("a request without payload at most 1.5 times its floor", r"virtio-queue/x_blk_req_nodata_direct$",
      "instructions", "floor", 1.5),
     ("small accesses to guest memory at most 1.4 times their floor", r"vm-memory/x_(read|write)_obj",
      "instructions", "floor", 1.4),
-    ("bulk accesses at least 0.95 of memcpy", r"vm-memory/x_write_slice_(64K|1M|64M)$", "ns", "floor",
+    ("bulk accesses at least 0.95 of memcpy", r"vm-memory/x_(read|write)_slice_(64K|1M|64M)$", "ns", "floor",
      1 / 0.95),
-    ("no locked instruction for a page that is already dirty: less than half the time of one",
+    ("no locked instruction for a write to pages that are already dirty",
+     r"vm-memory/x_bitmap_(mark|write|store)", "locked", None, 0),
+    ("less than half the time of one locked instruction for marking such a page",
      r"vm-memory/x_bitmap_mark_dirty_1page$", "ns", "floor", 0.5),
-    ("the event loop at most 1.05 times raw epoll", r"event-manager/(process_(basic|d)|x_kick)", "ns",
-     "floor", 1.05),
+    ("the event loop at most 1.05 times raw epoll", r"event-manager/", "ns", "floor", 1.05),
     ("a vmlinux into fresh memory three times faster than rust-vmm",
      r"linux-loader/x_load_vmlinux_file_fresh_memory$", "ns", "rust-vmm", 1 / 3),
+    ("a kernel at most 1.05 times the pread() or memcpy() of its segments", r"linux-loader/(x_load_|load_[bv])",
+     "ns", "floor", 1.05),
     ("ACPI tables with a fifth of the peer's instructions", r"acpi-tables/", "instructions", "rust-vmm",
      1 / 5),
     ("serial ports and clocks ahead of the peer", r"vm-superio/", "instructions", "rust-vmm", 1),
@@ -45,6 +51,7 @@ def collect(rows, peers):
         for what in ("ns", "instructions"):
             row[what] = {"ours": ours.get(what), "floor": ours.get("floor_" + what)}
             row[what] |= {peer: theirs.get(peer, {}).get(what) for peer in PEERS}
+        row["locked"] = {"ours": ours.get("locked")}
         if row["ns"]["floor"] is None:
             row["ns"]["floor"] = next((p["floor_ns"] for p in theirs.values() if p["floor_ns"]), None)
         libraries.setdefault(name.split("/")[0], []).append(row)
@@ -53,6 +60,8 @@ def collect(rows, peers):
 
 def ratio(row, what, other):
     """Ours to the other's, or None; what is copied in bulk has no count of instructions."""
+    if other is None:
+        return row[what]["ours"]
     ours, theirs = row[what]["ours"], row[what][other]
     if ours is None or not theirs or (what == "instructions" and row["bulk"]):
         return None
@@ -68,10 +77,16 @@ def judge(libraries, goal):
     if not ratios:
         return words, "-", f"{limit:.2f}", "not measured"
     worst, name = max(ratios)
-    kind = "instructions" if what == "instructions" else "time"
+    kind = KINDS[what]
     among = f" of {len(ratios)} rows, {name}" if len(ratios) > 1 else ""
     return (words, f"{worst:.2f} ({kind}{among})", f"{limit:.2f}",
-            "met" if worst <= limit else "**missed**")
+            "met" if worst <= limit else MISSED)
+
+
+def missed(rows, peers):
+    """The goals whose instructions are too many; times depend on what else the machine does."""
+    libraries = collect(rows, peers)
+    return [goal[0] for goal in GOALS if goal[2] != "ns" and judge(libraries, goal)[3] == MISSED]
 
 
 def figure(value):

@@ -54,6 +54,13 @@ class GoalTest(unittest.TestCase):
                          ("less than theirs", "0.95 (instructions of 2 rows, b)", "1.00", "met"))
         self.assertEqual(self.judge(ours("q/a", None, 101.0), ours("q/b", None, 190.0))[3], "**missed**")
 
+    def test_a_goal_against_nobody_is_about_the_figure_itself(self):
+        goal = ("no locks", r"q/", "locked", None, 0)
+        for locked, verdict in [(0.0, "met"), (0.5, "**missed**")]:
+            rows = [ours("q/a", 1.0, 2.0) | {"locked": locked}, ours("q/b", 1.0, 2.0)]
+            self.assertEqual(report.judge(report.collect(rows, {}), goal),
+                             ("no locks", f"{locked:.2f} (locked instructions)", "0.00", verdict))
+
     def test_what_was_not_measured_is_neither_met_nor_missed(self):
         self.assertEqual(self.judge(), ("less than theirs", "-", "1.00", "not measured"))
 
