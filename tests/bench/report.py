@@ -193,7 +193,8 @@ stands the ratio of ours to theirs: below 1.00 is less than theirs. `./dev bench
 this page; [benchmarks](benchmarks.md) says what is measured how, and how whole machines compare.
 
 Instructions are counted by callgrind and repeat exactly. Nanoseconds are the best of several rounds; the peers'
-come from another run of a machine of the same kind, so that a few tens of per cent say nothing. A floor is the
+come from another run, on the machine that `tests/bench/peers.tsv` describes: on another kind of machine they say
+little, and a few tens of per cent say nothing on any. Floors of ours are of the same run. A floor is the
 least work that is still correct, in plain C; in time also the system call or the memcpy alone. Rows with ~ copy
 so much in one piece that callgrind's count says nothing: look at their time. A row that has no figure of ours
 was not measured here.
