@@ -5,7 +5,9 @@
 
 #include <catch2/catch.hpp>
 #include <limits>
+#include <optional>
 
+#include "answered_ioctls.h"
 #include "machine.h"
 #include "vmm/kvm_ioctls/error.h"
 
@@ -239,6 +241,28 @@ TEST_CASE("APIC registers lie inside of their page", "[hostile]") {
 }
 
 #endif
+
+TEST_CASE("another version of the interface is refused", "[hostile]") {
+  for (const int version : {11, 13}) {
+    CAPTURE(version);
+    bool opened = true;
+    std::optional<Error> error;
+    const bool here = vmm::testing::with_answers(
+        KVMIO, [&](const vmm::testing::AskedIoctl&) { return version; },
+        [&] {
+          const auto system = System::open({.path = "/dev/null"});
+          opened = system.has_value();
+          if (!opened) error = system.error();
+        });
+    if (!here) {
+      WARN("skipped: this kernel has no user notifications of seccomp");
+      return;
+    }
+    CHECK_FALSE(opened);
+    REQUIRE(error);
+    CHECK(is(*error, KvmError::kApiVersion));
+  }
+}
 
 }  // namespace
 }  // namespace vmm::kvm_ioctls

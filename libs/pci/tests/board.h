@@ -26,7 +26,9 @@ class TestFunction final : public Function, public EndpointDevice {
  public:
   explicit TestFunction(const std::vector<Bar>& bars = {}, std::uint8_t pin = 1)
       : endpoint({.vendor = 0x1234, .device = 0x5678, .interrupt_pin = pin}, *this) {
-    for (const Bar& bar : bars) good = good && endpoint.add_bar(bar).has_value();
+    for (const Bar& bar : bars) {
+      if (good) good = endpoint.add_bar(bar);
+    }
   }
 
   Result<void> attach(const Attachment& attachment) override {
@@ -68,7 +70,7 @@ class TestFunction final : public Function, public EndpointDevice {
   };
   using Move = std::pair<std::uint8_t, std::optional<std::uint64_t>>;
 
-  bool good = true;
+  Result<void, PciError> good;  ///< what became of the BARs
   bool clears_command = false;  // as a reset does
   FunctionAddress attached;
   std::optional<std::uint32_t> device_id;

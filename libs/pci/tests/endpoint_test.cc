@@ -43,7 +43,9 @@ TEST_CASE("BARs that cannot be are refused", "[bar]") {
            Case{"an alignment of 3", {{0, kMemory32, 16, false, 3}}, false},
        }) {
     CAPTURE(c.name);
-    CHECK(TestFunction(c.bars).good == c.good);
+    const TestFunction function(c.bars);
+    CHECK(function.good.has_value() == c.good);
+    if (!function.good) CHECK(function.good.error() == PciError::kBadBar);
   }
 }
 
@@ -283,12 +285,17 @@ TEST_CASE("a function whose BARs find no room is not attached, and leaves nothin
   const Bar huge{.index = 0, .kind = BarKind::kMemory64, .size = std::uint64_t{1} << 40};
   const auto other = std::make_shared<TestFunction>(std::vector{kBar64, huge});
   REQUIRE(other->good);
-  CHECK_FALSE(board.segment->add(other));
+  const auto added = board.segment->add(other);
+  REQUIRE_FALSE(added);
+  CHECK(is(added.error(), PciError::kNoAddress));
   CHECK(board.segment->occupied() == 0);
   const auto good = board.add({kBar64});
   board.command(*good, kMemoryOn);
   CHECK(good->endpoint.decoded_at(2) == Place(kHigh.base.raw()));
-  CHECK_FALSE(board.segment->add(good, {.slot = 7}));  // it is in a slot already
+  const auto twice = board.segment->add(good, {.slot = 7});  // it is in a slot already
+  REQUIRE_FALSE(twice);
+  CHECK(is(twice.error(), PciError::kAttached));
+  CHECK(good->endpoint.add_bar(kBar32).error() == PciError::kAttached);
 }
 
 TEST_CASE("the pin is asserted unless the driver disabled it, and the status tells", "[intx]") {

@@ -293,7 +293,19 @@ TEST_CASE("filters that cannot be", "[seccomp][hostile]") {
   REQUIRE_FALSE(misspelt);
   CHECK(misspelt.error().code() == static_cast<std::int32_t>(SandboxError::kUnknownCall));
   const std::vector<Rule> many(SeccompFilter::kMaxRules + 1, Rule{"read"});
-  CHECK_FALSE(SeccompFilter::compile(many, Refusal::kTrap));
+  const auto too_many = SeccompFilter::compile(many, Refusal::kTrap);
+  REQUIRE_FALSE(too_many);
+  CHECK(is(too_many.error(), SandboxError::kTooManyRules));
+  // Few enough, and yet more instructions than the kernel takes.
+  std::vector<Rule> long_ones;
+  for (std::uint64_t i = 0; i < SeccompFilter::kMaxRules; ++i) {
+    long_ones.push_back({.call = "read",
+                         .arguments = {equals(0, i), equals(1, i), equals(2, i), equals(3, i),
+                                       equals(4, i), equals(5, i)}});
+  }
+  const auto too_long = SeccompFilter::compile(long_ones, Refusal::kTrap);
+  REQUIRE_FALSE(too_long);
+  CHECK(is(too_long.error(), SandboxError::kTooManyRules));
   for (const auto& arguments :
        {std::array<Argument, 6>{equals(6, 1)}, {equals(255, 1)}, {equals(1, 1), without(1, 2)}}) {
     const std::array rules{Rule{.call = "read", .arguments = arguments}};
@@ -342,3 +354,15 @@ TEST_CASE("bits of an argument that may not be", "[seccomp]") {
 }
 
 TEST_CASE("this kernel has filters", "[seccomp]") { CHECK(SeccompFilter::check_kernel()); }
+
+TEST_CASE("a kernel that has no filters is told from one that refuses them", "[seccomp]") {
+  const Ended ended = in_child([] {
+    const auto filter = SeccompFilter::compile(with({}), Refusal::kTrap);
+    if (!filter || !lock_in({failing("seccomp", ENOSYS)}, Refusal::kLog)) return kNotInstalled;
+    const auto checked = SeccompFilter::check_kernel();
+    if (checked || !is(checked.error(), SandboxError::kNoSeccomp)) return 1;
+    const auto installed = filter->install();
+    return !installed && is(installed.error(), SandboxError::kNoSeccomp) ? 0 : 2;
+  });
+  CHECK((!ended.by_signal && ended.code == 0));
+}

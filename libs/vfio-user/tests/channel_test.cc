@@ -181,5 +181,23 @@ TEST_CASE("what ends a call ends the conversation", "[channel][hostile]") {
                  UserError::kDisconnected));
 }
 
+TEST_CASE("a peer that goes within a message is told from one that goes between two",
+          "[channel][hostile]") {
+  for (const std::size_t sent : {std::size_t{1}, sizeof(Header), sizeof(Header) + 3}) {
+    CAPTURE(sent);
+    Rig rig;
+    const Header header{.id = 1, .command = 13, .bytes = 16 + 4, .flags = 0, .error = 0};
+    Bytes bytes = to_bytes(header) + Bytes(4);
+    bytes.resize(sent);
+    rig.peer.send_bytes(bytes);
+    rig.peer.close();
+    CHECK(is_error(rig.channel.receive(), UserError::kPartial));
+    CHECK(rig.channel.over());
+  }
+  Rig rig;
+  rig.peer.close();
+  CHECK(*rig.channel.receive() == Event::kClosed);
+}
+
 }  // namespace
 }  // namespace vmm::vfio_user

@@ -83,14 +83,12 @@ Result<DmaMapping> AddressSpace::map(DmaMemory memory) {
 }
 
 Result<void> AddressSpace::unmap(DmaSpan range) {
-  Entry entry;  // its memory may go when the lock is free again
+  // A DmaMapping has one, and asks once. Its memory may go when the lock is free again.
+  Entries::node_type entry;
   const MutexLock lock(mutex_);
-  const auto found = entries_.find(range.iova);
-  if (found == entries_.end()) return fail(VfioError::kNotMapped);
-  entry = std::move(found->second);
-  entries_.erase(found);
+  entry = entries_.extract(range.iova);
   auto done = kernel_unmap(range);
-  if (!done) stuck_.push_back(std::move(entry.owner));
+  if (!done && entry) stuck_.push_back(std::move(entry.mapped().owner));
   return done;
 }
 

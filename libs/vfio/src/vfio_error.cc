@@ -24,8 +24,6 @@ std::string_view message(std::int32_t code) {
       return "DMA needs whole pages inside the address space";
     case VfioError::kOverlap:
       return "a part of the range is mapped already";
-    case VfioError::kNotMapped:
-      return "nothing is mapped there";
     case VfioError::kPartialUnmap:
       return "the kernel unmapped less than was mapped";
     case VfioError::kShortInfo:

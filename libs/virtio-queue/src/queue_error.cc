@@ -16,8 +16,6 @@ std::string_view message(std::int32_t code) {
       return "the driver has not enabled the queue";
     case QueueError::kRingNotMapped:
       return "a ring is not in guest memory";
-    case QueueError::kBadFeatures:
-      return "these features do not go together";
     case QueueError::kBadState:
       return "the saved state is not one of a queue";
     case QueueError::kBadAvailIndex:

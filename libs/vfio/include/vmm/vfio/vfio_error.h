@@ -20,7 +20,6 @@ enum class VfioError : std::uint8_t {
   // DMA.
   kBadRange,      ///< empty, not of whole pages, or past the end of the address space
   kOverlap,       ///< a part of it is mapped already
-  kNotMapped,     ///< no mapping begins there
   kPartialUnmap,  ///< the kernel has unmapped less than was mapped
 
   // Answers of the kernel.

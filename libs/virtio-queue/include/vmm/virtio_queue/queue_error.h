@@ -14,7 +14,6 @@ enum class QueueError : std::uint8_t {
   kMisaligned,     ///< a ring address against 2.7 or 2.8; or host memory of odd alignment
   kNotReady,       ///< the driver has not enabled the queue
   kRingNotMapped,  ///< a part of the rings is not contiguous guest RAM
-  kBadFeatures,    ///< features that do not go together
   kBadState,       ///< a saved state that no queue can have had
 
   // The ring is broken; nothing more comes out of it until it is reset.
