@@ -4,69 +4,41 @@
 
 #include "vmm/virtio_console/console.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <optional>
 
 #include "daemon_program.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/sys_util/pseudo_terminal.h"
+#include "vmm/virtio_console/fd_port.h"
 
 namespace {
 
 using namespace vmm;
 
-/// What the guest writes, to a descriptor that does not block.
-class FdOutput final : public virtio_console::ConsoleOutput {
- public:
-  explicit FdOutput(int fd) : fd_(fd) {}
-  std::size_t write(std::span<const std::byte> bytes) override {
-    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-    if (written >= 0) return static_cast<std::size_t>(written);
-    return errno == EAGAIN || errno == EINTR ? 0 : bytes.size();  // nobody will ever read it
-  }
-  [[nodiscard]] int room_fd() const override { return fd_; }
-
- private:
-  int fd_;
-};
-
-/// The host's side of the console.
+/// The host's side of the console. None of it waits: a stopped terminal makes the guest wait.
 struct Host {
   std::optional<sys_util::PseudoTerminal> pty;
-  std::optional<FdOutput> output;
+  std::optional<virtio_console::FdOutput> output;
+  sys_util::NonBlocking no_waiting;
   std::shared_ptr<virtio_console::Console> console;
-  event_manager::Registration input;
-  int input_fd = STDIN_FILENO;
 
-  Result<void> open(bool standard) {
+  /// The descriptor to read from.
+  Result<int> open(bool standard) {
+    int in = STDIN_FILENO;
     int out = STDOUT_FILENO;
     if (!standard) {
       VMM_TRY(pty, sys_util::PseudoTerminal::open());
       std::printf("%s\n", pty->path.c_str());
       std::fflush(stdout);
-      input_fd = out = pty->controller.get();
+      in = out = pty->controller.get();
     }
-    for (const int fd : {input_fd, out}) {
-      const int flags = ::fcntl(fd, F_GETFL);
-      if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-        return fail(Error::from_errno("console: fcntl"));
-      }
-    }
+    VMM_TRY(no_waiting, sys_util::NonBlocking::create(out, "console output: fcntl"));
     output.emplace(out);
-    return {};
-  }
-  // As much as the guest has room for; the rest waits where it is.
-  void pump() {
-    std::array<std::byte, 1024> bytes;
-    const std::size_t room = std::min(console->space(), bytes.size());
-    if (room == 0) return (void)input.modify(event_manager::kNoEvents);
-    const ssize_t got = ::read(input_fd, bytes.data(), room);
-    if (got > 0) (void)console->enqueue(std::span(bytes).first(static_cast<std::size_t>(got)));
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) input.reset();
+    return in;
   }
 };
 
@@ -74,6 +46,7 @@ struct Host {
 
 int main(int argc, char** argv) {
   Host host;
+  std::unique_ptr<virtio_console::FdInput> input;
   bool standard = false;
   vhost_user_daemon::Program program{
       .name = "vhost-user-console",
@@ -84,16 +57,9 @@ int main(int argc, char** argv) {
       .make_device = {}};
   program.make_device =
       [&](event_manager::EventLoop& loop) -> Result<std::shared_ptr<virtio_device::VirtioDevice>> {
-    VMM_TRY_DO(host.open(standard));
+    VMM_TRY(const int in, host.open(standard));
     VMM_TRY(host.console, virtio_console::Console::create({.output = &*host.output}));
-    auto input = loop.add(host.input_fd, event_manager::kReadable,
-                          [&](event_manager::EventSet) { host.pump(); });
-    if (input) host.input = std::move(*input);  // a file or /dev/null has nothing to wait for
-    host.console->set_on_space([&host, poster = loop.poster()] {
-      (void)poster.post([&host] {
-        if (host.input) (void)host.input.modify(event_manager::kReadable);
-      });
-    });
+    VMM_TRY(input, virtio_console::FdInput::create(loop, in, *host.console));
     return std::shared_ptr<virtio_device::VirtioDevice>(host.console);
   };
   return vhost_user_daemon::run(program, argc, argv);

@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "vmm/base/log.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/vhost_user_backend/device_backend.h"
-#include "worker_threads.h"
 
 namespace vmm::vhost_user_daemon {
 namespace {
@@ -67,8 +67,13 @@ Result<void> serve(Program& program, const Common& common) {
   VMM_TRY(auto loop, event_manager::EventLoop::create());
   VMM_TRY(const daemon::SignalWatch signals, daemon::SignalWatch::create(loop));
   VMM_TRY(auto device, program.make_device(loop));
-  VMM_TRY(const auto threads, WorkerThreads::create(program.threads, program.name));
-  virtio_device::LoopWorkers workers(threads->loops());
+  std::vector<std::unique_ptr<event_manager::LoopThread>> threads(program.threads);
+  std::vector<event_manager::EventLoop*> loops;
+  for (auto& thread : threads) {
+    VMM_TRY(thread, event_manager::LoopThread::create(program.name));
+    loops.push_back(&thread->loop());
+  }
+  virtio_device::LoopWorkers workers(loops);
   VMM_TRY(const auto backend, DeviceBackend::create({.device = device,
                                                      .workers = workers,
                                                      .control = loop,

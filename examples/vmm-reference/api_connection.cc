@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api_connection.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,6 +10,8 @@
 #include <span>
 #include <utility>
 
+#include "vmm/sys_util/fd_flags.h"
+
 namespace vmm::reference {
 
 using event_manager::EventSet;
@@ -18,10 +19,7 @@ using event_manager::EventSet;
 Result<std::unique_ptr<ApiConnection>> ApiConnection::create(UniqueFd fd,
                                                              event_manager::EventLoop& loop,
                                                              Owner owner) {
-  const int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(fd.get(), "API connection"));
   std::unique_ptr<ApiConnection> made(new ApiConnection(std::move(fd), std::move(owner)));
   ApiConnection* self = made.get();
   VMM_TRY(made->timer_,

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "net_device.h"
 
-#include <fcntl.h>
-
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "launcher.h"
 #include "rate_limit.h"
 #include "thread_filters.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/vhost_device/kernel_net.h"
 #include "vmm/virtio_net/tap.h"
 
@@ -26,8 +25,7 @@ Outcome<std::vector<NetPort>> adopt_taps(const NetConfig& config) {
   std::vector<NetPort> ports;
   for (const int fd : config.fds) {
     const std::string context = "--net: fd=" + std::to_string(fd);
-    UniqueFd own(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!own) return fail(runtime(context, Error::from_errno("F_DUPFD_CLOEXEC")));
+    VMM_STEP(context, UniqueFd own, sys_util::duplicate(fd));
     VMM_STEP(context, auto port, NetPort::adopt_tap(std::move(own)));
     ports.push_back(std::move(port));
   }

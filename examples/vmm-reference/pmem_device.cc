@@ -10,6 +10,7 @@
 #include <string>
 
 #include "vmm/base/checked.h"
+#include "vmm/sys_util/fd_flags.h"
 
 namespace vmm::reference {
 namespace {
@@ -65,8 +66,7 @@ Outcome<PmemFile> open_pmem(const PmemConfig& config) {
     pmem.device = virtio_pmem::Pmem::create(virtio_pmem::make_no_flusher());
     return pmem;
   }
-  UniqueFd own(::fcntl(pmem.file.get(), F_DUPFD_CLOEXEC, 0));
-  if (!own) return fail(runtime(context, Error::from_errno("F_DUPFD_CLOEXEC")));
+  VMM_STEP(context, UniqueFd own, sys_util::duplicate(pmem.file.get()));
   pmem.device = virtio_pmem::Pmem::create(virtio_pmem::make_file_flusher(std::move(own)));
   return pmem;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "user_devices.h"
 
-#include <fcntl.h>
-
 #include <chrono>
 #include <utility>
 
 #include "patience.h"
 #include "vmm/base/log.h"
 #include "vmm/sys_util/event_fd.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/vfio_pci/host_function.h"
 
 namespace vmm::reference {
@@ -47,9 +46,8 @@ Result<void> UserDevices::unmask_by(const std::shared_ptr<vfio_user::Client>& cl
     loop.post([this, client] { unmasks_.erase(client.get()); });
     return {};
   }
-  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) return fail(Error::from_errno("F_DUPFD_CLOEXEC"));
-  auto event = std::make_shared<sys_util::EventFd>(sys_util::EventFd::adopt(UniqueFd(copy)));
+  VMM_TRY(UniqueFd copy, sys_util::duplicate(fd));
+  auto event = std::make_shared<sys_util::EventFd>(sys_util::EventFd::adopt(std::move(copy)));
   loop.post([this, client, index, event] {
     auto added = pin_thread_->loop().add(event->fd(), event_manager::kReadable,
                                          [client, index, event](event_manager::EventSet) {

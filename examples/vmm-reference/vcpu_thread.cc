@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vcpu_thread.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "thread_filters.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm_board/vcpu_runner.h"
+#include "vmm/sys_util/thread_name.h"
 
 namespace vmm::reference {
 namespace {
@@ -146,7 +146,7 @@ Outcome<void> VcpuThread::take_place() const {
 void VcpuThread::main() {
   char name[16];
   std::snprintf(name, sizeof(name), "vcpu%u", options_.index);
-  ::pthread_setname_np(::pthread_self(), name);
+  sys_util::set_thread_name(name);
   VMM_LOG(kDebug, "%s: thread %d", name, ::gettid());
   kick_.clear();  // of the stop before, if this is not the first start
   thread_id_.store(::gettid());

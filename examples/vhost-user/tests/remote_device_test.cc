@@ -2,6 +2,7 @@
 
 // Both sides of vhost-user against each other: a driver, a RemoteDevice, and a back end on threads.
 
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/vhost_user_frontend/remote_device.h"
 
 #include <fcntl.h>
@@ -36,22 +37,22 @@ using virtio_queue::driver::Buffer;
 /// What a daemon is, with an end that can be brought about.
 class BackEnd {
  public:
-  explicit BackEnd(std::shared_ptr<EchoDevice> device) : workers_({&io_.loop()}) {
-    control_.call([&] {
+  explicit BackEnd(std::shared_ptr<EchoDevice> device) : workers_({&io_->loop()}) {
+    control_->call([&] {
       backend_ = *DeviceBackend::create(
-          {.device = std::move(device), .workers = workers_, .control = control_.loop()});
-      daemon_.emplace(control_.loop(), *backend_);
+          {.device = std::move(device), .workers = workers_, .control = control_->loop()});
+      daemon_.emplace(control_->loop(), *backend_);
     });
   }
   ~BackEnd() {
-    control_.call([&] {
+    control_->call([&] {
       daemon_.reset();
       backend_.reset();
     });
   }
   /// Answers nothing before `end`.
   void hang(std::shared_future<void> end) {
-    control_.loop().post([end = std::move(end)] { end.wait(); });
+    control_->loop().post([end = std::move(end)] { end.wait(); });
   }
   Result<UniqueFd> connect() {
     std::array<int, 2> ends{};
@@ -59,16 +60,17 @@ class BackEnd {
     bool taken = false;
     UniqueFd theirs(ends[1]);
     UniqueFd ours(ends[0]);
-    control_.call(
+    control_->call(
         [&] { taken = !daemon_->serving() && daemon_->serve(std::move(theirs)).has_value(); });
     if (!taken) return fail(Error::os(ECONNREFUSED, "test"));
     return ours;
   }
 
  private:
-  LoopThread io_;
+  std::unique_ptr<event_manager::LoopThread> io_ = *event_manager::LoopThread::create("io");
   virtio_device::LoopWorkers workers_;
-  LoopThread control_;
+  std::unique_ptr<event_manager::LoopThread> control_ =
+      *event_manager::LoopThread::create("control");
   std::unique_ptr<DeviceBackend> backend_;
   std::optional<Daemon> daemon_;
 };

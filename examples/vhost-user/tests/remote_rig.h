@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "loop_thread.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/vhost_user_frontend/remote_device.h"
 #include "vmm/virtio_device/transport_core.h"
@@ -57,8 +57,8 @@ struct RemoteRig {
   vm_memory::RegionConfig ram{
       .base = GuestAddress(0x1'0000), .bytes = 1 << 20, .backing = vm_memory::Backing::kMemfd};
   vm_memory::GuestMemory memory = *vm_memory::GuestMemory::create({&ram, 1});
-  LoopThread io;
-  virtio_device::LoopWorkers workers{{&io.loop()}};
+  std::unique_ptr<event_manager::LoopThread> io = *event_manager::LoopThread::create("io");
+  virtio_device::LoopWorkers workers{{&io->loop()}};
   Sink sink;
   std::shared_ptr<RemoteDevice> device;
   std::unique_ptr<virtio_device::TransportCore> core;

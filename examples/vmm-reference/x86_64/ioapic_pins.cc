@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "ioapic_pins.h"
 
-#include <fcntl.h>
-
 #include <cerrno>
 #include <utility>
 
 #include "vmm/base/log.h"
 #include "vmm/base/mutex.h"
 #include "vmm/sys_util/event_fd.h"
+#include "vmm/sys_util/fd_flags.h"
 
 namespace vmm::reference::x86_64 {
 
@@ -102,9 +101,8 @@ IoapicPins::~IoapicPins() = default;
 
 Result<std::shared_ptr<const void>> IoapicPins::connect(const vfio_pci::PinWiring& wiring) {
   const auto copy = [](int fd) -> Result<EventFd> {
-    const int copied = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copied < 0) return fail(Error::from_errno("F_DUPFD_CLOEXEC"));
-    return EventFd::adopt(UniqueFd(copied));
+    VMM_TRY(UniqueFd copied, sys_util::duplicate(fd));
+    return EventFd::adopt(std::move(copied));
   };
   VMM_TRY(EventFd trigger, copy(wiring.trigger));
   VMM_TRY(EventFd unmask, copy(wiring.unmask));

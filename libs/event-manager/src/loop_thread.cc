@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/event_manager/loop_thread.h"
 
-#include <pthread.h>
-
 #include <utility>
+
+#include "vmm/base/log.h"
+#include "vmm/sys_util/thread_name.h"
 
 namespace vmm::event_manager {
 
@@ -11,8 +12,9 @@ Result<std::unique_ptr<LoopThread>> LoopThread::create(const std::string& name) 
   VMM_TRY(EventLoop loop, EventLoop::create());
   auto thread = std::unique_ptr<LoopThread>(new LoopThread(std::move(loop)));
   thread->thread_ = std::thread([raw = thread.get(), name] {
-    ::pthread_setname_np(::pthread_self(), name.substr(0, 15).c_str());
-    (void)raw->loop_.run();
+    sys_util::set_thread_name(name);
+    const auto ran = raw->loop_.run();
+    if (!ran) VMM_LOG(kError, "thread %s: %s", name.c_str(), to_string(ran.error()).c_str());
   });
   return thread;
 }

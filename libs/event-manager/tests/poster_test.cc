@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "loop_thread.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 
 using namespace vmm;
@@ -54,14 +54,16 @@ TEST_CASE("functions from many threads all run, each once, on the loop's thread"
   std::vector<int> counts(kThreads);  // no lock: only the loop's thread writes
   std::atomic<bool> elsewhere{false};
   {
-    LoopThread running;
+    const auto running = *LoopThread::create("loop");
+    std::thread::id id;
+    running->call([&] { id = std::this_thread::get_id(); });
     std::vector<std::thread> threads;
     for (std::size_t t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t, poster = running.loop().poster()] {
+      threads.emplace_back([&, t, poster = running->loop().poster()] {
         for (int i = 0; i < kEach; ++i) {
           static_cast<void>(poster.post([&, t] {
             ++counts[t];
-            if (std::this_thread::get_id() != running.id()) elsewhere = true;
+            if (std::this_thread::get_id() != id) elsewhere = true;
           }));
         }
       });
@@ -73,8 +75,8 @@ TEST_CASE("functions from many threads all run, each once, on the loop's thread"
 }
 
 TEST_CASE("a call returns after its function did, and what it wrote can be read") {
-  LoopThread running;
-  const Poster poster = running.loop().poster();
+  const auto running = *LoopThread::create("loop");
+  const Poster poster = running->loop().poster();
   for (int i = 0; i < 200; ++i) {
     int answer = 0;
     REQUIRE(poster.call([&] { answer = i; }).has_value());

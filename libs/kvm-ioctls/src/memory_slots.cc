@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "vmm/base/mutex.h"
 #include "vmm/kvm_ioctls/error.h"
 #include "vmm/kvm_ioctls/vm.h"
+#include "vmm/sys_util/fd_flags.h"
 
 namespace vmm::kvm_ioctls {
 
@@ -45,8 +45,7 @@ struct MemorySlot::Table {
 };
 
 Result<MemorySlots> Vm::memory_slots() const {
-  UniqueFd copy(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!copy) return fail(Error::from_errno("duplicate the VM's descriptor"));
+  VMM_TRY(UniqueFd copy, sys_util::duplicate(fd_.get(), "duplicate the VM's descriptor"));
   const auto answer = check_extension(Cap::kNrMemslots);
   // More than any VMM uses; keeps the table small where KVM offers 32764.
   constexpr int kMost = 32768;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/sys_util/fd_passing.h"
 
 namespace vmm::sys_util {
@@ -46,10 +47,7 @@ Result<MessageSocket> MessageSocket::adopt(UniqueFd socket, Format format) {
   if (format.header_bytes == 0 || format.header_bytes > kMaxHeaderBytes) {
     return fail(Error::os(EINVAL, "a message's header"));
   }
-  const int flags = ::fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("message socket: fcntl"));
-  }
+  VMM_TRY_DO(set_nonblocking(socket.get(), "message socket: O_NONBLOCK"));
   return MessageSocket(std::move(socket), std::move(format));
 }
 

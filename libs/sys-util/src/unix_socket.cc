@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "vmm/sys_util/fd_flags.h"
+
 namespace vmm::sys_util {
 namespace {
 
@@ -76,10 +78,7 @@ Result<UnixListener> UnixListener::adopt(UniqueFd fd) {
     return fail(Error::from_errno("getsockopt SO_ACCEPTCONN"));
   }
   if (listens == 0) return fail(Error::os(EINVAL, "a socket that does not listen"));
-  const int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("fcntl"));
-  }
+  VMM_TRY_DO(set_nonblocking(fd.get(), "a listening socket"));
   return UnixListener({}, std::move(fd));
 }
 

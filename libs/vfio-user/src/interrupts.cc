@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio_user/interrupts.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <utility>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/vfio/device.h"
 #include "vmm/vfio_user/user_error.h"
 
@@ -24,11 +24,6 @@ void signal(const UniqueFd& fd) {
   if (!fd) return;
   const std::uint64_t one = 1;
   (void)!::write(fd.get(), &one, sizeof(one));
-}
-
-void make_non_blocking(const UniqueFd& fd) {
-  const int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags >= 0) (void)::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);
 }
 
 }  // namespace
@@ -110,7 +105,7 @@ void Interrupts::set_fds(const IrqSet& set, std::span<UniqueFd> fds) {
   for (std::uint32_t i = 0; i < set.count; ++i) {
     Line& line = kinds_[set.index].lines[set.first + i];
     UniqueFd fd = fds.empty() ? UniqueFd() : std::move(fds[i]);
-    if (fd) make_non_blocking(fd);
+    if (fd) (void)sys_util::set_nonblocking(fd.get());
     if ((set.flags & IrqSet::kTrigger) != 0) {
       line.trigger = std::move(fd);
     } else {

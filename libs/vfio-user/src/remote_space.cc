@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio_user/remote_space.h"
 
-#include <fcntl.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/sys_util/unix_socket.h"
 
 namespace vmm::vfio_user {
@@ -91,8 +91,7 @@ SharedMemory RemoteSpace::shared(std::uint64_t iova, const Entry& entry) {
 
 Result<std::unique_ptr<vfio::Device>> RemoteSpace::connect(UniqueFd socket) {
   // vfio::Device has a descriptor of its own, which is not used.
-  UniqueFd fd(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) return fail(Error::from_errno("duplicate a vfio-user socket"));
+  VMM_TRY(UniqueFd fd, sys_util::duplicate(socket.get(), "duplicate a vfio-user socket"));
   const auto end = std::chrono::steady_clock::now() + user_options_.client.patience;
   VMM_TRY(auto client, Client::connect(std::move(socket), user_options_.client));
   client->limit(end);

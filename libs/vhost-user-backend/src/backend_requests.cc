@@ -10,6 +10,7 @@
 
 #include "backend_impl.h"
 #include "vmm/base/checked.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/virtio_device/transport_core.h"
 
 namespace vmm::vhost_user_backend {
@@ -177,10 +178,7 @@ Result<Reply> DeviceBackend::Impl::on(request::SetLogBase& request) {
 }
 
 Result<Reply> DeviceBackend::Impl::on(request::SetLogFd& request) {
-  const int flags = ::fcntl(request.fd.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(request.fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("log descriptor: fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(request.fd.get(), "log descriptor: fcntl"));
   log_fd_ = std::move(request.fd);
   return Reply::done();
 }
@@ -382,8 +380,7 @@ Result<Reply> DeviceBackend::Impl::on(request::GetInflightFd& request) {
   if (request.queue_count > rings_.size()) return fail(MessageError::kBadQueue);
   VMM_TRY(auto made,
           vhost_user::InflightMemory::create(request.queue_count, request.queue_size, packed()));
-  UniqueFd fd(::fcntl(made.fd(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) return fail(Error::from_errno("inflight memory: dup"));
+  VMM_TRY(UniqueFd fd, sys_util::duplicate(made.fd(), "inflight memory: dup"));
   return Reply::with(made.area(), std::move(fd));
 }
 
@@ -396,8 +393,7 @@ Result<Reply> DeviceBackend::Impl::on(request::SetInflightFd& request) {
 
 Result<Reply> DeviceBackend::Impl::on(request::PostcopyAdvise&) {
   VMM_TRY(auto opened, Postcopy::open());
-  UniqueFd fd(::fcntl(opened.fd(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) return fail(Error::from_errno("userfaultfd: dup"));
+  VMM_TRY(UniqueFd fd, sys_util::duplicate(opened.fd(), "userfaultfd: dup"));
   postcopy_.emplace(std::move(opened));
   return Reply::with_fd(std::move(fd));
 }

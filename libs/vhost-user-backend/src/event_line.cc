@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "vmm/sys_util/fd_flags.h"
+
 namespace vmm::vhost_user_backend {
 namespace {
 
@@ -24,10 +26,7 @@ Result<EventLine> EventLine::create() {
 }
 
 Result<void> EventLine::connect(const UniqueFd& target) {
-  const int flags = ::fcntl(target.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(target.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("vring descriptor: fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(target.get(), "vring descriptor: fcntl"));
   if (::dup3(target.get(), line_.get(), O_CLOEXEC) < 0) return fail(Error::from_errno("dup3"));
   return {};
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "ring.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "vmm/base/endian.h"
 #include "vmm/sys_util/event_fd.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/vhost_user/message_error.h"
 #include "vmm/virtio_queue/layout.h"
 
@@ -66,10 +66,7 @@ Result<void> Ring::start(UniqueFd kick) {
     VMM_TRY(auto own, sys_util::EventFd::create());
     kick = std::move(own).release();
   }
-  const int flags = ::fcntl(kick.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(kick.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("vring kick: fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(kick.get(), "vring kick: fcntl"));
   kick_ = std::move(kick);
   started_ = true;
   return {};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "state_transfer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cerrno>
 #include <span>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/vhost_user/message_error.h"
 #include "vmm/virtio_device/virtio_device.h"
 
@@ -27,10 +27,7 @@ bool must_wait() { return errno == EAGAIN || errno == EINTR; }
 
 Result<void> StateTransfer::begin(Kind kind, UniqueFd pipe) {
   cancel();
-  const int flags = ::fcntl(pipe.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(pipe.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("device state: fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(pipe.get(), "device state: fcntl"));
   const auto events = kind == Kind::kSave ? event_manager::kWritable : event_manager::kReadable;
   VMM_TRY(watch_, loop_.add(pipe.get(), events, [this](event_manager::EventSet) { go_on(); }));
   pipe_ = std::move(pipe);

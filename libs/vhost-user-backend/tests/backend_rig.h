@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "loop_thread.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vhost_user/frontend.h"
@@ -37,18 +37,18 @@ class Process {
  public:
   explicit Process(std::shared_ptr<virtio_device::VirtioDevice> device, bool iommu = false,
                    std::shared_ptr<DeviceExtension> extension = nullptr)
-      : workers_({&io_.loop()}) {
-    control_.call([&] {
+      : workers_({&io_->loop()}) {
+    control_->call([&] {
       backend_ = *DeviceBackend::create({.device = std::move(device),
                                          .workers = workers_,
-                                         .control = control_.loop(),
+                                         .control = control_->loop(),
                                          .iommu = iommu,
                                          .extension = std::move(extension)});
-      daemon_ = std::make_unique<Daemon>(control_.loop(), *backend_);
+      daemon_ = std::make_unique<Daemon>(control_->loop(), *backend_);
     });
   }
   ~Process() {
-    control_.call([&] {
+    control_->call([&] {
       daemon_.reset();
       backend_.reset();
     });
@@ -57,24 +57,25 @@ class Process {
   UniqueFd connect() {
     std::array<int, 2> ends{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    control_.call([&] { REQUIRE(daemon_->serve(UniqueFd(ends[1]))); });
+    control_->call([&] { REQUIRE(daemon_->serve(UniqueFd(ends[1]))); });
     return UniqueFd(ends[0]);
   }
   bool serving() {
     bool serving = false;
-    control_.call([&] { serving = daemon_->serving(); });
+    control_->call([&] { serving = daemon_->serving(); });
     return serving;
   }
   bool running() {
     bool running = false;
-    control_.call([&] { running = backend_->running(); });
+    control_->call([&] { running = backend_->running(); });
     return running;
   }
 
  private:
-  LoopThread io_;
+  std::unique_ptr<event_manager::LoopThread> io_ = *event_manager::LoopThread::create("io");
   virtio_device::LoopWorkers workers_;
-  LoopThread control_;
+  std::unique_ptr<event_manager::LoopThread> control_ =
+      *event_manager::LoopThread::create("control");
   std::unique_ptr<DeviceBackend> backend_;
   std::unique_ptr<Daemon> daemon_;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_console/fd_port.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,11 +18,9 @@ std::size_t FdOutput::write(std::span<const std::byte> bytes) {
 
 Result<std::unique_ptr<FdInput>> FdInput::create(event_manager::EventLoop& loop, int fd,
                                                  Console& console) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("console input: fcntl"));
-  }
+  VMM_TRY(auto no_waiting, sys_util::NonBlocking::create(fd, "console input: fcntl"));
   std::unique_ptr<FdInput> input(new FdInput(fd, console));
+  input->no_waiting_ = std::move(no_waiting);
   input->self_ = std::make_shared<FdInput*>(input.get());
   auto watch = loop.add(fd, event_manager::kReadable,
                         [raw = input.get()](event_manager::EventSet) { raw->pump(); });

@@ -80,6 +80,24 @@ TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[
   CHECK(got == "0123456789");
 }
 
+TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {
+  const auto blocks = [](const UniqueFd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0; };
+  const Pipe nowhere;
+  FdOutput output(nowhere.in.get());
+  const auto console = *Console::create({.output = &output});
+  DeviceRig rig(console, {});
+  const Pipe pipe;
+  {
+    const auto input = FdInput::create(rig.loop(), pipe.out.get(), *console);
+    REQUIRE(input);
+    CHECK_FALSE(blocks(pipe.out));
+  }
+  CHECK(blocks(pipe.out));
+  const Pipe never(O_CLOEXEC | O_NONBLOCK);
+  { const auto input = FdInput::create(rig.loop(), never.out.get(), *console); }
+  CHECK_FALSE(blocks(never.out));
+}
+
 TEST_CASE("an input that ends, or is no stream, leaves the console alone", "[fd_port]") {
   const Pipe nowhere;
   FdOutput output(nowhere.in.get());

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
-#include <deque>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "core_fixture.h"
-#include "loop_thread.h"
+#include "vmm/event_manager/loop_thread.h"
 
 using namespace vmm;
 using namespace vmm::virtio_device;
@@ -15,18 +17,24 @@ namespace {
 // Threads that run loops until the end of the test.
 class LoopThreads {
  public:
-  explicit LoopThreads(std::size_t count) : threads_(count) {}
+  explicit LoopThreads(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      threads_.push_back(*event_manager::LoopThread::create("worker"));
+      threads_.back()->call([this] { ids_.push_back(std::this_thread::get_id()); });
+    }
+  }
   [[nodiscard]] std::vector<event_manager::EventLoop*> loops() {
     std::vector<event_manager::EventLoop*> all;
-    for (LoopThread& thread : threads_) all.push_back(&thread.loop());
+    for (const auto& thread : threads_) all.push_back(&thread->loop());
     return all;
   }
   [[nodiscard]] bool owns(std::thread::id id) const {
-    return std::ranges::any_of(threads_, [&](const LoopThread& t) { return t.id() == id; });
+    return std::ranges::find(ids_, id) != ids_.end();
   }
 
  private:
-  std::deque<LoopThread> threads_;
+  std::vector<std::unique_ptr<event_manager::LoopThread>> threads_;
+  std::vector<std::thread::id> ids_;
 };
 
 struct Log {

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/sys_util/ioctl.h"
 
 namespace vmm::virtio_gpio {
@@ -87,7 +88,7 @@ Result<void> HostChip::take(std::uint16_t line, std::uint64_t flags, bool high) 
   kConsumer.copy(request.consumer, sizeof(request.consumer) - 1);
   VMM_TRY_DO(sys_util::ioctl(file_.get(), VMM_IOCTL(GPIO_V2_GET_LINE_IOCTL), &request));
   UniqueFd file(request.fd);
-  if (::fcntl(file.get(), F_SETFL, O_NONBLOCK) != 0) return fail(Error::from_errno("GPIO line"));
+  VMM_TRY_DO(sys_util::set_nonblocking(file.get(), "GPIO line"));
   VMM_TRY_DO(epoll_.add(file.get(), sys_util::kReadable, line));
   lines_[line].file = std::move(file);
   return {};

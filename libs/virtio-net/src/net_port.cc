@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/virtio_net/net.h"
 
 namespace vmm::virtio_net {
@@ -29,10 +30,7 @@ constexpr std::uint32_t kAll = kOffloadCsum | kTcp | kOffloadTsoEcn | kOffloadUf
 
 // Descriptors that were inherited have neither flag.
 Result<void> make_ours(int fd) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("fcntl O_NONBLOCK"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(fd, "fcntl O_NONBLOCK"));
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail(Error::from_errno("fcntl FD_CLOEXEC"));
   return {};
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vmm/base/log.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_queue/chain.h"
 
@@ -105,10 +106,7 @@ class RngWorker final : public virtio_device::Worker {
 }  // namespace
 
 Result<std::shared_ptr<Rng>> Rng::create(UniqueFd source) {
-  const int flags = ::fcntl(source.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(source.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail(Error::from_errno("entropy source: fcntl"));
-  }
+  VMM_TRY_DO(sys_util::set_nonblocking(source.get(), "entropy source: fcntl"));
   return std::shared_ptr<Rng>(new Rng(std::move(source)));
 }
 

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "host_program.h"
-#include "loop_thread.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/temp_directory.h"
 #include "vmm/virtio_device/testing/guest_heap.h"
 #include "vmm/virtio_device/transport_core.h"
@@ -79,9 +79,9 @@ TEST_CASE("machines come and go with open connections, and the device serves the
   const auto directory = *sys_util::TempDirectory::create();
   const std::string path = directory.path() + "/vsock";
   const auto device = *Vsock::create({.cid = 3, .socket = path});
-  LoopThread thread;
+  const auto thread = *event_manager::LoopThread::create("io");
   for (std::uint32_t life = 0; life < 20; ++life) {
-    Machine machine(device, thread.loop());
+    Machine machine(device, thread->loop());
     const HostProgram client = HostProgram::connect(path);
     REQUIRE(client.send("CONNECT 7\n") == 10);
     const GuestAddress rx = machine.heap.take(4096);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "vmm/base/checked.h"
+#include "vmm/sys_util/fd_flags.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -162,8 +163,7 @@ Result<std::shared_ptr<const Region>> Region::create(const RegionConfig& config)
     if (config.backing == Backing::kMemfd) {
       VMM_TRY(fd, make_memfd(bytes, config.huge_pages));
     } else if (config.backing == Backing::kFile) {
-      fd.reset(::fcntl(config.fd, F_DUPFD_CLOEXEC, 0));
-      if (!fd) return fail(Error::from_errno("F_DUPFD_CLOEXEC"));
+      VMM_TRY(fd, sys_util::duplicate(config.fd, "F_DUPFD_CLOEXEC"));
     }
     const Place place = place_of(config);
     VMM_TRY(region->mapping_, Mapping::create(bytes, {.protection = PROT_READ | PROT_WRITE,

@@ -14,8 +14,8 @@ namespace vmm::event_manager {
 /// A thread that runs an event loop, from construction to destruction.
 class LoopThread {
  public:
-  /// `name` is what the thread is called, at most 15 characters. Errors: those of
-  /// EventLoop::create().
+  /// `name` is what the thread is called; the kernel keeps 15 characters. An error that ends the
+  /// loop before is logged. Errors: those of EventLoop::create().
   static Result<std::unique_ptr<LoopThread>> create(const std::string& name);
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;

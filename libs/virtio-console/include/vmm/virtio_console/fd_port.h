@@ -7,6 +7,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/virtio_console/console.h"
 
 // The host's side of a console that is a descriptor: a pipe, a terminal, a socket.
@@ -35,8 +36,9 @@ class FdOutput final : public ConsoleOutput {
 /// Threads: the loop's.
 class FdInput {
  public:
-  /// Makes `fd` non-blocking, which is borrowed, as `loop` and `console` are: all outlive this
-  /// object. A file that cannot be waited for (a regular one, /dev/null) is no input at all.
+  /// `fd`, `loop` and `console` are borrowed: all outlive this object. `fd` does not block until the
+  /// object ends, nor do others of the same open file: a terminal's output, the shell's copies.
+  /// A file that cannot be waited for (a regular one, /dev/null) is no input at all.
   /// Errors: those of fcntl(2) and EventLoop::add().
   static Result<std::unique_ptr<FdInput>> create(event_manager::EventLoop& loop, int fd,
                                                  Console& console);
@@ -49,6 +51,7 @@ class FdInput {
   void pump();
 
   int fd_;
+  sys_util::NonBlocking no_waiting_;
   Console& console_;
   event_manager::Registration watch_;
   std::shared_ptr<FdInput*> self_;  // null when this object is gone, for what was posted before
