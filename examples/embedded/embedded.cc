@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <map>
 #include <thread>
@@ -39,7 +40,6 @@ namespace {
 
 using namespace vmm;
 namespace arm = arch::aarch64;
-using kvm_board::GsiLine;
 using kvm_board::VcpuRunner;
 using virtio_mmio::MmioTransport;
 
@@ -50,35 +50,24 @@ std::string text_of(const Options& options, const char* name, const char* otherw
   const auto found = options.find(name);
   return found == options.end() ? otherwise : found->second;
 }
-std::uint32_t number_of(const Options& options, const char* name, const char* otherwise) {
-  const auto number = std::strtoul(text_of(options, name, otherwise).c_str(), nullptr, 10);
-  return static_cast<std::uint32_t>(std::clamp(number, 1ul, 1ul << 20));
+/// From 1 to 2^20; 0 for what is no such number.
+std::uint32_t number_of(const std::string& text) {
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && *end == '\0' && number <= 1u << 20 ? number : 0;
+}
+bool is_option(const std::string& name, const std::string& value) {
+  if (name == "memory" || name == "cpus") return number_of(value) != 0;
+  if (name == "unsafe_noiommu") return value == "on" || value == "off";
+  constexpr std::array kTexts{"kernel", "initramfs", "cmdline", "disk", "tap", "device"};
+  return std::find(kTexts.begin(), kTexts.end(), name) != kTexts.end();
 }
 
-/// What devices of the host get of the VM: memory slots for registers, irqfds for interrupts.
-class Wires final : public vfio::RegionMapper, public vfio_platform::LineRouter {
- public:
-  using Connection = Result<std::shared_ptr<const void>>;
-  Wires(const kvm_ioctls::Vm& vm, std::optional<kvm_board::MappedMemory>& mapped)
-      : vm_(vm), mapped_(mapped) {}
-  Connection map(GuestAddress at, std::span<std::byte> memory, bool writable) override {
-    return mapped_->map(at, memory, writable);
-  }
-  Connection connect(const vfio_platform::LineWiring& wiring) override {
-    return kvm_board::connect_irqfd(vm_, {wiring.trigger, wiring.unmask},
-                                    kvm_ioctls::Gsi{wiring.line});
-  }
-
- private:
-  const kvm_ioctls::Vm& vm_;
-  std::optional<kvm_board::MappedMemory>& mapped_;
-};
-
-class Board {
+class Board final : vfio::RegionMapper, vfio_platform::LineRouter {
  public:
   static Result<std::unique_ptr<Board>> create(const Options& options) {
     VMM_TRY(const arm::RamRegions ram,
-            arm::ram_regions(std::uint64_t{number_of(options, "memory", "256")} << 20));
+            arm::ram_regions(std::uint64_t{number_of(text_of(options, "memory", "256"))} << 20));
     std::vector<vm_memory::RegionConfig> regions;
     for (const auto& [base, size] : ram) regions.push_back({.base = base, .bytes = size});
     VMM_TRY(auto memory, vm_memory::GuestMemory::create(regions));
@@ -182,7 +171,7 @@ class Board {
     VMM_TRY(const GuestAddress base, take_registers(MmioTransport::kSize));
     VMM_TRY(const std::uint32_t spi, take_spi());
     workers_.push_back(std::make_unique<virtio_device::LoopWorkers>(std::vector{&io_->loop()}));
-    lines_.push_back(std::make_unique<GsiLine>(vm_, kvm_board::spi_line(spi)));
+    lines_.push_back(std::make_unique<kvm_board::GsiLine>(vm_, kvm_board::spi_line(spi)));
     VMM_TRY(auto transport, MmioTransport::create({.device = std::move(device),
                                                    .memory = memory_,
                                                    .workers = *workers_.back(),
@@ -192,6 +181,16 @@ class Board {
     VMM_TRY_DO(bus_.add(base, MmioTransport::kSize, std::move(transport)));
     virtio_nodes_.push_back({.registers = {base, MmioTransport::kSize}, .spi = spi});
     return {};
+  }
+
+  // What devices of the host get of the VM: memory slots for registers, irqfds for interrupts.
+  using Connection = Result<std::shared_ptr<const void>>;
+  Connection map(GuestAddress at, std::span<std::byte> memory, bool writable) override {
+    return mapped_->map(at, memory, writable);
+  }
+  Connection connect(const vfio_platform::LineWiring& wiring) override {
+    return kvm_board::connect_irqfd(vm_, {wiring.trigger, wiring.unmask},
+                                    kvm_ioctls::Gsi{wiring.line});
   }
 
   // They reach all memory of the guest, at the guest's addresses.
@@ -205,17 +204,15 @@ class Board {
         .line = [this] { return take_spi(); },
         .cells = arm::spi_cells};
     for (auto at = first; at != last; ++at) {
-      VMM_TRY(auto device,
-              vfio_platform::give_to_guest(
-                  vfio::host_kernel(), *space_, at->second,
-                  {.mapper = &wires_, .lines = &wires_, .bus = bus_, .places = places}));
+      VMM_TRY(auto device, vfio_platform::give_to_guest(
+                               vfio::host_kernel(), *space_, at->second,
+                               {.mapper = this, .lines = this, .bus = bus_, .places = places}));
       host_devices_.push_back(std::move(device));
     }
     const auto map = memory_.snapshot();
     for (const auto& region : map->regions()) {
       if (no_iommu) break;
-      VMM_TRY(auto mapping, space_->map({region->base().raw(), region->host(), region}));
-      dma_.push_back(std::move(mapping));
+      VMM_TRY(dma_.emplace_back(), space_->map({region->base().raw(), region->host(), region}));
     }
     return {};
   }
@@ -251,7 +248,7 @@ class Board {
   }
 
   const Options& options_;
-  const std::uint32_t cpus_ = number_of(options_, "cpus", "1");
+  const std::uint32_t cpus_ = number_of(text_of(options_, "cpus", "1"));
   const arm::RamRegions ram_;
   // Taken apart the other way round: vCPUs first, then devices, then what these use.
   vm_memory::GuestMemory memory_;
@@ -267,8 +264,8 @@ class Board {
   Result<std::unique_ptr<virtio_console::FdInput>> typed_ = nullptr;  // these end behind the loop
   std::unique_ptr<event_manager::LoopThread> io_;
   kvm_board::KvmDoorbells doorbells_{vm_};
-  GsiLine serial_irq_{vm_, kvm_board::spi_line(arm::kSerialSpi)};
-  std::vector<std::unique_ptr<GsiLine>> lines_;
+  kvm_board::GsiLine serial_irq_{vm_, kvm_board::spi_line(arm::kSerialSpi)};
+  std::vector<std::unique_ptr<kvm_board::GsiLine>> lines_;
   std::vector<std::unique_ptr<virtio_device::LoopWorkers>> workers_;
   vm_device::MmioBus bus_;
   vm_allocator::AddressAllocator window_ = *vm_allocator::AddressAllocator::create(
@@ -276,7 +273,6 @@ class Board {
   vm_allocator::IdAllocator<> spis_ = *vm_allocator::IdAllocator<>::create(
       {arm::kFirstFreeSpi, arm::kSpiCount - arm::kFirstSpi - 1});
   std::vector<arm::VirtioMmio> virtio_nodes_;
-  Wires wires_{vm_, mapped_};
   std::shared_ptr<vfio::AddressSpace> space_;
   std::vector<vfio::DmaMapping> dma_;
   std::vector<vfio_platform::GuestDevice> host_devices_;
@@ -288,9 +284,13 @@ class Board {
 int main(int argc, char** argv) {
   Options options;
   for (const std::string word : std::span(argv + 1, argv + argc)) {
-    const std::size_t equals = word.find('=');
-    if (equals == std::string::npos) continue;
-    options.emplace(word.substr(0, equals), word.substr(equals + 1));
+    const std::string name = word.substr(0, word.find('='));
+    const std::string value = word.substr(std::min(name.size() + 1, word.size()));
+    if (name == word || !is_option(name, value)) {
+      std::fprintf(stderr, "embedded: %s: no option, or no such value\n", word.c_str());
+      return 2;
+    }
+    options.emplace(name, value);
   }
   const auto board = Board::create(options);
   const auto done = board ? (*board)->run() : Result<void>(fail(board.error()));

@@ -63,3 +63,8 @@ exec 9>&-
 embedded kernel=/nonexistent >"$log" 2>vmm.err
 check 'embedded: without a kernel, exit status 1' [ $? = 1 ]
 check 'embedded: and a message' grep -q '^embedded: ' vmm.err
+for word in memory=2G cpus=x cpus=0 memory= disc=disk.img quiet unsafe_noiommu=yes; do
+  embedded kernel=vmlinuz "$word" >"$log" 2>vmm.err
+  check "embedded: $word is refused" [ $? = 2 ]
+  check 'embedded: by name' grep -q "^embedded: $word: " vmm.err
+done
