@@ -153,14 +153,6 @@ Result<Vm> System::create_vm_with_ipa_bits(std::uint32_t bits) const {
   return adopt_vm(UniqueFd(fd));
 }
 
-std::uint32_t System::nr_hardware_breakpoints() const {
-  return limit(*this, Cap::kGuestDebugHwBps, 0);
-}
-
-std::uint32_t System::nr_hardware_watchpoints() const {
-  return limit(*this, Cap::kGuestDebugHwWps, 0);
-}
-
 #endif
 
 }  // namespace vmm::kvm_ioctls

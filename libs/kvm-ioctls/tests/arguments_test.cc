@@ -175,6 +175,23 @@ TEST_CASE("a dirty ring's size is a power of two") {
 
 #if defined(__x86_64__)
 
+TEST_CASE("what the run page says beside the exit is read, and asked for, in its place") {
+  auto run = testing::ram(12288);
+  std::byte* const page = run.data();  // struct kvm_run
+  auto vcpu = Vcpu::adopt({.fd = UniqueFd(), .run = std::move(run), .xsave_bytes = 4096});
+  REQUIRE(vcpu);
+  CHECK(vcpu->run_flags() == 0);
+  CHECK_FALSE(vcpu->ready_for_interrupt());
+  page[12] = std::byte{1};
+  page[14] = std::byte{Vcpu::kRunSmm | Vcpu::kRunGuestMode};
+  CHECK(vcpu->ready_for_interrupt());
+  CHECK(vcpu->run_flags() == (Vcpu::kRunSmm | Vcpu::kRunGuestMode));
+  vcpu->request_interrupt_window(true);
+  CHECK(page[0] == std::byte{1});
+  vcpu->request_interrupt_window(false);
+  CHECK(page[0] == std::byte{0});
+}
+
 TEST_CASE("a CPUID query beyond the list's room fails with ENOMEM before the ioctl") {
   const System system = System::adopt(UniqueFd());
   CHECK(os_code(system.supported_cpuid(257)) == ENOMEM);

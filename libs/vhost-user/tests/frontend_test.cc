@@ -106,6 +106,30 @@ TEST_CASE("what cannot be sent is refused, and the conversation goes on", "[fron
   CHECK(frontend.set_vring_enable(0, true));
 }
 
+TEST_CASE("events go by descriptor, or on the back end's channel", "[frontend]") {
+  Scripted rig;
+  rig.agree(kNoAck);
+  REQUIRE(rig.frontend->set_log_fd(rig.peer.file()));
+  const auto log = rig.peer.receive();
+  REQUIRE(log);
+  CHECK(log->header == Header{.request = 7, .flags = kVersion, .size = 0});
+  CHECK(log->fds.size() == 1);
+
+  auto [ours, theirs] = socket_pair();
+  RawPeer front(std::move(ours));
+  BackendChannel back(*Connection::adopt(std::move(theirs)), 0);
+  REQUIRE(back.ring_error(3));
+  REQUIRE(back.call(2));
+  const auto error = front.receive();
+  REQUIRE(error);
+  CHECK(error->header == Header{.request = 5, .flags = kVersion, .size = 8});
+  CHECK(exactly_as<VringState>(error->payload) == VringState{3, 0});
+  const auto call = front.receive();
+  REQUIRE(call);
+  CHECK(call->header.request == 4);
+  CHECK(exactly_as<VringState>(call->payload) == VringState{2, 0});
+}
+
 TEST_CASE("answers that do not fit end the conversation", "[frontend][hostile]") {
   const Bytes number = to_bytes(std::uint64_t{0});
   const auto refuses = [](auto prepare) {

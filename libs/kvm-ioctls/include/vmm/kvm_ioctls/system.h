@@ -87,8 +87,6 @@ class System {
   /// A VM with this many bits of guest-physical address: 32 to host_ipa_limit(). Fewer make for
   /// fewer levels of page tables. Errors: EINVAL for other numbers.
   [[nodiscard]] Result<Vm> create_vm_with_ipa_bits(std::uint32_t bits) const;
-  [[nodiscard]] std::uint32_t nr_hardware_breakpoints() const;
-  [[nodiscard]] std::uint32_t nr_hardware_watchpoints() const;
 #endif
 
   /// Borrowed: valid as long as this object lives.
