@@ -177,7 +177,8 @@ TEST_CASE("a kick from another thread ends a run in progress and is not lost bef
   action.sa_handler = [](int) {};
   REQUIRE(::sigaction(SIGUSR1, &action, nullptr) == 0);
   Machine machine;
-  Vcpu vcpu = machine.load({0xeb, 0xfe});  // jmp $
+  // mov byte [cs:0x2000], 1; jmp $
+  Vcpu vcpu = machine.load({0x2e, 0xc6, 0x06, 0x00, 0x20, 0x01, 0xeb, 0xfe});
   const VcpuKick kick = vcpu.kick_handle();
   const int tid = static_cast<int>(::syscall(SYS_gettid));
 
@@ -189,7 +190,8 @@ TEST_CASE("a kick from another thread ends a run in progress and is not lost bef
 
   bool kicked = false;
   std::thread other([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const volatile std::byte& running = machine.memory.data()[0x2000];
+    while (running == std::byte{0}) std::this_thread::yield();
     kicked = kick.kick(tid, SIGUSR1).has_value();
   });
   expect<exits::Interrupted>(vcpu.run());

@@ -90,12 +90,17 @@ TEST_CASE("limits may change while others ask", "[rate-limiter]") {
     for (std::uint64_t i = 0; i < 2000; ++i) {
       limiter->update(limits({.size = i % 3 * 1000, .refill_ms = 1}, kNone));
     }
+    limiter->update(limits({.size = 300, .refill_ms = 1'000'000}, kNone));
   });
   auto gate = *RateGate::create(limiter);
   for (int i = 0; i < 20000; ++i) {
     if (!gate.pass(1, 100)) gate.open();
   }
   changer.join();
+  // The last one counts, and nothing of those before.
+  int passed = 0;
+  while (passed < 10 && limiter->consume(1, 100).count() == 0) ++passed;
+  CHECK(passed <= 3);
 }
 
 TEST_CASE("a gate is open without a limiter", "[rate-limiter]") {

@@ -157,11 +157,12 @@ TEST_CASE("a kick of a ring that is disabled is served once when it is enabled",
   REQUIRE(rig.guest.frontend().set_vring_enable(0, false));
   rig.guest.offer(0, "b");
   for (int i = 0; i < 3; ++i) rig.guest.kick(0);
-  ::usleep(30'000);
-  CHECK(rig.device->served() == 1);
+  // The loop looks at what came before first.
+  REQUIRE(rig.guest.echo(1, "c") == "c");
+  CHECK(rig.device->served() == 2);
   rig.guest.enable(0);
   CHECK(rig.guest.answer(0) == "b");
-  CHECK(rig.device->served() == 2);
+  CHECK(rig.device->served() == 3);
 }
 
 TEST_CASE("a region goes by its exact addresses and size", "[rules]") {

@@ -129,15 +129,22 @@ TEST_CASE("remove waits for an access that is under way, and only for its own de
 
   CHECK(bus.remove(kOther).has_value());  // does not hang
   CHECK(bus.add(kOther, 4, other).has_value());
+  bool removed = false;
   bool finished_first = false;
+  std::atomic<bool> returned{false};
   std::thread remover([&] {
-    CHECK(bus.remove(kPlace).has_value());
+    removed = bus.remove(kPlace).has_value();
     finished_first = slow->done.load();
+    returned.store(true);
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  // The place is free as soon as remove() has begun to wait.
+  while (!bus.add(kPlace, 4, other).has_value()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK_FALSE(returned.load());
   slow->leave.store(true);
   remover.join();
   vcpu.join();
+  CHECK(removed);
   CHECK(finished_first);
 }
 

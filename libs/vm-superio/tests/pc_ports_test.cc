@@ -84,10 +84,15 @@ TEST_CASE("callbacks may be missing", "[acpi][i8042]") {
   AcpiShutdown shutdown({});
   write_byte(shutdown, 0, 0x34);
   write_byte(shutdown, 0, 0x01);
+  CHECK(read_byte(shutdown, 0) == 0);
   I8042 keyboard(nullptr);
+  const auto status = read_byte(keyboard, 4);
   write_byte(keyboard, 4, 0xfe);
+  CHECK(read_byte(keyboard, 4) == status);
   DebugPort port(nullptr);
+  const auto id = read_byte(port, 0);
   write_byte(port, 0, 0x42);
+  CHECK(read_byte(port, 0) == id);
 }
 
 TEST_CASE("the event status collects events until it is read", "[acpi]") {

@@ -74,7 +74,7 @@ class VcpuRunner {
 
  private:
   Result<std::optional<VcpuEnd>> answer(const kvm_ioctls::VcpuExit& exit);
-  bool answer_access(const kvm_ioctls::VcpuExit& exit);
+  [[nodiscard]] bool answer_access(const kvm_ioctls::VcpuExit& exit);
 
   kvm_ioctls::Vcpu vcpu_;
   kvm_ioctls::VcpuKick kick_;

@@ -65,7 +65,7 @@ class RootPort final : public Function {
   [[nodiscard]] bool ask();
   /// Takes the device away, whether or not the guest has given it back. When it returns no access
   /// to its BARs is running. False when the slot is empty.
-  bool remove();
+  [[nodiscard]] bool remove();
 
   /// Whether a device is in the slot.
   [[nodiscard]] bool occupied();

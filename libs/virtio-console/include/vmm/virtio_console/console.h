@@ -78,7 +78,7 @@ class Console final : public virtio_device::VirtioDevice {
   /// Sets what space() speaks of; empty: nothing is called.
   void set_on_space(std::function<void()> on_space);
   /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
-  bool enqueue(std::span<const std::byte> bytes);
+  [[nodiscard]] bool enqueue(std::span<const std::byte> bytes);
   /// A driver that knows of sizes is told; one that comes later reads it, and is told at its start.
   void resize(const TerminalSize& size);
 

@@ -42,7 +42,7 @@ class Worker {
   virtual void drain() {}
   /// VIRTIO_F_RING_RESET, for devices that offer it: ends one queue as the destructor would end
   /// all. False when it is not this worker's.
-  virtual bool stop_queue(std::uint16_t index);
+  [[nodiscard]] virtual bool stop_queue(std::uint16_t index);
   /// Serves a queue again that was stopped. Errors: those of start(); ENOENT when it is not this
   /// worker's, and `queue` is untouched.
   virtual Result<void> start_queue(ActiveQueue& queue);

@@ -43,9 +43,9 @@ class Clock {
 
 /// The host's time of day. Whether it is smeared over leap seconds only the host's time daemon
 /// knows, so its type is kUtcMaybeSmeared.
-std::unique_ptr<Clock> host_utc();
+[[nodiscard]] std::unique_ptr<Clock> host_utc();
 /// The host's CLOCK_MONOTONIC.
-std::unique_ptr<Clock> host_monotonic();
+[[nodiscard]] std::unique_ptr<Clock> host_monotonic();
 
 /// The real-time clock device, type 17, as virtio 1.4 describes it and Linux 6.16 drives it. It
 /// appears there as a PTP clock for each clock, and as an RTC for the first one of UTC.

@@ -41,7 +41,7 @@ class TranslationBuilder {
 
   /// Adds a mapping, above those that were added before. False when not all that it leads to is
   /// RAM; nothing is added then.
-  bool add(const Mapping& mapping);
+  [[nodiscard]] bool add(const Mapping& mapping);
   /// Makes room for that many mappings.
   void reserve(std::size_t mappings);
   /// The map of what was added, as RegionMap::translated() makes it. Never nullptr.

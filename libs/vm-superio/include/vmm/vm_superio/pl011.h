@@ -64,7 +64,7 @@ class Pl011 final : public vm_device::BusDevice {
 
   /// Queues received bytes and returns how many were taken. When that is not all, keep the rest
   /// and stop reading the source until the listener is told.
-  std::size_t enqueue(std::span<const std::byte> bytes) VMM_EXCLUDES(mutex_);
+  [[nodiscard]] std::size_t enqueue(std::span<const std::byte> bytes) VMM_EXCLUDES(mutex_);
   /// How many bytes enqueue() would take now; 0 in loopback. 0 also arms the listener.
   [[nodiscard]] std::size_t space() VMM_EXCLUDES(mutex_);
 

@@ -76,7 +76,7 @@ class SerialCore {
   }
 
   /// Queues received bytes and returns how many were taken: never more than space().
-  std::size_t enqueue(std::span<const std::byte> bytes);
+  [[nodiscard]] std::size_t enqueue(std::span<const std::byte> bytes);
   /// How many bytes enqueue() would take now; 0 in loopback, where the line is cut off.
   [[nodiscard]] std::size_t space() const {
     return (mcr_ & kMcrLoop) != 0 ? 0 : kFifoSize - count_;

@@ -45,6 +45,6 @@ Result<void> inject_external_abort(const kvm_ioctls::Vcpu& vcpu);
 
 /// Answers the exits that only this architecture has: an exits::ArmNisv by that abort. False for
 /// all others, and when KVM refuses.
-bool answer_exit(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit);
+[[nodiscard]] bool answer_exit(const kvm_ioctls::Vcpu& vcpu, const kvm_ioctls::VcpuExit& exit);
 
 }  // namespace vmm::arch::aarch64::kvm
