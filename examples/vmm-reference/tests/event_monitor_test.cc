@@ -9,28 +9,11 @@
 #include <chrono>
 #include <string>
 
+#include "fd_pairs.h"
 #include "json_text.h"
 
 namespace vmm::reference {
 namespace {
-
-struct Pipe {
-  UniqueFd read, write;
-  Pipe() {
-    int fds[2] = {-1, -1};
-    REQUIRE(::pipe2(fds, O_CLOEXEC) == 0);
-    read.reset(fds[0]);
-    write.reset(fds[1]);
-  }
-  std::string drain() const {
-    std::string all;
-    char bytes[4096];
-    for (ssize_t n; (n = ::read(read.get(), bytes, sizeof(bytes))) > 0;) {
-      all.append(bytes, static_cast<std::size_t>(n));
-    }
-    return all;
-  }
-};
 
 TEST_CASE("events are JSON objects with an empty line behind each", "[event-monitor]") {
   Pipe pipe;

@@ -9,44 +9,36 @@
 #include <cerrno>
 #include <string>
 
+#include "fd_pairs.h"
+
 namespace vmm::sys_util {
 namespace {
-
-struct Pipe {
-  Pipe() {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    out.reset(ends[0]);
-    in.reset(ends[1]);
-  }
-  UniqueFd out, in;
-};
 
 bool blocks(int fd) { return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
 
 TEST_CASE("a descriptor that no longer blocks keeps its other flags") {
   const Pipe pipe;
-  REQUIRE(::fcntl(pipe.in.get(), F_SETFL, O_APPEND) == 0);
-  REQUIRE(set_nonblocking(pipe.in.get()));
-  CHECK_FALSE(blocks(pipe.in.get()));
-  CHECK((::fcntl(pipe.in.get(), F_GETFL) & O_APPEND) != 0);
-  CHECK(set_nonblocking(pipe.in.get()));
-  CHECK(blocks(pipe.out.get()));
+  REQUIRE(::fcntl(pipe.write.get(), F_SETFL, O_APPEND) == 0);
+  REQUIRE(set_nonblocking(pipe.write.get()));
+  CHECK_FALSE(blocks(pipe.write.get()));
+  CHECK((::fcntl(pipe.write.get(), F_GETFL) & O_APPEND) != 0);
+  CHECK(set_nonblocking(pipe.write.get()));
+  CHECK(blocks(pipe.read.get()));
   char byte = 0;
-  REQUIRE(set_nonblocking(pipe.out.get()));
-  CHECK(::read(pipe.out.get(), &byte, 1) < 0);
+  REQUIRE(set_nonblocking(pipe.read.get()));
+  CHECK(::read(pipe.read.get(), &byte, 1) < 0);
   CHECK(errno == EAGAIN);
 }
 
 TEST_CASE("a duplicate is the same file, and closed by execve") {
   const Pipe pipe;
-  const auto copy = duplicate(pipe.in.get());
+  const auto copy = duplicate(pipe.write.get());
   REQUIRE(copy);
-  CHECK(copy->get() != pipe.in.get());
+  CHECK(copy->get() != pipe.write.get());
   CHECK((::fcntl(copy->get(), F_GETFD) & FD_CLOEXEC) != 0);
   REQUIRE(::write(copy->get(), "x", 1) == 1);
   char byte = 0;
-  CHECK(::read(pipe.out.get(), &byte, 1) == 1);
+  CHECK(::read(pipe.read.get(), &byte, 1) == 1);
   CHECK(byte == 'x');
 }
 
@@ -60,7 +52,7 @@ TEST_CASE("what is no descriptor is an error that says what for") {
 
 TEST_CASE("a borrowed descriptor blocks again in the end, if it did before") {
   const Pipe pipe;
-  const int fd = pipe.out.get();
+  const int fd = pipe.read.get();
   {
     auto outer = NonBlocking::create(fd);
     REQUIRE(outer);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <thread>
 
+#include "fd_pairs.h"
 #include "open_fds.h"
 #include "vmm/base/payload.h"
 #include "vmm/sys_util/event_fd.h"
@@ -23,17 +24,6 @@ using Milliseconds = MessageSocket::Milliseconds;
 
 constexpr std::uint32_t kMost = 1 << 20;
 constexpr Milliseconds kPatience{10'000};
-
-struct Ends {
-  UniqueFd a;
-  UniqueFd b;
-};
-
-Ends connected() {
-  int ends[2];
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
 
 // The header is the number of bytes that follow.
 MessageSocket adopt(UniqueFd fd) {
@@ -51,9 +41,9 @@ MessageSocket adopt(UniqueFd fd) {
 }
 
 TEST_CASE("messages of any length go through, in order", "[message_socket]") {
-  Ends ends = connected();
-  MessageSocket from = adopt(std::move(ends.a));
-  MessageSocket to = adopt(std::move(ends.b));
+  auto ends = socket_pair();
+  MessageSocket from = adopt(std::move(ends.first));
+  MessageSocket to = adopt(std::move(ends.second));
   const std::uint32_t lengths[] = {0, 1, 65535, 65536, 65537, kMost, 5};
   std::thread sender([&] {
     for (const std::uint32_t length : lengths) {
@@ -75,26 +65,26 @@ TEST_CASE("messages of any length go through, in order", "[message_socket]") {
 TEST_CASE("a peer that goes on a little at a time gets no more time by that",
           "[message_socket][hostile]") {
   constexpr Milliseconds kShort{50};
-  Ends ends = connected();
-  MessageSocket ours = adopt(std::move(ends.b));
+  auto ends = socket_pair();
+  MessageSocket ours = adopt(std::move(ends.second));
   std::atomic<bool> end = false;
   std::thread peer;
   SECTION("with what it sends") {
-    REQUIRE(send_with_fds(ends.a.get(), bytes_of(kMost), {}));
+    REQUIRE(send_with_fds(ends.first.get(), bytes_of(kMost), {}));
     peer = std::thread([&] {
       const std::byte byte{};
       for (; !end; std::this_thread::sleep_for(Milliseconds(1))) {
-        (void)send_with_fds(ends.a.get(), std::span(&byte, 1), {});
+        (void)send_with_fds(ends.first.get(), std::span(&byte, 1), {});
       }
     });
     CHECK(ours.wait(kShort).error().is_os(ETIMEDOUT));
   }
   SECTION("with what it takes") {
-    REQUIRE(::fcntl(ends.a.get(), F_SETFL, O_NONBLOCK) == 0);
+    REQUIRE(::fcntl(ends.first.get(), F_SETFL, O_NONBLOCK) == 0);
     peer = std::thread([&] {
       std::array<std::byte, 256> bytes;
       for (; !end; std::this_thread::sleep_for(Milliseconds(1))) {
-        (void)receive_with_fds(ends.a.get(), std::span(bytes), {});
+        (void)receive_with_fds(ends.first.get(), std::span(bytes), {});
       }
     });
     const std::vector<std::byte> payload(kMost);
@@ -111,32 +101,32 @@ TEST_CASE("what is wrong with a stream of messages is told, and nothing stays op
   const std::uint32_t two = 2;
   const std::size_t before = open_fds();
   {
-    Ends ends = connected();
-    MessageSocket to = adopt(std::move(ends.b));
-    REQUIRE(send_with_fds(ends.a.get(), bytes_of(two), std::span(fds).first(3)));
+    auto ends = socket_pair();
+    MessageSocket to = adopt(std::move(ends.second));
+    REQUIRE(send_with_fds(ends.first.get(), bytes_of(two), std::span(fds).first(3)));
     CHECK(*to.receive() == Event::kNothing);  // the payload is missing
     CHECK(to.fds().size() == 3);
-    ends.a.reset();
+    ends.first.reset();
     CHECK(to.receive().error().is_os(ENODATA));
   }
   {
-    Ends ends = connected();
-    MessageSocket to = adopt(std::move(ends.b));
-    REQUIRE(send_with_fds(ends.a.get(), bytes_of(two), fds));
+    auto ends = socket_pair();
+    MessageSocket to = adopt(std::move(ends.second));
+    REQUIRE(send_with_fds(ends.first.get(), bytes_of(two), fds));
     CHECK(to.receive().error().is_os(EOVERFLOW));
   }
   {
-    Ends ends = connected();
-    MessageSocket to = adopt(std::move(ends.b));
+    auto ends = socket_pair();
+    MessageSocket to = adopt(std::move(ends.second));
     const std::uint32_t length = kMost + 1;
-    REQUIRE(send_with_fds(ends.a.get(), bytes_of(length), std::span(fds).first(1)));
+    REQUIRE(send_with_fds(ends.first.get(), bytes_of(length), std::span(fds).first(1)));
     CHECK(to.receive().error().is_os(EMSGSIZE));
   }
   {
-    Ends ends = connected();
-    MessageSocket to = adopt(std::move(ends.b));
+    auto ends = socket_pair();
+    MessageSocket to = adopt(std::move(ends.second));
     CHECK(to.wait(Milliseconds(1)).error().is_os(ETIMEDOUT));
-    ends.a.reset();
+    ends.first.reset();
     CHECK(*to.wait(kPatience) == Event::kClosed);
     CHECK(to.send(bytes_of(two), {}, {}, kPatience).error().is_os(EPIPE));
   }

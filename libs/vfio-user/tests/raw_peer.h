@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "fd_pairs.h"
 #include "open_fds.h"
 #include "vmm/base/payload.h"
 #include "vmm/sys_util/fd_passing.h"
@@ -25,12 +26,6 @@
 namespace vmm::vfio_user {
 
 using Bytes = std::vector<std::byte>;
-
-inline std::pair<UniqueFd, UniqueFd> socket_pair() {
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
 
 template <Payload T>
 Bytes to_bytes(const T& value) {

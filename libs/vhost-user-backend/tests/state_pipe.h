@@ -13,20 +13,10 @@
 #include <thread>
 #include <vector>
 
+#include "fd_pairs.h"
 #include "vmm/vhost_user/frontend.h"
 
 namespace vmm::vhost_user_backend {
-
-struct Pipe {
-  Pipe() {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    read.reset(ends[0]);
-    write.reset(ends[1]);
-  }
-  UniqueFd read;
-  UniqueFd write;
-};
 
 /// Saves the state: what came out of the pipe, which ends with it.
 inline std::vector<std::byte> save_state(vhost_user::Frontend& frontend) {

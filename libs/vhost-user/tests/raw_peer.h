@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "fd_pairs.h"
 #include "open_fds.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/sys_util/fd_passing.h"
@@ -23,12 +24,6 @@
 #include "vmm/vhost_user/payload.h"
 
 namespace vmm::vhost_user {
-
-inline std::pair<UniqueFd, UniqueFd> socket_pair() {
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
 
 using Bytes = std::vector<std::byte>;
 

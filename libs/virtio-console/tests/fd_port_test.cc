@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "fd_pairs.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 
@@ -21,19 +22,6 @@ using virtio_device::testing::DeviceRig;
 constexpr std::uint16_t kReceive = 0;
 constexpr std::uint16_t kTransmit = 1;
 
-struct Pipe {
-  explicit Pipe(int flags = O_CLOEXEC) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), flags) == 0);
-    out = UniqueFd(ends[0]);
-    in = UniqueFd(ends[1]);
-  }
-  void write(std::string_view text) const {
-    REQUIRE(::write(in.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  }
-  UniqueFd in, out;
-};
-
 std::string read_some(int fd) {
   std::array<char, 128> text{};
   const ssize_t got = ::read(fd, text.data(), text.size());
@@ -42,17 +30,17 @@ std::string read_some(int fd) {
 
 TEST_CASE("a guest's words go to the descriptor", "[fd_port]") {
   const Pipe pipe;
-  FdOutput output(pipe.in.get());
+  FdOutput output(pipe.write.get());
   DeviceRig rig(*Console::create({.output = &output}), {});
   REQUIRE(rig.start());
   REQUIRE(rig.exchange(kTransmit, {.readable = {bytes_of("he"), bytes_of("llo")}, .writable = {}}));
-  CHECK(read_some(pipe.out.get()) == "hello");
+  CHECK(read_some(pipe.read.get()) == "hello");
 }
 
 TEST_CASE("a full descriptor has no room; one that nobody reads takes all", "[fd_port]") {
   Pipe pipe(O_CLOEXEC | O_NONBLOCK);
-  FdOutput output(pipe.in.get());
-  CHECK(output.room_fd() == pipe.in.get());
+  FdOutput output(pipe.write.get());
+  CHECK(output.room_fd() == pipe.write.get());
   const std::vector<std::byte> page(65536);
   std::size_t taken = 0;
   while (const std::size_t n = output.write(page)) taken += n;
@@ -64,13 +52,13 @@ TEST_CASE("a full descriptor has no room; one that nobody reads takes all", "[fd
 TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[fd_port]") {
   const Pipe pipe;
   const Pipe nowhere;
-  FdOutput output(nowhere.in.get());
+  FdOutput output(nowhere.write.get());
   const auto console = *Console::create({.output = &output, .capacity = 4});
   DeviceRig rig(console, {});
   REQUIRE(rig.start());
-  const auto input = FdInput::create(rig.loop(), pipe.out.get(), *console);
+  const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
   REQUIRE(input);
-  pipe.write("0123456789");
+  pipe.put("0123456789");
   std::string got;
   while (got.size() < 10) {
     const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
@@ -83,24 +71,24 @@ TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[
 TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {
   const auto blocks = [](const UniqueFd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0; };
   const Pipe nowhere;
-  FdOutput output(nowhere.in.get());
+  FdOutput output(nowhere.write.get());
   const auto console = *Console::create({.output = &output});
   DeviceRig rig(console, {});
   const Pipe pipe;
   {
-    const auto input = FdInput::create(rig.loop(), pipe.out.get(), *console);
+    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
     REQUIRE(input);
-    CHECK_FALSE(blocks(pipe.out));
+    CHECK_FALSE(blocks(pipe.read));
   }
-  CHECK(blocks(pipe.out));
+  CHECK(blocks(pipe.read));
   const Pipe never(O_CLOEXEC | O_NONBLOCK);
-  { const auto input = FdInput::create(rig.loop(), never.out.get(), *console); }
-  CHECK_FALSE(blocks(never.out));
+  { const auto input = FdInput::create(rig.loop(), never.read.get(), *console); }
+  CHECK_FALSE(blocks(never.read));
 }
 
 TEST_CASE("an input that ends, or is no stream, leaves the console alone", "[fd_port]") {
   const Pipe nowhere;
-  FdOutput output(nowhere.in.get());
+  FdOutput output(nowhere.write.get());
   const auto console = *Console::create({.output = &output});
   DeviceRig rig(console, {});
   REQUIRE(rig.start());
@@ -109,9 +97,9 @@ TEST_CASE("an input that ends, or is no stream, leaves the console alone", "[fd_
   CHECK_FALSE(FdInput::create(rig.loop(), -1, *console));
   Pipe pipe;
   {
-    const auto input = FdInput::create(rig.loop(), pipe.out.get(), *console);
+    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
     REQUIRE(input);
-    pipe.in.reset();
+    pipe.write.reset();
     rig.run();
     // It is over: the loop has nothing to do any more.
     const auto ready = rig.loop().run_once(DeviceRig::Milliseconds(0));

@@ -10,26 +10,15 @@
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/virtio_device/testing/echo_device.h"
 #include "vmm/virtio_queue/driver/driver.h"
+#include "vmm/vm_device/testing/platform.h"
 #include "vmm/vm_device/testing/recorders.h"
 
 using namespace vmm;
 using namespace vmm::virtio_mmio;
 using virtio_device::testing::EchoDevice;
+using vm_device::testing::FakeDoorbells;
 
 namespace {
-
-class FakeDoorbells final : public vm_device::Doorbells {
- public:
-  Result<void> add(const vm_device::Doorbell& doorbell) override {
-    if (refuse) return fail(Error::os(ENOSPC, "doorbell"));
-    all.push_back(doorbell);
-    return {};
-  }
-  void remove(const vm_device::Doorbell& doorbell) override { std::erase(all, doorbell); }
-
-  bool refuse = false;
-  std::vector<vm_device::Doorbell> all;
-};
 
 class SharedEcho final : public virtio_device::VirtioDevice,
                          public virtio_device::SharedMemoryOwner {
@@ -310,12 +299,12 @@ TEST_CASE("an acknowledgement before DRIVER_OK changes nothing", "[mmio][hostile
 
 TEST_CASE("each queue has a doorbell, as long as the transport lives", "[mmio]") {
   Board board(std::make_shared<EchoDevice>());
-  REQUIRE(board.doorbells.all.size() == 2);
-  CHECK(board.doorbells.all[1].address == GuestAddress(0xd000'0050));
-  CHECK(board.doorbells.all[1].bytes == 4);
-  CHECK(board.doorbells.all[1].value == 1);
+  REQUIRE(board.doorbells.all().size() == 2);
+  CHECK(board.doorbells.all()[1].address == GuestAddress(0xd000'0050));
+  CHECK(board.doorbells.all()[1].bytes == 4);
+  CHECK(board.doorbells.all()[1].value == 1);
   board.transport.reset();
-  CHECK(board.doorbells.all.empty());
+  CHECK(board.doorbells.all().empty());
 }
 
 TEST_CASE("shared memory is announced where it was placed", "[mmio]") {

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "fd_pairs.h"
 #include "vmm/base/unique_fd.h"
 
 namespace vmm::vm_memory {
@@ -67,28 +68,6 @@ std::string content(const UniqueFd& file) {
   return out;
 }
 
-struct Pipe {
-  UniqueFd reader;
-  UniqueFd writer;
-  Pipe() {
-    std::array<int, 2> fds{};
-    REQUIRE(::pipe2(fds.data(), O_CLOEXEC) == 0);
-    reader.reset(fds[0]);
-    writer.reset(fds[1]);
-  }
-};
-
-struct Sockets {
-  UniqueFd a;
-  UniqueFd b;
-  explicit Sockets(int type) {
-    std::array<int, 2> fds{};
-    REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds.data()) == 0);
-    a.reset(fds[0]);
-    b.reset(fds[1]);
-  }
-};
-
 TEST_CASE("a file is read to a list of slices", "[guest_io]") {
   const Machine machine;
   const UniqueFd file = file_with("0123456789");
@@ -125,9 +104,9 @@ TEST_CASE("streams go on where they were", "[guest_io]") {
   machine.put(0, "hello, world");
   const Pipe pipe;
   const std::array out{machine.slice(0, 5), machine.slice(5, 7)};
-  CHECK(*write_to(pipe.writer.get(), out) == 12);
+  CHECK(*write_to(pipe.write.get(), out) == 12);
   const std::array in{machine.slice(0x1000, 3), machine.slice(0x2000, 100)};
-  CHECK(*read_from(pipe.reader.get(), in) == 12);
+  CHECK(*read_from(pipe.read.get(), in) == 12);
   CHECK(machine.text(0x1000, 3) == "hel");
   CHECK(machine.text(0x2000, 9) == "lo, world");
   CHECK(machine.dirty_of() == 0b110);
@@ -186,26 +165,26 @@ TEST_CASE("file offsets beyond what files have are refused", "[guest_io][hostile
 TEST_CASE("sockets get and give one packet a list", "[guest_io]") {
   const Machine machine;
   machine.put(0, "packet");
-  const Sockets sockets(SOCK_DGRAM);
+  const auto [a, b] = socket_pair(SOCK_DGRAM);
   const std::array out{machine.slice(0, 2), machine.slice(2, 4)};
-  CHECK(*send_to(sockets.a.get(), out) == 6);
+  CHECK(*send_to(a.get(), out) == 6);
   const std::array in{machine.slice(0x100, 4), machine.slice(0x4000, 9)};
-  CHECK(*receive_from(sockets.b.get(), in) == 6);
+  CHECK(*receive_from(b.get(), in) == 6);
   CHECK(machine.text(0x100, 4) == "pack");
   CHECK(machine.text(0x4000, 2) == "et");
   CHECK(machine.dirty_of() == 0b10001);
-  CHECK(receive_from(sockets.b.get(), in, MSG_DONTWAIT).error().is_os(EAGAIN));
+  CHECK(receive_from(b.get(), in, MSG_DONTWAIT).error().is_os(EAGAIN));
   const std::vector<GuestSlice> long_list(kMaxSlicesPerCall + 1, machine.slice(0, 1));
-  CHECK(receive_from(sockets.b.get(), long_list).error().is_os(EMSGSIZE));
-  CHECK(send_to(sockets.a.get(), long_list).error().is_os(EMSGSIZE));
+  CHECK(receive_from(b.get(), long_list).error().is_os(EMSGSIZE));
+  CHECK(send_to(a.get(), long_list).error().is_os(EMSGSIZE));
 }
 
 TEST_CASE("a closed peer is an error and not a signal", "[guest_io]") {
   const Machine machine;
-  Sockets sockets(SOCK_STREAM);
-  sockets.b.reset();
+  auto [a, b] = socket_pair();
+  b.reset();
   const std::array list{machine.slice(0, 4)};
-  CHECK(send_to(sockets.a.get(), list).error().is_os(EPIPE));
+  CHECK(send_to(a.get(), list).error().is_os(EPIPE));
 }
 
 TEST_CASE("ranges are read and written up to the first hole", "[guest_io][hostile]") {
@@ -253,14 +232,14 @@ TEST_CASE("exact transfers move all or say why not", "[guest_io][hostile]") {
   Pipe pipe;
   std::thread writer([&] {
     for (int i = 0; i < 8; ++i) {
-      (void)!::write(pipe.writer.get(), "abcd", 4);
+      (void)!::write(pipe.write.get(), "abcd", 4);
       ::usleep(500);
     }
-    pipe.writer.reset();
+    pipe.write.reset();
   });
-  CHECK(read_exactly_from(pipe.reader.get(), memory, GuestAddress(0x3ff0), 30));
+  CHECK(read_exactly_from(pipe.read.get(), memory, GuestAddress(0x3ff0), 30));
   CHECK(machine.text(0x3ff0, 30) == "abcdabcdabcdabcdabcdabcdabcdab");
-  CHECK(read_exactly_from(pipe.reader.get(), memory, GuestAddress(0), 3).error().is_os(ENODATA));
+  CHECK(read_exactly_from(pipe.read.get(), memory, GuestAddress(0), 3).error().is_os(ENODATA));
   writer.join();
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   CHECK(write_exactly_to(null.get(), memory, GuestAddress(0x10), 0x7000));
@@ -281,10 +260,10 @@ TEST_CASE("an interrupted call is made again", "[guest_io]") {
       ::pthread_kill(self, SIGUSR1);
       ::usleep(1000);
     }
-    (void)!::write(pipe.writer.get(), "done", 4);
+    (void)!::write(pipe.write.get(), "done", 4);
   });
   const std::array list{machine.slice(0, 4)};
-  const auto got = read_from(pipe.reader.get(), list);
+  const auto got = read_from(pipe.read.get(), list);
   other.join();
   REQUIRE(got);
   CHECK(machine.text(0, *got) == "done");

@@ -10,35 +10,19 @@
 #include <string>
 #include <string_view>
 
+#include "fd_pairs.h"
+
 namespace {
 
 using namespace vmm;
 using namespace vmm::vm_superio;
-
-struct Pipe {
-  Pipe() {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
-    read = UniqueFd(ends[0]);
-    write = UniqueFd(ends[1]);
-  }
-  std::string drain() const {
-    std::string all;
-    std::array<char, 4096> part{};
-    for (ssize_t n = 0; (n = ::read(read.get(), part.data(), part.size())) > 0;) {
-      all.append(part.data(), static_cast<std::size_t>(n));
-    }
-    return all;
-  }
-  UniqueFd read, write;
-};
 
 std::size_t put(FdSink& sink, std::string_view text) {
   return sink.write(std::as_bytes(std::span(text)));
 }
 
 TEST_CASE("bytes go to the descriptor at once", "[fd-sink]") {
-  Pipe pipe;
+  Pipe pipe(O_CLOEXEC | O_NONBLOCK);
   FdSink sink(std::move(pipe.write));
   CHECK(put(sink, "hello\n") == 6);
   CHECK(pipe.drain() == "hello\n");
@@ -46,7 +30,7 @@ TEST_CASE("bytes go to the descriptor at once", "[fd-sink]") {
 }
 
 TEST_CASE("a full descriptor makes a bounded backlog, kept in order", "[fd-sink][hostile]") {
-  Pipe pipe;
+  Pipe pipe(O_CLOEXEC | O_NONBLOCK);
   REQUIRE(::fcntl(pipe.write.get(), F_SETPIPE_SZ, 4096) == 4096);
   FdSink sink(std::move(pipe.write), 1000);
   const std::string page(4096, 'a');
@@ -67,7 +51,7 @@ TEST_CASE("a full descriptor makes a bounded backlog, kept in order", "[fd-sink]
 
 TEST_CASE("a reader that is gone loses the output and blocks nobody", "[fd-sink][hostile]") {
   std::signal(SIGPIPE, SIG_IGN);
-  Pipe pipe;
+  Pipe pipe(O_CLOEXEC | O_NONBLOCK);
   pipe.read.reset();
   FdSink sink(std::move(pipe.write));
   CHECK(put(sink, "x") == 0);
