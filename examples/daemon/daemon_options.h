@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-#include <charconv>
 #include <functional>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "parse_number.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/event_manager/event_loop.h"
@@ -68,13 +68,5 @@ class SignalWatch {
   sys_util::SignalFd signals_;
   event_manager::Registration watch_;
 };
-
-/// A whole number in decimal.
-template <class T>
-[[nodiscard]] bool parse_number(std::string_view text, T& number) {
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && at == end;
-}
 
 }  // namespace vmm::daemon

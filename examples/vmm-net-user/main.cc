@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -19,6 +18,7 @@
 
 #include "filter.h"
 #include "host_forward.h"
+#include "parse_number.h"
 #include "user_network.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/sys_util/signal.h"
@@ -26,6 +26,7 @@
 namespace {
 
 using namespace vmm;
+using daemon::parse_number;
 using net_user::HostForward;
 
 constexpr const char* kHelp =
@@ -51,13 +52,6 @@ struct Options {
 int complain(const std::string& what, int exit_code) {
   std::fprintf(stderr, "vmm-net-user: %s\n", what.c_str());
   return exit_code;
-}
-
-template <class T>
-bool parse_number(std::string_view text, T& number) {
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && at == end;
 }
 
 bool parse(std::string_view argument, Options& options) {

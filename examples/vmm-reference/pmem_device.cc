@@ -63,11 +63,12 @@ Outcome<PmemFile> open_pmem(const PmemConfig& config) {
   VMM_TRY(pmem.file, open_file(context, config));
   VMM_TRY(pmem.bytes, usable_bytes(context, pmem.file, config.size));
   if (config.discard_writes) {
-    pmem.device = virtio_pmem::Pmem::create(virtio_pmem::make_no_flusher());
+    VMM_STEP(context, pmem.device, virtio_pmem::Pmem::create(virtio_pmem::make_no_flusher()));
     return pmem;
   }
   VMM_STEP(context, UniqueFd own, sys_util::duplicate(pmem.file.get()));
-  pmem.device = virtio_pmem::Pmem::create(virtio_pmem::make_file_flusher(std::move(own)));
+  VMM_STEP(context, pmem.device,
+           virtio_pmem::Pmem::create(virtio_pmem::make_file_flusher(std::move(own))));
   return pmem;
 }
 

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "file_parts.h"
 
-#include <unistd.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+
+#include "vmm/sys_util/file_io.h"
 
 namespace vmm::block {
 
 Result<std::size_t> read_some(int fd, std::span<std::byte> to, std::uint64_t offset) {
   constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   if (offset > kMax || to.size() > kMax - offset) return fail(Error::os(EIO, "read the image"));
-  std::size_t done = 0;
-  while (done < to.size()) {
-    const ssize_t got =
-        ::pread(fd, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
-    if (got == 0) break;
-    if (got > 0) {
-      done += static_cast<std::size_t>(got);
-    } else if (errno != EINTR) {
-      return fail(Error::from_errno("read the image"));
-    }
-  }
-  return done;
+  return sys_util::pread_full(fd, to, offset, "read the image");
 }
 
 Result<void> read_or_zeros(int fd, std::span<std::byte> to, std::uint64_t offset) {

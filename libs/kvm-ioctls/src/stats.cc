@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/kvm_ioctls/stats.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 
 #include "uapi_extra.h"
 #include "vmm/base/checked.h"
 #include "vmm/kvm_ioctls/error.h"
+#include "vmm/sys_util/file_io.h"
 
 namespace vmm::kvm_ioctls {
 
@@ -71,16 +71,11 @@ std::optional<StatsDescriptor> parse_descriptor(std::span<const std::byte> file,
                          .offset = raw->offset};
 }
 
-// Fills `bytes` from `offset` on; a file that ends before is malformed.
+// The file ends where it says itself, or is none.
 Result<void> read_exactly(int fd, std::span<std::byte> bytes, std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (got < 0) return fail(Error::from_errno("read KVM's statistics"));
-    if (got == 0) return fail(KvmError::kMalformedStats);
-    offset += static_cast<std::uint64_t>(got);
-    bytes = bytes.subspan(static_cast<std::size_t>(got));
-  }
-  return {};
+  auto done = sys_util::pread_exact(fd, bytes, offset, "read KVM's statistics");
+  if (!done && done.error().is_os(ENODATA)) return fail(KvmError::kMalformedStats);
+  return done;
 }
 
 }  // namespace

@@ -40,13 +40,18 @@ Result<std::size_t> read_full(int fd, std::span<std::byte> bytes) {
   });
 }
 
-Result<void> pread_exact(int fd, std::span<std::byte> bytes, std::uint64_t offset) {
-  if (!addressable(offset, bytes.size())) return fail(Error::os(EINVAL, "pread"));
-  VMM_TRY(const std::size_t done, repeat(bytes.size(), "pread", [&](std::size_t at) {
-            return ::pread(fd, bytes.data() + at, bytes.size() - at,
-                           static_cast<off_t>(offset + at));
-          }));
-  if (done != bytes.size()) return fail(Error::os(ENODATA, "pread"));
+Result<std::size_t> pread_full(int fd, std::span<std::byte> bytes, std::uint64_t offset,
+                               const char* what) {
+  if (!addressable(offset, bytes.size())) return fail(Error::os(EINVAL, what));
+  return repeat(bytes.size(), what, [&](std::size_t at) {
+    return ::pread(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(offset + at));
+  });
+}
+
+Result<void> pread_exact(int fd, std::span<std::byte> bytes, std::uint64_t offset,
+                         const char* what) {
+  VMM_TRY(const std::size_t done, pread_full(fd, bytes, offset, what));
+  if (done != bytes.size()) return fail(Error::os(ENODATA, what));
   return {};
 }
 

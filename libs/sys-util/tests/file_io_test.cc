@@ -43,6 +43,8 @@ TEST_CASE("a read beyond the end is short or an error, as the function says") {
   std::array<std::byte, 10> bytes{};
   REQUIRE(*read_full(file.fd(), bytes) == 6);
   REQUIRE(*read_full(file.fd(), bytes) == 0);
+  REQUIRE(*pread_full(file.fd(), bytes, 1) == 9);
+  REQUIRE(*pread_full(file.fd(), bytes, 10) == 0);
   REQUIRE(pread_exact(file.fd(), bytes, 1).error().is_os(ENODATA));
   REQUIRE(pread_exact(file.fd(), bytes, 0).has_value());
   REQUIRE(pread_exact(file.fd(), {}, 1000).has_value());

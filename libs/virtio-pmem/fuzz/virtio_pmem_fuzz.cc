@@ -23,7 +23,7 @@ class FickleFlusher final : public vmm::virtio_pmem::Flusher {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
   bool fails = false;
-  const auto pmem = vmm::virtio_pmem::Pmem::create(std::make_unique<FickleFlusher>(fails));
+  const auto pmem = *vmm::virtio_pmem::Pmem::create(std::make_unique<FickleFlusher>(fails));
   fuzz_device(pmem, input, [&](Input& script) { fails = (script.byte() & 1) != 0; });
   return 0;
 }

@@ -2,6 +2,7 @@
 #include "vmm/virtio_pmem/pmem.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -20,7 +21,8 @@ static_assert(sizeof(Config) == 16);
 
 }  // namespace
 
-std::shared_ptr<Pmem> Pmem::create(std::unique_ptr<Flusher> flusher) {
+Result<std::shared_ptr<Pmem>> Pmem::create(std::unique_ptr<Flusher> flusher) {
+  if (flusher == nullptr) return fail(Error::os(EINVAL, "persistent memory without a flusher"));
   return std::shared_ptr<Pmem>(new Pmem(std::move(flusher)));
 }
 

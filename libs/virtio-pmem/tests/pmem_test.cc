@@ -55,7 +55,7 @@ class CountingFlusher final : public Flusher {
 
 struct Fixture {
   explicit Fixture(bool packed = false, bool in_order = false)
-      : pmem(Pmem::create(std::make_unique<CountingFlusher>(log))),
+      : pmem(*Pmem::create(std::make_unique<CountingFlusher>(log))),
         rig(pmem,
             {.packed = packed, .in_order = in_order, .features = virtio_queue::kFeatureIndirect}) {
     REQUIRE(rig.start());
@@ -87,15 +87,19 @@ TEST_CASE("a flush that fails is answered so, and the next may succeed", "[pmem]
   CHECK(fixture.rig.exchange(0, flush())->at<Le32>(0).get() == Pmem::kDone);
 }
 
+TEST_CASE("a device needs what flushes", "[pmem]") {
+  CHECK(Pmem::create(nullptr).error().is_os(EINVAL));
+}
+
 TEST_CASE("an error of fsync reaches the driver", "[pmem]") {
   std::array<int, 2> ends{};
   REQUIRE(::pipe(ends.data()) == 0);  // which has nothing to sync
   const UniqueFd other(ends[1]);
-  const auto pmem = Pmem::create(make_file_flusher(UniqueFd(ends[0])));
+  const auto pmem = *Pmem::create(make_file_flusher(UniqueFd(ends[0])));
   DeviceRig rig(pmem);
   REQUIRE(rig.start());
   CHECK(rig.exchange(0, flush())->at<Le32>(0).get() == Pmem::kFailed);
-  const auto kept_nowhere = Pmem::create(make_no_flusher());
+  const auto kept_nowhere = *Pmem::create(make_no_flusher());
   DeviceRig other_rig(kept_nowhere);
   REQUIRE(other_rig.start());
   CHECK(other_rig.exchange(0, flush())->at<Le32>(0).get() == Pmem::kDone);

@@ -19,7 +19,7 @@ struct Transport {
 };
 
 void example(Transport& transport, UniqueFd file) {
-  const auto pmem = Pmem::create(make_file_flusher(std::move(file)));
+  const auto pmem = *Pmem::create(make_file_flusher(std::move(file)));
   // The VMM maps the same file there, shared, as a memory slot of its own.
   pmem->place({GuestAddress(std::uint64_t{1} << 36), 128 << 20});
   transport.device = pmem;  // any transport

@@ -15,9 +15,13 @@ namespace vmm::sys_util {
 /// Reads until `bytes` is full or the file ends; returns how many bytes were read.
 /// Errors: those of read(2) but EINTR.
 Result<std::size_t> read_full(int fd, std::span<std::byte> bytes);
-/// Fills `bytes` from `offset` on; the file position stays.
-/// Errors: ENODATA when the file ends before; EINVAL for offsets above 2^63 - 1; those of pread(2).
-Result<void> pread_exact(int fd, std::span<std::byte> bytes, std::uint64_t offset);
+/// The same from `offset` on; the file position stays. `what` is for the error.
+/// Errors: EINVAL for offsets above 2^63 - 1; those of pread(2) but EINTR.
+Result<std::size_t> pread_full(int fd, std::span<std::byte> bytes, std::uint64_t offset,
+                               const char* what = "pread");
+/// Fills all of `bytes`. Errors: those of pread_full(); ENODATA when the file ends before.
+Result<void> pread_exact(int fd, std::span<std::byte> bytes, std::uint64_t offset,
+                         const char* what = "pread");
 /// Errors: those of write(2) but EINTR.
 Result<void> write_all(int fd, std::span<const std::byte> bytes);
 /// Writes at `offset`; the file position stays. Errors: EINVAL for offsets above 2^63 - 1; those

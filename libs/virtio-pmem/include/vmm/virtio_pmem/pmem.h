@@ -56,8 +56,8 @@ class Pmem final : public virtio_device::VirtioDevice {
   static constexpr std::uint32_t kFailed = 1;
   ///@}
 
-  /// `flusher` is not nullptr.
-  static std::shared_ptr<Pmem> create(std::unique_ptr<Flusher> flusher);
+  /// Errors: EINVAL for nullptr.
+  static Result<std::shared_ptr<Pmem>> create(std::unique_ptr<Flusher> flusher);
 
   /// Says where the guest sees the memory. Until then it has none.
   void place(const AddressRange& range);

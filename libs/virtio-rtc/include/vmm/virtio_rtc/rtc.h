@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "vmm/base/result.h"
-#include "vmm/virtio_device/virtio_device.h"
+#include "vmm/virtio_device/request_device.h"
 
 namespace vmm::virtio_rtc {
 
@@ -58,33 +55,18 @@ class Clock {
 /// the answer says what was wrong, and is as long as there is room for, at most.
 ///
 /// Threads: as VirtioDevice.
-class Rtc final : public virtio_device::VirtioDevice {
+class Rtc final : public virtio_device::RequestDevice {
  public:
   static constexpr std::uint16_t kQueueSize = 64;  ///< the most entries of the queue
 
   /// Errors: EINVAL for no clocks or more than 65535.
   static Result<std::shared_ptr<Rtc>> create(std::vector<std::unique_ptr<Clock>> clocks);
-  ~Rtc() override;
-
-  [[nodiscard]] virtio_device::DeviceType type() const override {
-    return virtio_device::DeviceType::kClock;
-  }
-  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kQueueSizes; }
-  [[nodiscard]] std::uint64_t features() const override;
-  [[nodiscard]] std::size_t config_bytes() const override { return 0; }
-  void read_config(std::span<std::byte>) override {}
-  void write_config(std::uint64_t, std::span<const std::byte>) override {}
-  Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
-  void reset() override {}
 
  private:
-  using Clocks = std::vector<std::unique_ptr<Clock>>;
-  class RtcWorker;
-  static constexpr std::array<std::uint16_t, 1> kQueueSizes{kQueueSize};
+  explicit Rtc(std::vector<std::unique_ptr<Clock>> clocks);
+  std::uint32_t answer(std::uint16_t queue, virtio_queue::Chain& request) override;
 
-  explicit Rtc(Clocks clocks) : clocks_(std::make_shared<const Clocks>(std::move(clocks))) {}
-
-  std::shared_ptr<const Clocks> clocks_;
+  const std::vector<std::unique_ptr<Clock>> clocks_;
 };
 
 }  // namespace vmm::virtio_rtc
