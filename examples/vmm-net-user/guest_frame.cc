@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "guest_frame.h"
 
-#include <endian.h>
-#include <linux/virtio_net.h>
-
 #include <cstring>
+
+#include "vmm/base/endian.h"
 
 namespace vmm::net_user {
 namespace {
 
-using VnetHeader = ::virtio_net_hdr_v1;
+struct VnetHeader {
+  std::uint8_t flags;
+  std::uint8_t gso_type;
+  Le16 header_bytes;
+  Le16 gso_bytes;
+  Le16 csum_start;
+  Le16 csum_offset;
+  Le16 buffers;
+};
 static_assert(sizeof(VnetHeader) == kVnetHeaderBytes);
-static_assert(kChecksumsAreValid == VIRTIO_NET_HDR_F_DATA_VALID);
+
+constexpr std::uint8_t kNeedsCsum = 1;
+constexpr std::uint8_t kGsoNone = 0;
+constexpr std::uint8_t kGsoTcp4 = 1;
+constexpr std::uint8_t kGsoEcn = 0x80;
 
 // RFC 1071: the sum is the same for words in any byte order, and of any width.
 std::uint16_t checksum(std::span<const std::uint8_t> bytes) {
@@ -44,11 +55,11 @@ bool complete_frame(std::span<std::uint8_t> message) {
   VnetHeader header{};
   if (message.size() <= sizeof(header)) return false;
   std::memcpy(&header, message.data(), sizeof(header));
-  const int kind = header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
-  if (kind != VIRTIO_NET_HDR_GSO_NONE && kind != VIRTIO_NET_HDR_GSO_TCPV4) return false;
-  if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0) return kind == VIRTIO_NET_HDR_GSO_NONE;
-  return fill_in_checksum(message.subspan(sizeof(header)), le16toh(header.csum_start),
-                          le16toh(header.csum_offset));
+  const auto kind = static_cast<std::uint8_t>(header.gso_type & ~kGsoEcn);
+  if (kind != kGsoNone && kind != kGsoTcp4) return false;
+  if ((header.flags & kNeedsCsum) == 0) return kind == kGsoNone;
+  return fill_in_checksum(message.subspan(sizeof(header)), header.csum_start.get(),
+                          header.csum_offset.get());
 }
 
 }  // namespace vmm::net_user

@@ -2,7 +2,6 @@
 
 // Both sides of vhost-user against each other: a driver, a RemoteDevice, and a back end on threads.
 
-#include "vmm/event_manager/loop_thread.h"
 #include "vmm/vhost_user_frontend/remote_device.h"
 
 #include <fcntl.h>
@@ -19,6 +18,7 @@
 #include <thread>
 
 #include "remote_rig.h"
+#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/virtio_device/testing/echo_device.h"

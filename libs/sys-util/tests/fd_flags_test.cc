@@ -43,8 +43,9 @@ TEST_CASE("a duplicate is the same file, and closed by execve") {
 }
 
 TEST_CASE("what is no descriptor is an error that says what for") {
-  for (const auto& error : {set_nonblocking(-1, "the one").error(), duplicate(-1, "the one").error(),
-                            NonBlocking::create(-1, "the one").error()}) {
+  for (const auto& error :
+       {set_nonblocking(-1, "the one").error(), duplicate(-1, "the one").error(),
+        NonBlocking::create(-1, "the one").error()}) {
     CHECK(error.is_os(EBADF));
     CHECK(to_string(error).find("the one") != std::string::npos);
   }
@@ -57,7 +58,9 @@ TEST_CASE("a borrowed descriptor blocks again in the end, if it did before") {
     auto outer = NonBlocking::create(fd);
     REQUIRE(outer);
     CHECK_FALSE(blocks(fd));
-    { const auto inner = NonBlocking::create(fd); }  // not its doing
+    {
+      const auto inner = NonBlocking::create(fd);
+    }  // not its doing
     CHECK_FALSE(blocks(fd));
     NonBlocking moved(std::move(*outer));
     outer = NonBlocking();
@@ -67,7 +70,9 @@ TEST_CASE("a borrowed descriptor blocks again in the end, if it did before") {
   CHECK(blocks(fd));
   CHECK((::fcntl(fd, F_GETFL) & O_APPEND) != 0);
   REQUIRE(set_nonblocking(fd));
-  { const auto none = NonBlocking::create(fd); }
+  {
+    const auto none = NonBlocking::create(fd);
+  }
   CHECK_FALSE(blocks(fd));
 }
 

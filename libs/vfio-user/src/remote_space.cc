@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio_user/remote_space.h"
 
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>

@@ -69,7 +69,9 @@ TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[
 }
 
 TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {
-  const auto blocks = [](const UniqueFd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0; };
+  const auto blocks = [](const UniqueFd& fd) {
+    return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0;
+  };
   const Pipe nowhere;
   FdOutput output(nowhere.write.get());
   const auto console = *Console::create({.output = &output});
@@ -82,7 +84,9 @@ TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {
   }
   CHECK(blocks(pipe.read));
   const Pipe never(O_CLOEXEC | O_NONBLOCK);
-  { const auto input = FdInput::create(rig.loop(), never.read.get(), *console); }
+  {
+    const auto input = FdInput::create(rig.loop(), never.read.get(), *console);
+  }
   CHECK_FALSE(blocks(never.read));
 }
 

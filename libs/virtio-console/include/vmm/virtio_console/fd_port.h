@@ -36,8 +36,8 @@ class FdOutput final : public ConsoleOutput {
 /// Threads: the loop's.
 class FdInput {
  public:
-  /// `fd`, `loop` and `console` are borrowed: all outlive this object. `fd` does not block until the
-  /// object ends, nor do others of the same open file: a terminal's output, the shell's copies.
+  /// `fd`, `loop` and `console` are borrowed: all outlive this object. `fd` does not block until
+  /// the object ends, nor do others of the same open file: a terminal's output, the shell's copies.
   /// A file that cannot be waited for (a regular one, /dev/null) is no input at all.
   /// Errors: those of fcntl(2) and EventLoop::add().
   static Result<std::unique_ptr<FdInput>> create(event_manager::EventLoop& loop, int fd,
