@@ -12,11 +12,6 @@ namespace {
 
 std::shared_ptr<TestFunction> function() { return std::make_shared<TestFunction>(); }
 
-bool is(const Result<FunctionAddress>& added, PciError error) {
-  return !added && &added.error().domain() == &make_error(error).domain() &&
-         added.error().code() == static_cast<std::int32_t>(error);
-}
-
 TEST_CASE("devices get the slots they name, the others the lowest free ones", "[segment]") {
   Board board;
   Segment& segment = *board.segment;
