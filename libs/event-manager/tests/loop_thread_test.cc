@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/event_manager/loop_thread.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
+#include <string_view>
+
+#include "vmm/base/log.h"
+#include "vmm/base/unique_fd.h"
 
 namespace vmm::event_manager {
 namespace {
@@ -31,6 +37,19 @@ TEST_CASE("the thread ends with the object; its poster says so", "[loop_thread]"
   CHECK(poster.post([] {}));
   thread->reset();
   CHECK_FALSE(poster.post([] {}));
+}
+
+TEST_CASE("a thread whose loop fails says so", "[loop_thread]") {
+  static std::string line;  // written by the thread, read after its end
+  line.clear();
+  set_log_sink([](LogLevel, std::string_view text) { line = text; });
+  auto thread = LoopThread::create("broken");
+  REQUIRE(thread);
+  const UniqueFd other(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  (*thread)->call([&] { (void)::dup2(other.get(), (*thread)->loop().fd()); });
+  thread->reset();
+  set_log_sink(nullptr);
+  CHECK(line.find("broken") != std::string::npos);
 }
 
 }  // namespace
