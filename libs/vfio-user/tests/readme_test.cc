@@ -65,7 +65,7 @@ Result<void> use(UniqueFd socket, std::span<std::byte> memory, int memory_file) 
 }
 
 TEST_CASE("the README's device", "[readme]") {
-  auto [server_end, client_end] = vfio_user::socket_pair();
+  auto [server_end, client_end] = socket_pair();
   auto loop = event_manager::EventLoop::create();
   vfio_user::Server server(*loop,
                            {.make_device = []() -> Result<std::shared_ptr<vfio_user::Device>> {

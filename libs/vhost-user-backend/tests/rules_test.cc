@@ -155,13 +155,13 @@ TEST_CASE("a kick of a ring that is disabled is served once when it is enabled",
   rig.guest.start();
   REQUIRE(rig.guest.echo(0, "a") == "a");
   REQUIRE(rig.guest.frontend().set_vring_enable(0, false));
-  rig.guest.offer(0, "b");
+  rig.guest.offer(0, "b", 0x9'0000);
   for (int i = 0; i < 3; ++i) rig.guest.kick(0);
   // The loop looks at what came before first.
   REQUIRE(rig.guest.echo(1, "c") == "c");
   CHECK(rig.device->served() == 2);
   rig.guest.enable(0);
-  CHECK(rig.guest.answer(0) == "b");
+  CHECK(rig.guest.answer(0, 5000, 0x9'0000) == "b");
   CHECK(rig.device->served() == 3);
 }
 
