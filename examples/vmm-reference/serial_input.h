@@ -34,7 +34,7 @@ class SerialInput final : public vm_superio::InputListener {
   template <class Port>
   Outcome<void> start(Port& port) {
     space_ = [&port] { return port.space(); };
-    enqueue_ = [&port](std::span<const std::byte> bytes) { port.enqueue(bytes); };
+    enqueue_ = [&port](std::span<const std::byte> bytes) { (void)port.enqueue(bytes); };
     return start();
   }
 
