@@ -27,12 +27,7 @@ namespace vmm::bench {
 /// Keeps the compiler from dropping the computation of `value`.
 template <class T>
 inline void keep(const T& value) {
-  if constexpr (sizeof(T) <= sizeof(void*)) {
-    asm volatile("" : : "r,m"(value) : "memory");
-  } else {  // where it is: as an operand it would be copied, which takes longer than many
-            // operations
-    asm volatile("" : : "r"(&value) : "memory");
-  }
+  asm volatile("" : : "r,m"(value) : "memory");
 }
 
 /// Hides a value from the optimizer.

@@ -286,10 +286,12 @@ VMM_BENCH(bench) {
     const Registration registration =
         *loop.add(event.fd(), kReadable, [&counter](EventSet ready) { counter.process(ready, 0); });
   });
-  Raw raw(1);
+  const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   bench.floor("event-manager/x_add_remove_subscriber", [&] {
-    raw.add(counter);
-    raw.forget(0);
-    raw.fds.clear();
+    const UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    epoll_event interest{};
+    interest.events = EPOLLIN;
+    keep(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, event.get(), &interest));
+    keep(::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, event.get(), nullptr));
   });
 }

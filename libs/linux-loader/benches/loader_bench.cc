@@ -213,8 +213,6 @@ VMM_BENCH(bench) {
   const LoadOptions options{.high_memory = GuestAddress(kMiB)};
   bench.run("linux-loader/load_bzimage",
             [&] { load_into(guest.view(), kernel.in_memory, options); });
-  bench.floor("linux-loader/load_bzimage",
-              [&] { copy_parts(guest.view().regions()[0].host.data(), kernel, {&payload, 1}); });
   bench_warm(bench, kernel, {&payload, 1}, "linux-loader/x_load_bzimage_cursor",
              "linux-loader/x_load_bzimage_file");
 }
