@@ -30,7 +30,8 @@ TEST_CASE("names of choices may have capital letters", "[options]") {
   const auto memory = with_kernel({"--memory", "hotplug_method=Virtio-MEM,hotplug_size=2M"});
   REQUIRE(memory);
   CHECK(memory->vmm.vm->memory.virtio_mem);
-  const auto cpus = parse_command_line({"--kernel", "k", "--cpus", "core_scheduling=VCPU"});
+  const std::vector<std::string> words{"--kernel", "k", "--cpus", "core_scheduling=VCPU"};
+  const auto cpus = parse_command_line(words);
   REQUIRE(cpus);
   CHECK(cpus->vmm.vm->cpus.core_scheduling == CpusConfig::CoreScheduling::kVcpu);
   const auto net =
