@@ -174,14 +174,24 @@ Result<ReadPlan> Qcow2Image::map(ByteRange range, std::span<Extent> out) {
   return ReadPlan{.count = count, .token = file_.writable() ? epochs_.begin() : 0};
 }
 
+// Since it was mapped as one, a write of another queue may have given a part of it a table.
 Result<void> Qcow2Image::read_slow(std::uint64_t offset, std::span<std::byte> to) {
-  Cluster cluster;
-  {
-    const MutexLock lock(mutex_);
-    VMM_TRY(const Entries entries, entries_from(cluster_of(offset)));
-    VMM_TRY(cluster, decode_cluster(header_, entries[0]));
+  while (!to.empty()) {
+    Cluster cluster;
+    std::uint64_t clusters = 1;
+    {
+      const MutexLock lock(mutex_);
+      VMM_TRY(const Entries entries, entries_from(cluster_of(offset)));
+      VMM_TRY(cluster, decode_cluster(header_, entries[0]));
+      if (entries.words == nullptr) clusters = entries.count;
+    }
+    const std::uint64_t most = (clusters << header_.cluster_bits) - inside(offset);
+    const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(to.size(), most));
+    VMM_TRY_DO(read_cluster(cluster, offset, to.first(bytes)));
+    offset += bytes;
+    to = to.subspan(bytes);
   }
-  return read_cluster(cluster, offset, to);
+  return {};
 }
 
 Result<void> Qcow2Image::read_cluster(const Cluster& cluster, std::uint64_t offset,

@@ -179,6 +179,32 @@ TEST_CASE("a backing file shows through, and is never written", "[qcow2]") {
   require_same(content_by_qemu(base, base_format), base_before);
 }
 
+TEST_CASE("a write beside a read that is under way does not disturb it", "[qcow2]") {
+  NEEDS_QEMU_IMG();
+  const Folder folder;
+  const std::string path = folder / "top.qcow2";
+  must_run("qemu-img create -q -f qcow2 '" + folder / "plain" + "' 1M");
+  must_run("qemu-io -f qcow2 -c 'write -P 7 0 1M' '" + folder / "plain" + "'");
+  must_run("qemu-img convert -c -O qcow2 '" + folder / "plain" + "' '" + folder / "base" + "'");
+  must_run("qemu-img create -q -f qcow2 -o cluster_size=4k -F qcow2 -b base '" + path + "' 1M");
+  constexpr std::size_t kBytes = 65536 - 512;
+  const auto image = open_rw(path);
+  Extent extent;
+  const auto read = image->map({.offset = 512, .bytes = kBytes}, {&extent, 1});
+  REQUIRE((read && read->count == 1));
+  CHECK((extent.kind == Extent::Kind::kSlow && extent.bytes == kBytes));
+  Writer other(image);  // gives the clusters a table, and its own the place of data
+  const std::uint64_t at = GENERATE(std::uint64_t{0}, std::uint64_t{8192 + 512});
+  REQUIRE(other.write(at, std::vector<std::byte>(512, std::byte{9})) == 0);
+  std::vector<std::byte> data(kBytes);
+  const auto done = image->read_slow(512, data);
+  image->end_read(read->token);
+  if (!done) FAIL(to_string(done.error()));
+  // What both ask for may be old or new.
+  if (at != 0) std::fill_n(data.begin() + static_cast<std::ptrdiff_t>(at - 512), 512, std::byte{7});
+  require_same(data, std::vector<std::byte>(kBytes, std::byte{7}));
+}
+
 TEST_CASE("snapshots and compressed clusters keep what they have", "[qcow2]") {
   NEEDS_QEMU_IMG();
   const std::string options = GENERATE(as<std::string>(), "compression_type=zstd",
