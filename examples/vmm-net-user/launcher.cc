@@ -64,7 +64,8 @@ Answer spawn(std::vector<std::string> arguments, int socket) {
   return error == 0 ? pid : -error;
 }
 
-// SIGCHLD is ignored in the VMM, and so the process leaves nothing behind.
+// In the launcher, a child that has ended stays, so that nobody else gets its number. Where SIGCHLD
+// is ignored, it leaves nothing behind.
 void end(pid_t process) {
   (void)::kill(process, SIGTERM);
   while (::waitpid(process, nullptr, 0) < 0 && errno == EINTR) continue;
@@ -103,11 +104,12 @@ void serve(int socket) {
   }
 }
 
-// It has nothing of the VMM's but the standard descriptors and the blocked signals, and ends when
-// its socket does.
+// It has nothing of the VMM's but the standard descriptors and what signals do, but SIGCHLD, and
+// ends when its socket does.
 [[noreturn]] void run_launcher(int socket) {
   constexpr int kOwn = 3;
   (void)::prctl(PR_SET_NAME, "net-launcher");
+  (void)::signal(SIGCHLD, SIG_DFL);
   if (::dup2(socket, kOwn) == kOwn && ::close_range(kOwn + 1, ~0u, 0) == 0 &&
       ::fcntl(kOwn, F_SETFD, FD_CLOEXEC) == 0) {
     serve(kOwn);
