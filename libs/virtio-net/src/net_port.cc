@@ -81,6 +81,26 @@ ssize_t receive_once(int fd, bool is_tap, std::span<const IoVec> pieces) {
   return ::recvmsg(fd, &header, MSG_DONTWAIT);
 }
 
+// What a socket tells of something that was sent before, once. Those that stay are not among them.
+bool is_told_once(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case EMSGSIZE:
+    case ENOPROTOOPT:
+    case EPROTO:
+    case EACCES:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Result<NetPort> NetPort::adopt_tap(UniqueFd fd) {
@@ -111,6 +131,7 @@ Result<NetPort> NetPort::adopt_socket(UniqueFd fd, bool has_header) {
   if (type == SOCK_STREAM) return fail(Error::os(EINVAL, "socket: it does not keep packets apart"));
   VMM_TRY_DO(make_ours(fd.get()));
   NetPort port(std::move(fd), false, has_header);
+  port.has_end_ = type == SOCK_SEQPACKET;
   if (has_header) port.known_offloads_ = kAll;
   return port;
 }
@@ -137,7 +158,8 @@ NetPort::Sent NetPort::send(std::span<const IoVec> pieces) const {
   }
 }
 
-// A packet that met EFAULT was taken off the port; the next one brings no event of its own.
+// What met EFAULT, is empty, or is an error that a socket tells once, was taken off the port; the
+// packet behind it brings no event of its own.
 NetPort::Received NetPort::receive(std::span<const IoVec> pieces, std::size_t& bytes) const {
   for (;;) {
     const ssize_t got = receive_once(fd(), is_tap_, pieces);
@@ -145,8 +167,10 @@ NetPort::Received NetPort::receive(std::span<const IoVec> pieces, std::size_t& b
       bytes = static_cast<std::size_t>(got);
       return Received::kPacket;
     }
-    if (got < 0 && errno == EINTR) continue;
-    return got < 0 && errno == EFAULT ? Received::kLost : Received::kNothing;
+    if (got == 0) return is_tap_ || has_end_ ? Received::kNothing : Received::kLost;
+    if (errno == EINTR) continue;
+    const bool taken = errno == EFAULT || (!is_tap_ && is_told_once(errno));
+    return taken ? Received::kLost : Received::kNothing;
   }
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <netinet/in.h>
+
 #include <catch2/catch.hpp>
 #include <map>
 #include <memory>
@@ -115,6 +117,53 @@ TEST_CASE("packets wait at the port for buffers, in order", "[receive]") {
     REQUIRE(rig.reap(0));
     CHECK(packet_at(rig, at, 64) == pattern(64, i));
   }
+}
+
+TEST_CASE("what waits behind an empty datagram is received", "[receive]") {
+  NetRig rig({.type = SOCK_DGRAM});
+  rig.start(0);
+  const GuestAddress at = rig.give_room(1600);
+  (void)!::send(rig.host[0].get(), "", 0, MSG_NOSIGNAL);
+  rig.host_send(pattern(64));
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 64) == pattern(64));
+}
+
+TEST_CASE("what waits behind an error of a datagram socket is received", "[receive]") {
+  const auto local = [](UniqueFd& fd, sockaddr_in& at) {
+    socklen_t bytes = sizeof(at);
+    auto* const address = reinterpret_cast<sockaddr*>(&at);
+    fd = UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    return ::bind(fd.get(), address, bytes) == 0 && ::getsockname(fd.get(), address, &bytes) == 0;
+  };
+  const auto join = [](const UniqueFd& fd, sockaddr_in to) {
+    return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0;
+  };
+  sockaddr_in ours{};
+  ours.sin_family = AF_INET;
+  ours.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in theirs = ours;
+  UniqueFd socket;
+  UniqueFd host;
+  if (!local(socket, ours) || !local(host, theirs) || !join(socket, theirs)) {
+    WARN("no IPv4 here");
+    return;
+  }
+  host.reset();
+  (void)!::send(socket.get(), "x", 1, 0);  // nobody is there
+  if (!local(host, theirs) || !join(host, ours)) {
+    WARN("the port is somebody else's now");
+    return;
+  }
+  std::vector<NetPort> ports;
+  ports.push_back(*NetPort::adopt_socket(std::move(socket)));
+  NetRig rig({}, std::move(ports));
+  rig.host.push_back(std::move(host));
+  rig.start(0);
+  rig.host_send(pattern(64));
+  const GuestAddress at = rig.give_room(1600);  // the first look at the port finds the error
+  REQUIRE(rig.reap(0));
+  CHECK(packet_at(rig, at, 64) == pattern(64));
 }
 
 TEST_CASE("a packet fills mergeable buffers one after another", "[receive]") {

@@ -42,7 +42,8 @@ class NetPort {
   enum class Received {
     kPacket,   ///< there is one, whole
     kNothing,  ///< the descriptor becomes readable; also after errors, and at the end of a socket
-    kLost,     ///< a packet that had no valid place to go to; there may be others
+    kLost,     ///< one without bytes or a valid place to go to, or what became of one that was
+               ///< sent; there may be others
   };
 
   /// Takes an open queue of a tap or macvtap: sets the header's size, without offloads.
@@ -77,6 +78,7 @@ class NetPort {
   UniqueFd fd_;
   bool is_tap_;
   bool has_header_;
+  bool has_end_ = false;  // which is read as a packet of no bytes
   std::uint32_t known_offloads_ = 0;
 };
 
