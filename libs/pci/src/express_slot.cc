@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <utility>
 
 namespace vmm::pci {
 namespace {
@@ -83,6 +84,7 @@ void ExpressSlot::update_link(ConfigSpace& config) {
 void ExpressSlot::fill(ConfigSpace& config, bool from_start) {
   present_ = true;
   asked_ = false;
+  waits_ = false;
   pressed_ = false;
   add_events(config, kSlotPresent);
   if (!from_start) {
@@ -99,6 +101,7 @@ void ExpressSlot::fill(ConfigSpace& config, bool from_start) {
 void ExpressSlot::empty(ConfigSpace& config) {
   present_ = false;
   asked_ = false;
+  waits_ = false;
   pressed_ = false;
   const auto status = config.get<std::uint16_t>(status_at());
   // A button that was pressed and not seen yet was about the device that has gone.
@@ -107,18 +110,27 @@ void ExpressSlot::empty(ConfigSpace& config) {
   update_link(config);
 }
 
-// A second press would cancel the first one as long as the indicator blinks.
+// A second press would cancel the first one as long as the indicator blinks. When that is about
+// giving the slot power, as the first request finds it, the button is pressed after it.
 bool ExpressSlot::ask(ConfigSpace& config) {
-  asked_ = true;
-  if (!powered_) {
-    asked_ = false;
-    return true;
+  const bool first = !asked_;
+  asked_ = powered_;
+  if (!powered_) return true;
+  if (pressed_) return false;
+  if (!blinks()) {
+    press(config);
+  } else if (first) {
+    waits_ = true;
   }
-  const bool at_it = pressed_ || (control_ & kIndicatorMask) == kIndicatorBlinks;
-  if (at_it) return false;
-  pressed_ = true;
-  add_events(config, kEventButton);
   return false;
+}
+
+bool ExpressSlot::blinks() const { return (control_ & kIndicatorMask) == kIndicatorBlinks; }
+
+void ExpressSlot::press(ConfigSpace& config) {
+  pressed_ = true;
+  waits_ = false;
+  add_events(config, kEventButton);
 }
 
 bool ExpressSlot::after_write(ConfigSpace& config) {
@@ -128,9 +140,12 @@ bool ExpressSlot::after_write(ConfigSpace& config) {
   pressed_ = false;
   powered_ = (control & kPowerOff) == 0;
   update_link(config);
-  if (powered_ || !asked_) return false;
-  asked_ = false;
-  return true;
+  if (powered_) {
+    if (waits_ && !blinks()) press(config);
+    return false;
+  }
+  waits_ = false;
+  return std::exchange(asked_, false);
 }
 
 bool ExpressSlot::interrupts(const ConfigSpace& config) const {

@@ -42,12 +42,15 @@ class ExpressSlot {
   [[nodiscard]] std::uint16_t status_at() const;
   void add_events(ConfigSpace& config, std::uint16_t events);
   void update_link(ConfigSpace& config);
+  [[nodiscard]] bool blinks() const;
+  void press(ConfigSpace& config);
 
   std::uint16_t at_ = 0;
   std::uint16_t control_ = 0;  // as it was after the last write
   bool present_ = false;
   bool powered_ = false;
   bool asked_ = false;    // and not given back yet
+  bool waits_ = false;    // asked, but the button is not pressed yet
   bool pressed_ = false;  // and the guest has not written to the control register since
 };
 

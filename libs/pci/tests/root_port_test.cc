@@ -333,6 +333,30 @@ TEST_CASE("an impatient user does not take a request back", "[pci][root-port]") 
   CHECK(port.ejections.slots.size() == 1);
 }
 
+TEST_CASE("a device that is asked for while it gets power is asked for after that",
+          "[pci][root-port]") {
+  Port port;
+  port.enumerate();
+  port.listen();
+  port.insert();
+  port.events();
+  port.write(kControl, kListens | kIndicatorBlinks);
+  port.events();
+  REQUIRE(port.port->ask());
+  REQUIRE(port.port->ask());
+  CHECK(port.events() == 0);  // it would cancel
+  const std::size_t sent = port.source.sent().size();
+  port.write(kControl, kListens | kIndicatorOn);
+  CHECK(port.read(kSlot) == (kSlotPresent | kEventButton));
+  CHECK(port.source.sent().size() == sent + 1);
+  CHECK(port.events() == kEventButton);
+  port.write(kControl, kListens | kIndicatorBlinks);
+  port.write(kControl, kListens | kIndicatorOn);  // the guest has given up: that is its answer
+  CHECK(port.events() == 0);
+  port.power(false);
+  CHECK(port.ejections.slots.size() == 1);
+}
+
 TEST_CASE("a driver that starts late finds the device, and is asked again", "[pci][root-port]") {
   Port port;
   port.insert(Moment::kFromStart);
