@@ -66,13 +66,16 @@ void SocketRelay::accept() {
   tell_client();
 }
 
+// What it has typed waits in its socket, which hangs up all the time: nobody watches that.
 void SocketRelay::drop_client() {
   client_watch_.reset();
-  client_.reset();
+  UniqueFd gone = std::move(client_);
+  if (!typing_over_ && !leaving_) leaving_ = std::move(gone);
 }
 
 void SocketRelay::console_is_ready(EventSet ready) {
   if (ready.has(event_manager::kWritable)) tell_console();
+  if (leaving_) read_leaving();
   if (ready.has(event_manager::kReadable)) read_console();
   watch();
 }
@@ -90,8 +93,15 @@ void SocketRelay::read_console() {
   if (said_.size() > kKept) said_.erase(0, said_.size() - kKept);
 }
 
-void SocketRelay::read_client() {
+// Without anything there, too, it is over.
+void SocketRelay::read_leaving() {
   if (!typed_.empty()) return;
+  if (!receive_some(leaving_.get(), typed_) || typed_.empty()) leaving_.reset();
+  tell_console();
+}
+
+void SocketRelay::read_client() {
+  if (!typed_.empty() || leaving_) return;
   typing_over_ = !receive_some(client_.get(), typed_);
   tell_console();
 }
@@ -104,15 +114,18 @@ void SocketRelay::tell_client() {
 void SocketRelay::tell_console() { (void)send_some(console_.get(), typed_); }
 
 void SocketRelay::watch() {
+  if (client_watch_) {
+    const EventSet said = said_.empty() ? sys_util::kNoEvents : event_manager::kWritable;
+    const bool listening = typed_.empty() && !typing_over_ && !leaving_;
+    const EventSet typed = listening ? event_manager::kReadable : sys_util::kNoEvents;
+    if (!client_watch_.modify(said | typed)) drop_client();
+  }
   if (console_watch_) {
-    const EventSet typed = typed_.empty() ? sys_util::kNoEvents : event_manager::kWritable;
+    const bool telling = !typed_.empty() || leaving_;
+    const EventSet typed = telling ? event_manager::kWritable : sys_util::kNoEvents;
     if (!console_watch_.modify(event_manager::kReadable | typed)) console_watch_.reset();
   }
-  if (!client_watch_) return;
-  const EventSet said = said_.empty() ? sys_util::kNoEvents : event_manager::kWritable;
-  const bool listening = typed_.empty() && !typing_over_;
-  const EventSet typed = listening ? event_manager::kReadable : sys_util::kNoEvents;
-  if (!client_watch_.modify(said | typed)) drop_client();
+  if (!console_watch_) leaving_.reset();
 }
 
 }  // namespace vmm::reference

@@ -15,7 +15,9 @@ namespace vmm::reference {
 
 /// Carries bytes between a console and the client of a listening socket: one client at a time; who
 /// comes meanwhile is sent away. What was said while nobody listened is kept for the next one, the
-/// latest kKept bytes of it; a client that does not read misses what is older than that.
+/// latest kKept bytes of it; a client that does not read misses what is older than that. What a
+/// client typed before it left is told to the console, before what the next one types; only that of
+/// one who leaves meanwhile is lost.
 ///
 /// Belongs to the loop's thread.
 class SocketRelay {
@@ -41,6 +43,7 @@ class SocketRelay {
   void client_is_ready(event_manager::EventSet ready);
   void read_console();
   void read_client();
+  void read_leaving();
   void tell_client();
   void tell_console();
   /// Waits for what can be done next.
@@ -50,6 +53,7 @@ class SocketRelay {
   const sys_util::UnixListener& listener_;
   event_manager::EventLoop& loop_;
   UniqueFd client_;
+  UniqueFd leaving_;          // a client that has gone, and typed something that is not read yet
   bool typing_over_ = false;  // the client only listens from now on
   std::string said_;          // by the console, for the client
   std::string typed_;         // by the client, for the console; not read on while there is some

@@ -130,5 +130,40 @@ TEST_CASE("serial socket: a client that does not read, and one that types withou
   CHECK(rig.hear(rig.console).size() == typed);
 }
 
+TEST_CASE("serial socket: what a client typed before it left is not lost", "[socket-relay]") {
+  Rig rig;
+  const std::size_t before = open_fds();
+  const std::string text(60000, 't');
+  UniqueFd first = rig.connect();
+  REQUIRE(::send(first.get(), text.data(), text.size(), MSG_DONTWAIT) == 60000);
+  first.reset();
+  rig.say(rig.console, "gone?");
+  CHECK(rig.hear(rig.console) == text);
+  CHECK(open_fds() == before);
+  CHECK(rig.hear(rig.connect()) == "gone?");
+}
+
+TEST_CASE("serial socket: the next client waits only for its turn to type", "[socket-relay]") {
+  Rig rig;
+  const std::size_t before = open_fds();
+  std::size_t typed = 0;
+  {
+    const UniqueFd first = rig.connect();
+    const std::string part(65536, 'k');
+    for (ssize_t n = 0; (n = ::send(first.get(), part.data(), part.size(), MSG_DONTWAIT)) > 0;) {
+      typed += static_cast<std::size_t>(n);
+      rig.turn();
+    }
+  }
+  const UniqueFd second = rig.connect();  // the guest has read nothing yet
+  rig.say(rig.console, "login:");
+  CHECK(rig.hear(second) == "login:");
+  rig.say(second, "root");
+  const std::string heard = rig.hear(rig.console);
+  CHECK(heard.size() == typed + 4);
+  CHECK(heard.ends_with("kroot"));
+  CHECK(open_fds() == before + 2);
+}
+
 }  // namespace
 }  // namespace vmm::reference
