@@ -174,13 +174,18 @@ Result<void> Qcow2Image::resize(std::uint64_t bytes) {
   return bytes < now ? shrink(bytes) : Result<void>();
 }
 
+// What was cleared before an error reads as zeros; the disk keeps its size then, so that it can be
+// tried again.
 Result<void> Qcow2Image::shrink(std::uint64_t bytes) {
-  const std::uint64_t end = cluster_of(size_bytes() + header_.cluster_bytes() - 1);
+  const std::uint64_t old = size_bytes();
+  const std::uint64_t end = cluster_of(old + header_.cluster_bytes() - 1);
   disk_bytes_.store(bytes, std::memory_order_relaxed);
-  VMM_TRY_DO(clear(cluster_of(bytes + header_.cluster_bytes() - 1), end, Clear::kDiscard));
+  Result<void> done = clear(cluster_of(bytes + header_.cluster_bytes() - 1), end, Clear::kDiscard);
   const MutexLock lock(mutex_);
-  VMM_TRY_DO(flush());
-  return write_sizes(bytes);
+  if (done) done = flush();
+  if (done) done = write_sizes(bytes);
+  if (!done) disk_bytes_.store(old, std::memory_order_relaxed);
+  return done;
 }
 
 Result<void> Qcow2Image::grow(std::uint64_t bytes) {

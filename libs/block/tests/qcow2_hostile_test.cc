@@ -191,6 +191,31 @@ TEST_CASE("a table's bad entry harms the requests that need it only", "[qcow2][h
   }
 }
 
+TEST_CASE("a disk that cannot become shorter keeps its size, and may be asked again",
+          "[qcow2][hostile]") {
+  NEEDS_QEMU_IMG();
+  const Victim victim;
+  victim.put(victim.l2() + 40 * 8, qcow2::kEntryCopied);
+  const std::shared_ptr<Image> image = *victim.open(kWritable);
+  const auto queue = *DiskQueue::create(image, {.engine = EngineKind::kSync, .depth = 2});
+  std::vector<std::byte> data(4096);
+  const IoVec list{data.data(), data.size()};
+  const auto read = [&](std::uint64_t at) {
+    return run(*queue, {.kind = Kind::kRead, .range = {at, 4096}, .buffers = {&list, 1}}).error;
+  };
+  const auto refused = image->resize(1 << 20);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().is_os(EIO));
+  CHECK(image->size_bytes() == 4 << 20);
+  CHECK(read((4 << 20) - 4096) == 0);
+  CHECK(read(1 << 20) == 0);
+  CHECK(data == std::vector<std::byte>(4096));  // it was cleared
+  CHECK(read(0) == 0);
+  CHECK(data == std::vector<std::byte>(4096, std::byte{1}));
+  CHECK(image->resize(3 << 20));
+  CHECK(image->size_bytes() == 3 << 20);
+}
+
 TEST_CASE("metadata that is where data should go stops all writing", "[qcow2][hostile]") {
   NEEDS_QEMU_IMG();
   const Victim victim;
