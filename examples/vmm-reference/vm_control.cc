@@ -250,8 +250,7 @@ void VmControl::end_with(Failure failure) {
 void VmControl::take_end() {
   const VmEnd end = host_.events.end();
   // What the guest has asked for before it was paused is for when it goes on.
-  const bool of_guest = end == VmEnd::kReset || end == VmEnd::kPowerOff;
-  if (of_guest && state_ == VmState::kPaused) return host_.events.put_off();
+  if (is_of_guest(end) && state_ == VmState::kPaused) return host_.events.put_off();
   switch (end) {
     case VmEnd::kNone:
       return;

@@ -19,8 +19,12 @@ enum class VmEnd : std::uint8_t {
   kStopped,   ///< the user ended the VMM
 };
 
+/// Whether the guest asked for it.
+constexpr bool is_of_guest(VmEnd end) { return end == VmEnd::kPowerOff || end == VmEnd::kReset; }
+
 /// Where vCPU threads and devices report that the machine is to end, and where the control loop
-/// learns of it. The first report of a machine's life counts.
+/// learns of it. The first report of a machine's life counts, but what the guest asked for gives
+/// way to kFailed and kStopped: it may have to wait while the machine is paused.
 ///
 /// Thread-safety: all functions may be called from any thread.
 class VmEvents {
@@ -32,8 +36,10 @@ class VmEvents {
   VmEvents(VmEvents&& other) noexcept : event_(std::move(other.event_)) {}
 
   void report(VmEnd end) {
-    VmEnd none = VmEnd::kNone;
-    if (!end_.compare_exchange_strong(none, end)) return;
+    VmEnd now = end_.load();
+    do {
+      if (now != VmEnd::kNone && (is_of_guest(end) || !is_of_guest(now))) return;
+    } while (!end_.compare_exchange_weak(now, end));
     (void)event_.add().has_value();  // the counter cannot be full
   }
   void report(Failure failure) {

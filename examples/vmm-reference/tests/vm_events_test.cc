@@ -40,5 +40,28 @@ TEST_CASE("events: an end that is put off is told again, and not forgotten", "[v
   CHECK_FALSE(told(events));
 }
 
+TEST_CASE("events: a failure and the user's end come before what the guest has asked for",
+          "[vm-events]") {
+  VmEvents events = *VmEvents::create();
+  const auto asked = GENERATE(VmEnd::kReset, VmEnd::kPowerOff);
+  events.report(asked);
+  events.put_off();
+  SECTION("the user") {
+    events.report(VmEnd::kStopped);
+    CHECK((told(events) && events.end() == VmEnd::kStopped));
+    events.report(asked);
+    events.report(Failure{.message = "a device"});
+    CHECK(events.end() == VmEnd::kStopped);
+  }
+  SECTION("a failure") {
+    events.report(Failure{.message = "a device"});
+    CHECK((told(events) && events.end() == VmEnd::kFailed));
+    CHECK(events.failure().message == "a device");
+    events.report(asked);
+    events.report(VmEnd::kStopped);
+    CHECK(events.end() == VmEnd::kFailed);
+  }
+}
+
 }  // namespace
 }  // namespace vmm::reference
