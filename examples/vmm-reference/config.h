@@ -60,6 +60,7 @@ struct MemoryConfig {
   bool prefault = false;
   bool reserve = false;
   bool thp = true;
+  std::string file;                   ///< passed over, with a warning
   bool virtio_mem = false;            ///< how `hotplug_size` comes and goes; otherwise it is 0
   std::uint64_t hotplug_size = 0;     ///< bytes that may come while the guest runs
   std::uint64_t hotplugged_size = 0;  ///< of them, those that the guest is to have

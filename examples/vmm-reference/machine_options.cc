@@ -126,6 +126,7 @@ Outcome<void> parse_memory(const std::string& text, VmConfig& vm) {
   VMM_TRY(memory.prefault, value.toggle("prefault", memory.prefault));
   VMM_TRY(memory.reserve, value.toggle("reserve", memory.reserve));
   VMM_TRY(memory.thp, value.toggle("thp", memory.thp));
+  memory.file = value.text("file").value_or("");
   if (memory.size == 0) return fail(value.error("size", "a VM without memory cannot run"));
   if (memory.size % 4096 != 0) return fail(value.error("size", "not a multiple of 4096 bytes"));
   if (memory.shared && memory.mergeable) {

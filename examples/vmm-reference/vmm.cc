@@ -140,6 +140,10 @@ Outcome<void> Vmm::boot(const VmConfig& config) {
   if (!options_.landlock_rules.empty() && !options_.landlock && !config.landlock) {
     VMM_LOG(kWarn, "--landlock-rules: without --landlock, any file can be opened");
   }
+  if (!config.memory.file.empty()) {
+    VMM_LOG(kWarn, "--memory: file=%s: passed over; --pmem gives a guest a file",
+            config.memory.file.c_str());
+  }
   auto booted = control_->create(config);
   if (booted) booted = control_->boot();
   if (booted) return {};

@@ -41,7 +41,7 @@ constexpr Name kMemory[] = {
     {"hugepage_size"}, {"hotplug_method", "`virtio-mem`; there is no hot-plug by `acpi`"},
     {"hotplug_size"},  {"hotplugged_size"},
     {"prefault"},      {"reserve"},
-    {"thp"},           {"file"}};
+    {"thp"},           {"file", "passed over by both; here with a warning"}};
 constexpr Name kModes[] = {{"off"}, {"null"}, {"pty"}, {"tty"}, {"file"}};
 constexpr Name kSocket[] = {{"socket"}};
 constexpr Name kNoSocket[] = {{"socket", "theirs is refused when the VM is created"}};

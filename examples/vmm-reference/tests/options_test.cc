@@ -37,7 +37,9 @@ TEST_CASE("every offered option reaches the configuration", "[options]") {
       {"--initramfs", "i", "--cmdline", "console=ttyS0 quiet", "--cpus",
        "boot=4,topology=2:2:1:1,affinity=[0@[1,3-4],2@7],nested=off,kvm_hyperv=off,features=[],"
        "profile=host,core_scheduling=vcpu",
-       "--memory", "size=1G,shared=on,hugepages=on,hugepage_size=2M,prefault=on,thp=off",
+       "--memory",
+       "size=1G,shared=on,hugepages=on,hugepage_size=2M,prefault=on,thp=off,"
+       "file=/m",
        "--serial", "file=/tmp/x", "--console", "off", "--debug-console", "tty,iobase=0x402",
        "-vv"});
   REQUIRE(got.has_value());
@@ -56,6 +58,7 @@ TEST_CASE("every offered option reaches the configuration", "[options]") {
   CHECK(vm.memory.shared);
   CHECK(vm.memory.prefault);
   CHECK_FALSE(vm.memory.thp);
+  CHECK(vm.memory.file == "/m");
   CHECK(vm.serial.path == "/tmp/x");
   CHECK(vm.debug_console.mode == ConsoleConfig::Mode::kTty);
   CHECK(vm.debug_console_port == 0x402);
