@@ -127,19 +127,22 @@ bool BarSpace::may_be_at(const Bar& bar, std::uint64_t address) const {
 bool BarSpace::add(const Bar& bar, std::uint64_t address,
                    std::shared_ptr<vm_device::BusDevice> device) {
   if (parent_ != nullptr) return parent_->add(bar, address, std::move(device));
+  const std::uint64_t before = frees();
   if (bar.kind == BarKind::kIo) {
-    return note(buses_.ports->add(port(address), bar.size, std::move(device)).has_value());
+    return note(buses_.ports->add(port(address), bar.size, std::move(device)).has_value(), before);
   }
-  return note(buses_.mmio.add(GuestAddress(address), bar.size, std::move(device)).has_value());
+  return note(buses_.mmio.add(GuestAddress(address), bar.size, std::move(device)).has_value(),
+              before);
 }
 
 bool BarSpace::move(const Bar& bar, std::uint64_t from, std::uint64_t to) {
   if (parent_ != nullptr) return parent_->move(bar, from, to);
+  const std::uint64_t before = frees();
   const bool moved = bar.kind == BarKind::kIo
                          ? buses_.ports->move(port(from), port(to)).has_value()
                          : buses_.mmio.move(GuestAddress(from), GuestAddress(to)).has_value();
   if (moved) note_free();
-  return note(moved);
+  return note(moved, before);
 }
 
 void BarSpace::remove(const Bar& bar, std::uint64_t address) {
@@ -152,19 +155,32 @@ void BarSpace::remove(const Bar& bar, std::uint64_t address) {
   note_free();
 }
 
-bool BarSpace::note(bool placed) {
-  if (!placed) refused_.store(true);
-  return placed;
+std::uint64_t BarSpace::frees() {
+  const MutexLock lock(mutex_);
+  return frees_;
+}
+
+// A range that became free between the refusal and this was not told of it.
+bool BarSpace::note(bool placed, std::uint64_t frees_before) {
+  if (placed) return true;
+  const MutexLock lock(mutex_);
+  refused_ = true;
+  if (frees_ != frees_before) freed_.store(true);
+  return false;
 }
 
 void BarSpace::note_free() {
-  if (refused_.load()) freed_.store(true);
+  const MutexLock lock(mutex_);
+  ++frees_;
+  if (refused_) freed_.store(true);
 }
 
 bool BarSpace::take_freed() {
   if (parent_ != nullptr) return parent_->take_freed();
-  if (!freed_.load() || !freed_.exchange(false)) return false;
-  refused_.store(false);
+  if (!freed_.load()) return false;
+  const MutexLock lock(mutex_);
+  if (!freed_.exchange(false)) return false;
+  refused_ = false;
   return true;
 }
 

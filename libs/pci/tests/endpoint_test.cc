@@ -246,6 +246,33 @@ TEST_CASE("a BAR over another function's waits until there is room", "[bar][host
   }
 }
 
+TEST_CASE("a range that becomes free while a BAR is refused for it is told", "[bar]") {
+  class Held : public vm_device::BusDevice {
+    void read(std::uint64_t, std::span<std::byte>) override {}
+    void write(std::uint64_t, std::span<const std::byte>) override {}
+  };
+  /// What a bus does not take is destroyed between the refusal and what follows from it.
+  class Refused final : public Held {
+   public:
+    explicit Refused(BarSpace& space) : space_(space) {}
+    ~Refused() override { space_.remove(kBar32, kLow.base.raw()); }
+
+   private:
+    BarSpace& space_;
+  };
+  vm_device::MmioBus mmio;
+  const auto space = *BarSpace::create({.mmio = mmio, .ports = nullptr}, kWindows);
+  const std::uint64_t at = kLow.base.raw();
+  REQUIRE(space->add(kBar32, at, std::make_shared<Held>()));
+  REQUIRE_FALSE(space->take_freed());
+  CHECK_FALSE(space->add(kBar32, at, std::make_shared<Refused>(*space)));
+  CHECK(space->take_freed());
+  CHECK_FALSE(space->take_freed());  // once
+  REQUIRE(space->add(kBar32, at, std::make_shared<Held>()));
+  space->remove(kBar32, at);
+  CHECK_FALSE(space->take_freed());  // nobody was refused
+}
+
 TEST_CASE("a BAR over a device that is no PCI function is not decoded", "[bar][hostile]") {
   class Other final : public vm_device::BusDevice {
     void read(std::uint64_t, std::span<std::byte> data) override { data[0] = std::byte{0x11}; }

@@ -107,15 +107,19 @@ class BarSpace {
   [[nodiscard]] bool is_forwarded(const Bar& bar, std::uint64_t address) const;
   Result<void, PciError> make_allocators();
   [[nodiscard]] Allocator& allocator_for(const Bar& bar) VMM_REQUIRES(mutex_);
-  [[nodiscard]] bool note(bool placed);
+  /// How often ranges have become free.
+  [[nodiscard]] std::uint64_t frees();
+  /// Whatever has become free since there were `frees_before` may be what was in the way.
+  [[nodiscard]] bool note(bool placed, std::uint64_t frees_before);
   void note_free();
 
   Buses buses_;
   const Windows windows_;
   const std::shared_ptr<BarSpace> parent_;  // null: that of a root bus
-  std::atomic<bool> refused_{false};        // since the last take_freed()
-  std::atomic<bool> freed_{false};          // after that
+  std::atomic<bool> freed_{false};          // changes with the mutex; read without
   mutable Mutex mutex_;
+  bool refused_ VMM_GUARDED_BY(mutex_) = false;  // since the last take_freed()
+  std::uint64_t frees_ VMM_GUARDED_BY(mutex_) = 0;
   Forwarded forwarded_ VMM_GUARDED_BY(mutex_);
   Allocator memory32_ VMM_GUARDED_BY(mutex_);
   Allocator memory64_ VMM_GUARDED_BY(mutex_);
