@@ -36,7 +36,10 @@
 #include "vmm/virtio_vsock/packet.h"
 
 #define VIRTIO_RING_NO_LEGACY  // functions that are C alone
-#define class class_           // a field's name
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wkeyword-macro"
+#endif
+#define class class_  // a field's name
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_console.h>
