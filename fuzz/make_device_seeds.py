@@ -55,6 +55,66 @@ SCRIPTS = {
 }
 
 
+
+
+def rtc(*words):
+    """A request of the RTC device, answered with 16 bytes if there is room."""
+    return good(0, [struct.pack("<HHHHHHHH", *words, *([0] * (8 - len(words))))], [16])
+
+
+def gpio(message, line, value=0):
+    return good(0, [struct.pack("<HHI", message, line, value)], [2])
+
+
+def host(kind, data=b""):
+    return bytes([HOST, kind]) + data
+
+
+def typed(text):
+    return host(2, bytes([len(text)]) + text)
+
+
+FLUSH = bytes(4)
+# Scripts of a target's own.
+OWN = {
+    "virtio_console": {
+        "lines_both_ways": typed(b"hello\n") + good(0, [], [4]) + good(0, [], [100])
+                           + good(1, [b"login: ", b"secret"], []) + bytes([TAKE_BACK])
+                           + typed(b"x" * 64) + typed(b"y") + good(0, [], [30]) * 2
+                           + bytes([TAKE_BACK]) + good(0, [b"?"], [8]) + good(1, [b"!"], [8]),
+        "output_that_waits": good(1, [b"a" * 90], []) + good(1, [b"b" * 30, b"c" * 30], [])
+                             + bytes([CONFIG, 8, 4]) + b"!\0\0\0" + host(0, b"\x14") + bytes([RUN])
+                             + host(0, b"\xff") + bytes([RUN, TAKE_BACK]),
+        "output_that_is_lost": good(1, [b"a" * 250], []) + good(1, [b"b"], []) + bytes([TAKE_BACK]),
+    },
+    "virtio_gpio": {
+        "wires": gpio(3, 0, 1) + gpio(5, 0, 1) + gpio(4, 1) + gpio(4, 0) + gpio(3, 0, 2) + host(4)
+                 + gpio(4, 0) + gpio(4, 1) + host(0) + gpio(4, 0) + gpio(2, 0) + bytes([TAKE_BACK]),
+        "names": good(0, [struct.pack("<HHI", 1, 0, 0)], [9]) + good(
+            0, [struct.pack("<HHI", 1, 0, 0)], [8]) + bytes([TAKE_BACK]),
+        "interrupts": gpio(6, 2, 3) + good(1, [b"\2\0"], [1]) + host(6) + bytes([RUN]) + gpio(4, 2)
+                      + gpio(6, 2, 4) + gpio(3, 2, 1) + gpio(6, 2) + gpio(3, 2) + bytes([TAKE_BACK]),
+    },
+    "virtio_pmem": {
+        "flushes_that_fail": good(0, [FLUSH], [4]) + host(1) + good(0, [FLUSH], [4]) + host(0)
+                             + good(0, [FLUSH, b"more"], [2, 2]) + bytes([TAKE_BACK]),
+        "no_flushes": good(0, [b"\1\0\0\0"], [4]) + good(0, [b"\0"], [4]) + good(0, [FLUSH], [3])
+                      + bytes([TAKE_BACK]),
+    },
+    "virtio_rtc": {
+        "messages": rtc(0x1000) + b"".join(rtc(message, 0, 0, 0, clock)
+                                           for message in (1, 2, 0x1001, 0x1002)
+                                           for clock in range(3)) + bytes([TAKE_BACK]),
+        "short": good(0, [b"\0\x10" + bytes(5)], [16]) + good(0, [b"\1\0" + bytes(6)], [16])
+                 + good(0, [b"\0\x10" + bytes(6)], [8]) + good(0, [bytes(16)], [7])
+                 + bytes([TAKE_BACK]),
+    },
+    "virtio_watchdog": {
+        "signs_and_pauses": good(0, [], [1]) + bytes([RUN, RUN]) + host(1) + good(0, [], [1])
+                            + bytes([RUN]) + host(0) + bytes([RUN, TAKE_BACK, RESTART]) + bytes([RUN]),
+    },
+}
+
 # What targets read before the driver's options.
 PREFIX = {"virtio_balloon": 1, "virtio_console": 1, "virtio_iommu": 1, "virtio_mem": 2, "virtio_net": 1}
 # How the second agent of double-fetch mode begins: it acts on each second load, or on each seventh.
@@ -74,9 +134,10 @@ def main():
     for folder in map(pathlib.Path, sys.argv[1:]):
         folder.mkdir(parents=True, exist_ok=True)
         write_double_fetches(folder)
-        for name, script in SCRIPTS.items():
+        prefix = bytes(PREFIX.get(folder.name, 0))
+        for name, script in {**SCRIPTS, **OWN.get(folder.name, {})}.items():
             for kind, bits in (("split", 0), ("packed", 1 | 2 | 4 | 8)):
-                (folder / f"{name}_{kind}").write_bytes(bytes([bits]) + ALL_FEATURES + script)
+                (folder / f"{name}_{kind}").write_bytes(prefix + bytes([bits]) + ALL_FEATURES + script)
 
 
 if __name__ == "__main__":

@@ -58,11 +58,16 @@ class GuestHeap {
       return GuestAddress(at);
     }
     if (size >= kPage) next_ = (next_ + kPage - 1) & ~(kPage - 1);
-    if (next_ > end_ || size > end_ - next_) return end();
+    if (next_ > end_ || size > end_ - next_) {
+      ran_out_ = true;
+      return end();
+    }
     const std::uint64_t at = next_;
     next_ += size;
     return GuestAddress(at);
   }
+  /// Whether take() ever had none left.
+  [[nodiscard]] bool ran_out() const { return ran_out_; }
   /// Takes back what take(bytes) gave.
   void give_back(GuestAddress at, std::uint64_t bytes) {
     if (at != end()) free_[rounded(bytes)].push_back(at.raw());
@@ -99,6 +104,7 @@ class GuestHeap {
 
   std::uint64_t end_;
   std::uint64_t next_ = kBase;
+  bool ran_out_ = false;
   std::map<std::uint64_t, std::vector<std::uint64_t>> free_;  // by size
   vm_memory::GuestMemory memory_;
 };
