@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: dev fuzz [TARGET...] [--list] [--time 10m] [--jobs N] [--build-dir DIR]
+usage: dev fuzz [TARGET...] [--list] [--time 10m] [--jobs N] [--build-dir DIR] [--log FILE]
 
 Builds the fuzz targets with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and
 runs TARGET... (default: all) from their seeds in libs/*/fuzz/corpus/TARGET. Prints how long each ran,
@@ -14,9 +14,10 @@ executions, coverage (edges, and libFuzzer's features) and findings.
   --time T         how long each target runs: 30s, 10m, 2h (default 10m)
   --jobs N         targets at once; with one TARGET, processes that share the work (default 1)
   --build-dir DIR  default build/fuzz
+  --log FILE       add CPU seconds, executions and findings to a table, such as docs/fuzz-log.md
 
 New inputs go to DIR/found/TARGET/corpus, findings to DIR/found/TARGET/{crash,leak,timeout,oom}-*;
-nothing is written to the source tree. fuzz/README.md says what to do with them.
+nothing else is written to the source tree. fuzz/README.md says what to do with them.
 
 Exit status: 0 no findings, 1 findings, 2 wrong usage.
 TEXT
@@ -25,13 +26,14 @@ TEXT
 die() { printf 'fuzz: %s\n' "$*" >&2; exit 2; }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-targets=() list='' time=10m jobs=1 build_dir=build/fuzz
+targets=() list='' time=10m jobs=1 build_dir=build/fuzz log=''
 while [ $# -gt 0 ]; do
   case $1 in
     --list) list=yes; shift ;;
     --time) time=${2:?--time needs a duration}; shift 2 ;;
     --jobs) jobs=${2:?--jobs needs a number}; shift 2 ;;
     --build-dir) build_dir=${2:?--build-dir needs a folder}; shift 2 ;;
+    --log) log=${2:?--log needs a file}; shift 2 ;;
     --help | -h) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
     *) targets+=("$1"); shift ;;
@@ -93,21 +95,23 @@ retry_findings() {
 
 # Runs one target and prints its summary.
 run_target() {
-  local target=$1 found=$build_dir/found/$1 seeds dictionary status=0 begin=$SECONDS
+  local target=$1 found=$build_dir/found/$1 seeds dictionary status=0 begin=$SECONDS before
   mkdir -p "$found/corpus"
   retry_findings "$(program_of "$target")" "$found"
+  before=$(findings_of "$found" | wc -l)
   mapfile -t seeds < <(seeds_of "$target")
   dictionary=$(dictionary_of "$target")
   local words=("$(program_of "$target")" "-max_total_time=$seconds" "-artifact_prefix=$found/"
     -timeout=10 -rss_limit_mb=2560 -print_final_stats=1)
   [ -z "$dictionary" ] || words+=("-dict=$dictionary")
   [ "$processes" = 1 ] || words+=("-fork=$processes")
-  "${words[@]}" "$found/corpus" "${seeds[@]}" >"$found/log" 2>&1 || status=$?
-  summarize "$target" "$found" "$status" $((SECONDS - begin))
+  local TIMEFORMAT='%U %S'
+  { time "${words[@]}" "$found/corpus" "${seeds[@]}" >"$found/log" 2>&1 || status=$?; } 2>"$found/cpu"
+  summarize "$target" "$found" "$status" $((SECONDS - begin)) "$before"
 }
 
 summarize() {
-  local target=$1 found=$2 status=$3 spent=$4 findings runs edges features
+  local target=$1 found=$2 status=$3 spent=$4 before=$5 findings runs edges features
   findings=$(findings_of "$found" | wc -l)
   runs=$(sed -nE 's/^(#|stat::number_of_executed_units: )([0-9]+).*/\2/p' "$found/log" | sort -n |
     tail -n 1)
@@ -115,6 +119,10 @@ summarize() {
   features=$(sed -nE 's/^#.*ft: ([0-9]+).*/\1/p' "$found/log" | tail -n 1)
   printf '%-20s %6s s %11s executions %6s edges %7s features %5s inputs %4s findings\n' "$target" \
     "$spent" "${runs:-0}" "${edges:-0}" "${features:-0}" "$(find "$found/corpus" -type f | wc -l)" "$findings"
+  if [ -n "$log" ]; then
+    fuzz/log.py "$log" "$target" "$(awk '{ print int($1 + $2 + 0.5) }' "$found/cpu")" "${runs:-0}" \
+      "${edges:-0}" $((findings - before))
+  fi
   if [ "$status" != 0 ] || [ "$findings" != 0 ]; then
     grep -hE '^(==[0-9]+==)?ERROR|runtime error|Assertion|^SUMMARY|Test unit written' "$found/log" |
       head -n 8 | sed 's/^/    /' || true
@@ -146,7 +154,7 @@ ninja -C "$build_dir" "${programs[@]}" >&2
 processes=1
 if [ ${#targets[@]} = 1 ]; then processes=$jobs; fi
 printf '%s targets, %s each, %s at once\n' "${#targets[@]}" "$time" "$jobs" >&2
-export build_dir seconds processes
+export build_dir seconds processes log
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
 export -f run_target retry_findings findings_of summarize seeds_of dictionary_of program_of
 # shellcheck disable=SC2016 # expanded by the inner bash
