@@ -20,19 +20,30 @@ bool is_prefix(const Bytes& of, const Bytes& bytes) {
 class Output final : public vmm::virtio_console::ConsoleOutput {
  public:
   std::size_t write(std::span<const std::byte> bytes) override {
-    const std::size_t taken = std::min(bytes.size(), room);
-    room -= taken;
+    const std::size_t taken = std::min(bytes.size(), room_);
+    set_room(room_ - taken);
     const auto front = bytes.first(taken);
     if (!is_emergency) written.insert(written.end(), front.begin(), front.end());
     return taken;
   }
-  [[nodiscard]] int room_fd() const override { return waits ? event.fd() : -1; }
+  [[nodiscard]] int room_fd() const override { return waits ? event_.fd() : -1; }
+  void add_room(std::size_t bytes) { set_room(room_ + bytes); }
 
-  std::size_t room = 100;
   bool waits = true;
   bool is_emergency = false;  // through the configuration space, not the queue
   Bytes written;              // since the start of the device
-  vmm::sys_util::EventFd event = *vmm::sys_util::EventFd::create();  // always writable
+
+ private:
+  // A counter that is at its highest value cannot be written to.
+  void set_room(std::size_t bytes) {
+    constexpr std::uint64_t kFull = ~std::uint64_t{1};
+    if (room_ == 0 && bytes != 0) (void)event_.take();
+    if (room_ != 0 && bytes == 0) (void)event_.add(kFull);
+    room_ = bytes;
+  }
+
+  std::size_t room_ = 100;
+  vmm::sys_util::EventFd event_ = *vmm::sys_util::EventFd::create();
 };
 
 class Watch final : public DriverWatch {
@@ -110,7 +121,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     watch.check_output();
     switch (script.byte() % 4) {
       case 0:
-        output.room += script.byte();
+        output.add_room(script.byte());
         return;
       case 1:
         return device->resize({.columns = script.byte(), .rows = script.byte()});
