@@ -85,7 +85,8 @@ NVME = {
              + send(1, 2, prp1=inside(18, 512), prp2=inside(22, 8), word2=63),
     "list_of_lists": UP + send(1, 1, prp2=inside(22, 4088), word2=63)
                      + send(1, 2, prp2=inside(22, 4080), word2=63),
-    "bad_ranges": UP + send(1, 2, word0=127, word2=1) + send_words(1, 1, 0xffffffff, 0xffffffff, 9)
+    "bad_ranges": UP + send(1, 2, word0=127, word2=1) + send(1, 1, word0=127, word2=1)
+                  + send_words(1, 1, 0xffffffff, 0xffffffff, 9)
                   + send(1, 2, word2=255),
     "bad_addresses": UP + send(1, 2, prp1=far(0)) + send(1, 1, prp1=far(2**64 - 100))
                      + send(1, 2, prp1=inside(27, 4000), word2=3)
