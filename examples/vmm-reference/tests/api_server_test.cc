@@ -134,6 +134,25 @@ TEST_CASE("API: a byte at a time is a request too", "[api]") {
   CHECK_THAT(rig.receive(client), Contains("PUT /a 2"));
 }
 
+// The parser underneath aborts when it sees the last chunk's size again with a byte or two behind
+// it.
+TEST_CASE("API: chunks a byte at a time are a request too", "[api][hostile]") {
+  const std::string chunks = GENERATE(as<std::string>{}, "", "1\r\nx\r\n", "2;a=b\r\nxy\r\n");
+  const std::string last =
+      GENERATE(as<std::string>{}, "0\r\n\r\n", "0000\r\n\r\n", "0\r\nA: b\r\n\r\n");
+  CAPTURE(chunks, last);
+  Rig rig;
+  const UniqueFd client = rig.connect();
+  rig.send(client, "PUT /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (const char c : chunks + last) {
+    CHECK(rig.receive(client).empty());
+    rig.send(client, std::string(1, c));
+  }
+  CHECK_THAT(rig.receive(client), Contains("PUT /a"));
+  rig.send(client, kPing);
+  CHECK_THAT(rig.receive(client), Contains("GET /p"));
+}
+
 TEST_CASE("API: who only sends still gets the answer", "[api]") {
   Rig rig;
   const UniqueFd client = rig.connect();
