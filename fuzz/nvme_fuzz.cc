@@ -290,7 +290,7 @@ class Player {
     return page(number % 32u) + ((number & 0x80) != 0 ? input_.take<std::uint16_t>() % kPage : 0);
   }
   void send() {
-    const std::uint16_t queue = input_.byte() % (Controller::kIoQueues + 1u);
+    const auto queue = static_cast<std::uint16_t>(input_.byte() % (Controller::kIoQueues + 1u));
     Command command{.opcode = input_.byte(), .id = 1, .name_space = input_.byte()};
     command.prp1 = address();
     command.prp2 = address();

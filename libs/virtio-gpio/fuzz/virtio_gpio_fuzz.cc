@@ -117,7 +117,8 @@ class Watch final : public DriverWatch {
     if (exchange.room() < sizeof(Response)) return check(exchange, std::nullopt);
     std::uint8_t driven = 0;
     const std::size_t line = request.line.get() % kLines;
-    for (std::size_t i = exchange.mark; i < driven_.size(); ++i) driven |= driven_[i][line] ? 2 : 1;
+    for (std::size_t i = exchange.mark; i < driven_.size(); ++i)
+      driven |= driven_[i][line] ? std::uint8_t{2} : std::uint8_t{1};
     check(exchange, model_.answer(request, driven));
   }
   static void check(const Exchange& exchange, std::optional<std::uint8_t> value) {
