@@ -5,7 +5,7 @@
     ./dev mutate virtio-queue           # builds, runs, prints survivors
     ./dev mutate vm-memory --list       # which checks there are
     ./dev mutate vm-memory --only 17,18
-    ./dev mutate vm-memory --time 300   # stops after five minutes; the next run goes on from there
+    ./dev mutate vm-memory --time 300   # tries for five minutes; the next run goes on from there
 
 A copy of the library is made in build/mutate/LIB in which each check asks whether it is the one that
 is switched off; so all mutants are one program, built once, and a mutant is a number in its
@@ -15,11 +15,13 @@ environment. Checks are
   fits   fits(): always true
   add    checked_add(), checked_sub(), checked_mul(): wraps
   min    std::min(): the larger one
-A mutant is killed when a test that reaches it fails, crashes or takes longer than the time limit.
-Mutants that change nothing that could be seen are listed, with the reason, in
-tests/equivalent_mutants.txt. Exit status: 0 no other survivors, 1 survivors or not all tried, 2 wrong usage.
+A mutant is killed when a test that reaches it fails, crashes or takes longer than the time limit. The
+standard library's own assertions are on, so that an index beyond a vector is a crash.
+Mutants that change nothing that a test could see are listed, with the reason, in
+tests/equivalent_mutants.txt, by the words that --list prints: `library/file kind: words -- reason`. Exit status: 0 no other survivors, 1 survivors or not all tried, 2 wrong usage.
 """
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -197,6 +199,12 @@ class Sites:
                 self.found.append((found.start(), end + 1, kind))
 
     def words(self, index: int) -> str:
+        """What the check is; of several that are the same in the file, also which."""
+        alike = [i for i in range(len(self.found)) if self.plain_words(i) == self.plain_words(index)]
+        which = f" [{alike.index(index) + 1} of {len(alike)}]" if len(alike) > 1 else ""
+        return self.plain_words(index) + which
+
+    def plain_words(self, index: int) -> str:
         start, end, kind = self.found[index]
         return f"{kind}: " + " ".join(self.text[start:end].split())
 
@@ -278,7 +286,7 @@ def build(library: str, all_sites: list[Sites]) -> Path:
         words = re.sub(r" -O\d| -g(?= )| -Werror", " ", words)
         is_test = "/tests/" in source.group(1)
         prelude = folder / ("mutant_test.h" if is_test else "mutant.h")
-        words = words.replace(" -c ", f" -O0 -w -include {prelude} -c ").replace("ccache ", "")
+        words = words.replace(" -c ", f" -O0 -w -D_GLIBCXX_ASSERTIONS -include {prelude} -c ").replace("ccache ", "")
         needs = f"{tree / source.group(1)[len(ours) + 1:]}"
         if is_test:  # the tests' framework is compiled once
             needs += f" | {prelude}.gch"
@@ -354,26 +362,29 @@ def quoted(test: str) -> str:
 
 
 def reach(program: Path) -> dict[int, list[tuple[float, str]]]:
-    """Which tests reach each mutant, the quick ones first."""
+    """Which tests reach each mutant, the quick ones first. What was found out is kept at each step."""
     known = program.parent / "reach.json"
+    of_test = {}
     if known.exists() and known.stat().st_mtime > program.stat().st_mtime:
-        table = json.loads(known.read_text(encoding="utf-8"))
-        return {int(number): [(seconds, test) for seconds, test in tests] for number, tests in table.items()}
+        of_test = json.loads(known.read_text(encoding="utf-8"))
     names = subprocess.run([str(program), "--list-test-names-only"], capture_output=True, text=True,
                            check=False).stdout.splitlines()
-    reached: dict[int, list[tuple[float, str]]] = {}
     note = program.parent / "reached"
     for test in filter(None, map(str.strip, names)):
+        if test in of_test:
+            continue
         note.unlink(missing_ok=True)
         good, seconds = run(program, [quoted(test)], 300, VMM_MUTANTS_REACHED=str(note))
         if not good or not note.exists():
             print(f'mutate: the test "{test}" fails without any mutant: left out', file=sys.stderr)
             continue
-        for number in note.read_text().split():
-            reached.setdefault(int(number), []).append((seconds, quoted(test)))
-    reached = {number: sorted(tests) for number, tests in reached.items()}
-    known.write_text(json.dumps(reached), encoding="utf-8")
-    return reached
+        of_test[test] = [seconds, list(map(int, note.read_text().split()))]
+        known.write_text(json.dumps(of_test), encoding="utf-8")
+    reached: dict[int, list[tuple[float, str]]] = {}
+    for test, (seconds, numbers) in of_test.items():
+        for number in numbers:
+            reached.setdefault(number, []).append((seconds, quoted(test)))
+    return {number: sorted(tests) for number, tests in reached.items()}
 
 
 def is_killed(program: Path, number: int, tests: list[tuple[float, str]], limit: float) -> bool:
@@ -384,6 +395,21 @@ def is_killed(program: Path, number: int, tests: list[tuple[float, str]], limit:
         if spec and not run(program, spec, limit + 3 * expected, VMM_MUTANT=str(number))[0]:
             return True
     return False
+
+
+def fates_known(notes: Path, program: Path, all_sites: list[Sites]) -> dict[str, str]:
+    """What earlier runs found out, so that a run may be cut short.
+
+    What is killed stays so while the library is the same, what lives only while the tests are too.
+    """
+    head = "library " + hashlib.sha256("".join(sites.mutated() for sites in all_sites).encode()).hexdigest()
+    lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+    if lines[:1] != [head]:
+        lines = [head]
+    elif notes.stat().st_mtime < program.stat().st_mtime:
+        lines = [line for line in lines if not line.endswith(" lives")]
+    notes.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return dict(line.split(" ", 1) for line in lines[1:])
 
 
 def equivalents(library: str) -> dict[str, str]:
@@ -405,9 +431,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once (default 2)")
     parser.add_argument("--limit", type=float, default=10, help="seconds for a mutant (default 10)")
     parser.add_argument("--time", type=float, default=float("inf"), metavar="SECONDS",
-                        help="try no more mutants after this time")
+                        help="try no more mutants after so long a time of trying")
     options = parser.parse_args()
-    deadline = time.monotonic() + options.time
     if not (TOP / "libs" / options.name / "meson.build").exists():
         parser.error(f"there is no library {options.name}")
     all_sites = sites_of(options.name)
@@ -420,13 +445,14 @@ def main() -> int:
     program = build(options.name, all_sites)
     chosen = set(map(int, options.only.split(","))) if options.only else set(mutants)
     known = equivalents(options.name)
+    unknown = set(known) - {words for words, _ in mutants.values()}
+    if unknown:
+        parser.error(f"{EQUIVALENT.relative_to(TOP)} names what is no check: " + ", ".join(sorted(unknown)))
     reached = reach(program)
 
-    # What is known of this very program is not found out again, so that a run may be cut short.
     notes = program.parent / "fates"
-    if not notes.exists() or notes.stat().st_mtime < program.stat().st_mtime:
-        notes.write_text("", encoding="utf-8")
-    seen = dict(line.split(" ", 1) for line in notes.read_text(encoding="utf-8").splitlines())
+    seen = fates_known(notes, program, all_sites)
+    deadline = time.monotonic() + options.time
 
     def fate(number: int) -> str:
         if str(number) not in seen and time.monotonic() > deadline:
