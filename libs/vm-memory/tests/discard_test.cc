@@ -67,6 +67,15 @@ TEST_CASE("a discard of a shared region is seen by every process that maps it", 
   CHECK(other->bytes()[kPage] == std::byte{0x5a});
 }
 
+TEST_CASE("a discard of nothing is none", "[discard]") {
+  const auto region = make({.base = GuestAddress(0),
+                            .backing = GENERATE(Backing::kAnonymous, Backing::kMemfd),
+                            .dirty_tracking = true});
+  CHECK(discard(*region, {kPage, 0}));
+  CHECK(discard(*region, {8 * kPage, 0}));
+  CHECK(region->dirty()->get_and_reset() == std::vector<std::uint64_t>{0});
+}
+
 TEST_CASE("what is no whole page of the region is refused", "[discard][hostile]") {
   const auto region = make({});
   struct Row {

@@ -129,6 +129,27 @@ TEST_CASE("lists longer than one system call takes are moved in order", "[guest_
   CHECK(::lseek(copy.get(), 0, SEEK_END) == static_cast<off_t>(list.size() + 3));
 }
 
+TEST_CASE("a transfer of several calls ends with the first that is short or fails", "[guest_io]") {
+  const Machine machine;
+  std::vector<GuestSlice> list;
+  for (std::uint64_t i = 0; i < kMaxSlicesPerCall + 5; ++i) list.push_back(machine.slice(i, 1));
+  // One packet a call: the second one is for the next transfer.
+  const Sockets packets(SOCK_DGRAM);
+  REQUIRE(::send(packets.a.get(), "first", 5, 0) == 5);
+  REQUIRE(::send(packets.a.get(), "next", 4, 0) == 4);
+  CHECK(*read_from(packets.b.get(), list) == 5);
+  CHECK(*read_from(packets.b.get(), list) == 4);
+  CHECK(machine.text(0, 5) == "nextt");
+  // What came before an error counts; the next transfer meets it.
+  const Pipe pipe;
+  REQUIRE(::fcntl(pipe.reader.get(), F_SETFL, O_NONBLOCK) == 0);
+  const std::string text(kMaxSlicesPerCall, 'x');
+  REQUIRE(::write(pipe.writer.get(), text.data(), text.size()) ==
+          static_cast<ssize_t>(text.size()));
+  CHECK(*read_from(pipe.reader.get(), list) == kMaxSlicesPerCall);
+  CHECK(read_from(pipe.reader.get(), list).error().is_os(EAGAIN));
+}
+
 TEST_CASE("a failed read marks the whole list, as it may have written", "[guest_io]") {
   const Machine machine;
   const std::array list{machine.slice(0x1000, 0x1000), machine.slice(0x5000, 10)};
@@ -174,9 +195,11 @@ TEST_CASE("sockets get and give one packet a list", "[guest_io]") {
   CHECK(machine.text(0x4000, 2) == "et");
   CHECK(machine.dirty_of() == 0b10001);
   CHECK(receive_from(b.get(), in, MSG_DONTWAIT).error().is_os(EAGAIN));
-  const std::vector<GuestSlice> long_list(kMaxSlicesPerCall + 1, machine.slice(0, 1));
-  CHECK(receive_from(b.get(), long_list).error().is_os(EMSGSIZE));
-  CHECK(send_to(a.get(), long_list).error().is_os(EMSGSIZE));
+  for (const std::size_t size : {kMaxSlicesPerCall + 1, std::size_t{1} << 20}) {
+    const std::vector<GuestSlice> long_list(size, machine.slice(0, 1));
+    CHECK(receive_from(b.get(), long_list).error().is_os(EMSGSIZE));
+    CHECK(send_to(a.get(), long_list).error().is_os(EMSGSIZE));
+  }
 }
 
 TEST_CASE("a closed peer is an error and not a signal", "[guest_io]") {
@@ -209,6 +232,24 @@ TEST_CASE("ranges are read and written up to the first hole", "[guest_io][hostil
         static_cast<int>(MemoryError::kUnmapped));
 }
 
+TEST_CASE("a range ends with the view, whatever lies behind", "[guest_io][hostile]") {
+  const Machine machine;
+  const MemoryView memory(std::span<const RegionSpan>(machine.regions).first(1));
+  const UniqueFd zero(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  CHECK(*read_some_from(zero.get(), memory, GuestAddress(0x3fff), 2) == 1);
+  CHECK(machine.dirty_of() == 0b1000);
+}
+
+TEST_CASE("a short read marks what was written only", "[guest_io]") {
+  const Machine machine;
+  const UniqueFd file = file_with("0123456789");
+  CHECK(*read_some_from(file.get(), machine.memory, GuestAddress(0x1ff6), 0x1000) == 10);
+  CHECK(machine.dirty_of() == 0b10);
+  REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+  CHECK(*read_some_from(file.get(), machine.memory, GuestAddress(0x3ff6), 0x1000) == 10);
+  CHECK(machine.dirty_of() == 0b1000);
+}
+
 TEST_CASE("exact transfers move all or say why not", "[guest_io][hostile]") {
   const Machine machine;
   const MemoryView memory = machine.memory;
@@ -225,6 +266,7 @@ TEST_CASE("exact transfers move all or say why not", "[guest_io][hostile]") {
   CHECK(hole.code() == static_cast<int>(MemoryError::kPartial));
   CHECK(machine.text(0x7fff, 1) == std::string(1, '\0'));
   CHECK(memory.read_from_file(file.get(), 0, GuestAddress(0x9000), 0));
+  CHECK(memory.read_from_file(-1, 0, GuestAddress(0), 0));  // no call is made
   CHECK(memory.write_to_file(file.get(), 0, GuestAddress(0x9000), 1).error().code() ==
         static_cast<int>(MemoryError::kUnmapped));
 
@@ -243,6 +285,12 @@ TEST_CASE("exact transfers move all or say why not", "[guest_io][hostile]") {
   writer.join();
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   CHECK(write_exactly_to(null.get(), memory, GuestAddress(0x10), 0x7000));
+
+  // A packet of no bytes is the end, whatever comes after it.
+  const Sockets packets(SOCK_DGRAM);
+  REQUIRE(::send(packets.a.get(), "", 0, 0) == 0);
+  REQUIRE(::send(packets.a.get(), "abc", 3, 0) == 3);
+  CHECK(read_exactly_from(packets.b.get(), memory, GuestAddress(0), 3).error().is_os(ENODATA));
 }
 
 void ignore(int) {}

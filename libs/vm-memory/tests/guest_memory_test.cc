@@ -92,6 +92,11 @@ TEST_CASE("options that do not go together are refused", "[region][hostile]") {
   config.external = memory.data();
   config.huge_pages = HugePages::k2MiB;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
+  config = at(0, 1 << 21);
+  config.backing = Backing::kFile;
+  config.fd = 0;
+  config.huge_pages = HugePages::k2MiB;
+  CHECK(is(Region::create(config).error(), RegionError::kInvalidConfig));
   config = at(0, 0x1000);
   config.huge_pages = HugePages::k2MiB;
   CHECK(is(Region::create(config).error(), RegionError::kInvalidHugePage));
@@ -168,6 +173,8 @@ TEST_CASE("regions know when they show the same bytes of a file", "[region]") {
   CHECK_FALSE(files_overlap(*map(0, 0x1000), *first));
   const auto anonymous = *Region::create(at(0, 0x1000));
   CHECK_FALSE(files_overlap(*anonymous, *anonymous));
+  CHECK_FALSE(files_overlap(*anonymous, *first));
+  CHECK_FALSE(files_overlap(*first, *anonymous));
   RegionConfig other = at(0, 0x10000);
   other.backing = Backing::kMemfd;
   CHECK_FALSE(files_overlap(*first, **Region::create(other)));

@@ -86,6 +86,8 @@ TEST_CASE("copies move what fits and say how much", "[guest_slice]") {
   CHECK(slice.copy_to(std::span<std::byte>()) == 0);
   CHECK(GuestSlice().copy_from(from) == 0);
   CHECK(GuestSlice().copy_to(to) == 0);
+  CHECK(GuestSlice().copy_to(slice) == 0);
+  GuestSlice().fill(std::byte{9});
 
   // 9 bytes hold four whole elements of two bytes.
   std::array<std::uint16_t, 8> words{1, 2, 3, 4, 5, 6, 7, 8};

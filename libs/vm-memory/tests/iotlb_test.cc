@@ -91,6 +91,13 @@ TEST_CASE("lookups say what is missing and what is forbidden", "[iotlb][hostile]
   CHECK(iotlb.lookup(Iova(0x9000), 0, Access::kRead)->bytes == 0);
 }
 
+TEST_CASE("where nothing is mapped, nothing is found", "[iotlb][hostile]") {
+  Iotlb iotlb;
+  CHECK(iotlb.lookup(Iova(0), 1, Access::kNone).error() == MemoryError::kNotTranslated);
+  iotlb.invalidate(range(0, kMax));
+  CHECK(iotlb.empty());
+}
+
 TEST_CASE("invalidating in the middle splits", "[iotlb]") {
   Iotlb iotlb;
   map(iotlb, 0, 0x10000, 0x100000);
@@ -241,6 +248,9 @@ TEST_CASE("without a translator I/O addresses are guest addresses", "[iova_view]
   CHECK(view.read<Le32>(Iova(0x20000)).error() == MemoryError::kUnmapped);
   REQUIRE(view.physical());
   CHECK(view.physical()->regions().size() == 2);
+  CHECK(view.check(Iova(kMax - 3), 8, Access::kRead).error() == MemoryError::kOverflow);
+  CHECK(view.check(Iova(kMax - 7), 8, Access::kRead).error() == MemoryError::kUnmapped);
+  CHECK(view.check(Iova(kMax), 0, Access::kRead));
 }
 
 /// Answers whatever it is told to.
