@@ -101,10 +101,17 @@ bool vmm_mutant_runs(int number) {
 
 
 def blank(text: str) -> str:
-    """The text with comments, strings and preprocessor lines as spaces of the same length."""
+    """The text with comments, what is in strings, and preprocessor lines as spaces of the same length."""
     pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.){1,4}\''
                          r'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.S | re.M)
-    return pattern.sub(lambda found: re.sub(r"[^\n]", " ", found.group(0)), text)
+
+    def spaces(found: re.Match[str]) -> str:
+        words = found.group(0)
+        if words[0] in "\"'":
+            return words[0] + " " * (len(words) - 2) + words[0]
+        return re.sub(r"[^\n]", " ", words)
+
+    return pattern.sub(spaces, text)
 
 
 def closing(code: str, opened: int) -> int:
