@@ -101,6 +101,15 @@ TEST_CASE("what no queue has leaves a split region as it is", "[inflight][hostil
   CHECK(region.bytes == before);
 }
 
+TEST_CASE("no more is given back in one batch than there are buffers", "[inflight][hostile]") {
+  Region<SplitInflight> region;
+  auto inflight = *SplitInflight::format(region.slice, kSize);
+  for (std::uint16_t head = 0; head < kSize; ++head) inflight.stage(head);
+  const auto before = region.bytes;
+  inflight.stage(0);
+  CHECK(region.bytes == before);
+}
+
 TEST_CASE("an entry that cannot be is not resubmitted", "[inflight][hostile]") {
   Packed region;
   region.begin(3);

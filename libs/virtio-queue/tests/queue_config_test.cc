@@ -124,6 +124,23 @@ TEST_CASE("a queue is valid when it is ready and its rings are in RAM", "[config
   if (c.error && !queue) CHECK(queue.error() == *c.error);
 }
 
+TEST_CASE("rings are aligned in the guest, and in the host", "[config][hostile]") {
+  const bool packed = GENERATE(false, true);
+  // What is aligned on one side is not on the other.
+  const RegionConfig ram{.base = GuestAddress(0x1008), .bytes = 0x8000};
+  const GuestMemory memory = *GuestMemory::create({&ram, 1});
+  const QueueShape odd = {
+      .rings = {GuestAddress(0x2008), GuestAddress(0x3008), GuestAddress(0x4008)},
+      .size = 8,
+      .packed = packed};
+  CHECK(Queue::create(odd, memory, Queue::start_position(packed)).error() ==
+        QueueError::kMisaligned);
+  QueueShape even = odd;
+  even.rings.descriptors = GuestAddress(0x2010);
+  CHECK(Queue::create(even, memory, Queue::start_position(packed)).error() ==
+        QueueError::kMisaligned);
+}
+
 TEST_CASE("a size that fits packed rings only does not activate a split one", "[config][hostile]") {
   const GuestMemory memory = make_memory();
   QueueConfig config = config_of({.size = 5, .packed = true});
@@ -184,6 +201,7 @@ TEST_CASE("a saved position is checked against the ring", "[config][hostile]") {
   CHECK(packed({1, false}, {4, true}));
   CHECK_FALSE(packed({5, true}, {0, true}));
   CHECK_FALSE(packed({0, true}, {5, true}));
+  CHECK_FALSE(packed({0, false}, {5, true}));
   CHECK_FALSE(packed({1, true}, {2, true}));
   CHECK_FALSE(packed({2, false}, {1, true}));
 }

@@ -17,6 +17,7 @@ TEST_CASE("a chain goes to the device and comes back", "[queue]") {
   CAPTURE(packed, indirect);
   Rig rig({.size = 8, .packed = packed});
   REQUIRE(rig.queue.pop(rig.chain) == Pop::kEmpty);
+  CHECK_FALSE(rig.queue.needs_notification());
   const std::vector buffers{readable(kBuffers, 16), readable(kBuffers + 0x100, 4),
                             writable(kBuffers + 0x200, 512), writable(kBuffers + 0x800, 1)};
   const auto token = indirect ? rig.driver.add_indirect(buffers, GuestAddress(kIndirect + 1))
@@ -110,6 +111,17 @@ TEST_CASE("a popped chain can be put back", "[queue]") {
   }
 }
 
+TEST_CASE("there is no list of a chain that is not in flight", "[queue][packed]") {
+  Rig rig({.size = 4, .packed = true, .in_order = true});
+  (void)rig.offer({readable(kBuffers, 4), writable(kBuffers, 4)});
+  std::vector<PackedDescriptor> list(4);
+  REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
+  CHECK(rig.queue.read_list(rig.chain, list) == 2);
+  CHECK(rig.queue.read_list(rig.chain, std::span(list).first(1)) == 1);
+  REQUIRE(rig.queue.add_used(rig.chain.head(), 0));
+  CHECK(rig.queue.read_list(rig.chain, list) == 0);
+}
+
 TEST_CASE("a saved queue goes on where it was", "[queue][state]") {
   const bool packed = GENERATE(false, true);
   const Kind kind{.size = 5, .packed = packed};
@@ -123,6 +135,10 @@ TEST_CASE("a saved queue goes on where it was", "[queue][state]") {
     rig.queue = *config_of(packed ? kind : even).activate(rig.memory, saved);
     CHECK(rig.queue.position() == saved);
     CHECK(rig.queue.add_used(first, 0).error() == QueueError::kNotInFlight);
+    if (packed) {
+      CHECK(rig.queue.adopt(first, 0).error() == QueueError::kBadHead);
+      CHECK(rig.queue.adopt(first, 6).error() == QueueError::kBadHead);
+    }
     REQUIRE(rig.queue.adopt(first, 2));  // from an inflight region
     CHECK(rig.queue.adopt(first, 2).error() == QueueError::kInFlight);
     REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
@@ -285,6 +301,54 @@ TEST_CASE("rings are followed when their memory is replaced", "[queue][hotplug]"
   } else {
     CHECK(index.get() == 1);
   }
+}
+
+TEST_CASE("of a long ring the pages are dirty that were written, also around its end",
+          "[queue][dirty]") {
+  const bool packed = GENERATE(false, true);
+  constexpr std::uint16_t kLong = 1024;  // 4 pages of packed descriptors, 2 of used elements
+  const QueueShape shape{
+      .rings = {GuestAddress(0x10000), GuestAddress(0x20000), GuestAddress(0x30000)},
+      .size = kLong,
+      .packed = packed};
+  const GuestMemory memory = make_memory(true);
+  vm_memory::DirtyBitmap& dirty = *memory.view().regions()[0].dirty;
+  auto driver = *driver::Driver::create(shape, memory.view());
+  Queue queue = *Queue::create(shape, memory, Queue::start_position(packed));
+  InlineChain<2> chain;
+  const std::uint64_t pages = packed ? 4 : 3;  // the last one of a split ring has avail_event
+  const std::uint64_t ring = (packed ? 0x10000 : 0x30000) - kRam;
+  const auto serve = [&](std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      REQUIRE(driver.add(std::vector{readable(0x40000, 4)}));
+    }
+    (void)driver.publish();
+    std::vector<std::uint16_t> heads;
+    while (queue.pop(chain) == Pop::kChain) heads.push_back(chain.head());
+    REQUIRE(heads.size() == count);
+    dirty.clear_all();
+    for (const std::uint16_t head : heads) REQUIRE(queue.add_used(head, 0));
+    queue.publish();
+    for (std::uint32_t i = 0; i < count; ++i) REQUIRE(*driver.reap());
+    std::vector<bool> marked;
+    for (std::uint64_t page = 0; page < pages; ++page) {
+      marked.push_back(dirty.is_dirty(ring + page * 4096));
+    }
+    return marked;
+  };
+  // The index of a split ring is in its first page.
+  CHECK(serve(1) ==
+        (packed ? std::vector{true, false, false, false} : std::vector{true, false, false}));
+  CHECK(serve(1000) ==
+        (packed ? std::vector{true, true, true, true} : std::vector{true, true, false}));
+  CHECK(serve(10) ==
+        (packed ? std::vector{false, false, false, true} : std::vector{true, true, false}));
+  CHECK(serve(20) ==
+        (packed ? std::vector{true, false, false, true} : std::vector{true, true, true}));
+  queue.publish();
+  dirty.clear_all();
+  queue.publish();
+  CHECK(dirty.is_dirty(ring) == !packed);
 }
 
 TEST_CASE("writes are noted from when tracking starts, also in the middle of a batch",

@@ -25,6 +25,12 @@ void buffer_bounds(bool packed) {
   CHECK(rig.queue.pop(rig.chain) == Pop::kMalformed);
   CHECK(rig.chain.error() == QueueError::kBadMemory);
   CHECK(rig.chain.reader().remaining() == 0);
+  // Also when memory near it was used before.
+  (void)rig.offer({readable(kRam, 4)});
+  CHECK(rig.queue.pop(rig.chain) == Pop::kChain);
+  (void)rig.offer({readable(kRam - 1, 2)});
+  CHECK(rig.queue.pop(rig.chain) == Pop::kMalformed);
+  CHECK(rig.chain.error() == QueueError::kBadMemory);
 }
 
 void changes_after_activation(bool packed) {
@@ -58,6 +64,7 @@ void bounded_requests(bool packed) {
   std::array<InlineChain<2>, 16> chains;
   const Popped popped = rig.queue.pop(std::span(chains));
   CHECK(popped.chains == 8);
+  CHECK(popped.malformed == 0);
   CHECK(popped.end == Pop::kEmpty);
   for (std::uint32_t i = 0; i < popped.chains; ++i) {
     REQUIRE(rig.queue.add_used(chains[i].head(), 0));
@@ -79,6 +86,28 @@ void in_order_of_a_full_ring(bool packed) {
   }
 }
 
+void bounded_malformed_ones(bool packed) {
+  Rig rig({.packed = packed});
+  for (int i = 0; i < 8; ++i) (void)rig.offer({readable(1ull << 40, 4)});
+  std::array<InlineChain<2>, 16> chains;
+  const Popped popped = rig.queue.pop(std::span(chains));
+  CHECK(popped.chains == 0);
+  CHECK(popped.malformed == 8);
+  CHECK(popped.end == Pop::kMalformed);
+  CHECK(rig.queue.pop(rig.chain) == Pop::kEmpty);
+}
+
+/// Heads that the device has already fill the list of what comes back in order.
+void in_order_of_more_than_the_ring(bool packed) {
+  if (packed) return;  // there its descriptors are not available
+  Rig rig({.size = 2, .in_order = true});
+  for (int i = 0; i < 2; ++i) (void)rig.offer({readable(kBuffers, 4)});
+  for (int i = 0; i < 2; ++i) REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
+  REQUIRE(rig.view().write(GuestAddress(kDriverArea + SplitAvail::kIndex), Le16(4)));
+  CHECK(rig.queue.pop(rig.chain) == Pop::kBroken);
+  CHECK(rig.chain.error() == QueueError::kBadAvailIndex);
+}
+
 void mapped_until_completed(bool packed) {
   Rig rig({.packed = packed});
   const GuestAddress hot(1 << 24);
@@ -90,6 +119,24 @@ void mapped_until_completed(bool packed) {
   CHECK(rig.chain.writer().write_obj(Le64(1)));  // unplugged, but not unmapped under us
   REQUIRE(rig.queue.complete(head, 8));
   CHECK(rig.reap());
+}
+
+/// What is noted of a buffer outlives changes of memory.
+void completed_after_changes_of_memory(bool packed) {
+  Rig rig({.packed = packed, .in_order = true});
+  for (int round = 0; round < 5; ++round) {
+    const std::vector buffers{readable(kBuffers, 4), readable(kBuffers, 4), writable(kBuffers, 4)};
+    const auto head = rig.offer(buffers);
+    REQUIRE(rig.queue.pop(rig.chain) == Pop::kChain);
+    const GuestAddress hot(1 << 24);
+    REQUIRE(rig.memory.plug({.base = hot, .bytes = 0x10000}));
+    REQUIRE(rig.queue.refresh());
+    REQUIRE(rig.memory.unplug(hot, 0x10000));
+    REQUIRE(rig.queue.refresh());
+    REQUIRE(rig.queue.complete(head, 1));
+    CHECK(rig.reap() == driver::Used{head, 1});
+    CHECK(rig.driver.free_descriptors() == 8);
+  }
 }
 
 void unplugged_memory(bool packed) {
@@ -137,9 +184,12 @@ TEST_CASE("classes of known vulnerabilities", "[rules][hostile]") {
       {"2, 5: size or addresses change after activation", &changes_after_activation},
       {"4: one buffer is in flight twice, or completed twice", &same_buffer_twice},
       {"7: more requests than the ring holds", &bounded_requests},
+      {"7: more malformed ones than the ring holds", &bounded_malformed_ones},
       {"9: the order of a full ring", &in_order_of_a_full_ring},
+      {"9: the order of more than a full ring", &in_order_of_more_than_the_ring},
       {"11: unplugged memory stays reachable", &unplugged_memory},
       {"12: a buffer is used after its mapping went", &mapped_until_completed},
+      {"12: the same in order, with several descriptors", &completed_after_changes_of_memory},
       {"13: an element is not given back on an error", &given_back_after_an_error},
       {"18: a device writes past the buffer", &writes_stay_in_the_buffer},
   };
@@ -149,6 +199,25 @@ TEST_CASE("classes of known vulnerabilities", "[rules][hostile]") {
       scenario.run(packed);
     }
   }
+}
+
+TEST_CASE("chains of more than 2^32 - 1 bytes are refused", "[hostile]") {
+  const bool packed = GENERATE(false, true);
+  const RegionConfig ram{.base = GuestAddress(0), .bytes = std::uint64_t{3} << 30};
+  const GuestMemory memory = *GuestMemory::create({&ram, 1});
+  const Kind kind{.size = 8, .packed = packed};
+  Queue queue = *config_of(kind).activate(memory);
+  auto driver = *driver::Driver::create(shape_of(kind), memory.view());
+  InlineChain<8> chain;
+  REQUIRE(driver.add(std::vector{readable(0x100000, 0x80000000), writable(0x100000, 0x80000000)}));
+  (void)driver.publish();
+  CHECK(queue.pop(chain) == Pop::kMalformed);
+  CHECK(chain.error() == QueueError::kTooLong);
+  REQUIRE(driver.add(std::vector{readable(0x100000, 0x80000000), writable(0x100000, 0x7fffffff)}));
+  (void)driver.publish();
+  CHECK(queue.pop(chain) == Pop::kChain);
+  CHECK(chain.readable_bytes() == 0x80000000);
+  CHECK(chain.writable_bytes() == 0x7fffffff);
 }
 
 // For each of the 2^16 events: `steps` that end at `now` pass it from exactly one number of steps

@@ -80,6 +80,15 @@ TEST_CASE("bytes are read exactly, partly, and skipped", "[stream]") {
   CHECK(reader.read_exact({}));
 }
 
+TEST_CASE("no bytes are read and written anywhere, also where there are none", "[stream]") {
+  Reader reader;
+  CHECK(reader.read({}) == 0);
+  CHECK(reader.read_exact({}));
+  Writer writer;
+  CHECK(writer.write({}) == 0);
+  CHECK(writer.write_exact({}));
+}
+
 TEST_CASE("a stream splits at every offset up to its end", "[stream]") {
   Rig rig({.size = 16});
   REQUIRE(rig.view().write_bytes(GuestAddress(kBuffers), counting(64)));
@@ -175,6 +184,7 @@ TEST_CASE("what is written is dirty, and nothing else", "[stream][dirty]") {
     REQUIRE(writer.write_exact(counting(8)));
   }
   SECTION("by a system call") { rig.chain.mark_written(16); }
+  SECTION("by a system call that says too much") { rig.chain.mark_written(1000); }
   CHECK(is_dirty(0x30000));
   CHECK(is_dirty(0x31000));
   CHECK(is_dirty(0x32000));
