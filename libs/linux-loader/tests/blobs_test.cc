@@ -72,6 +72,7 @@ TEST_CASE("an initrd without a place is refused", "[initrd][hostile]") {
       {"huge", kTop, kTop, LoadError::kNoRoomForInitrd},
       {"limit 0", 1, 0, LoadError::kNoRoomForInitrd},
       {"limit inside its first page", 0x1000, 0x10fff, LoadError::kNoRoomForInitrd},
+      {"no page begins below the limit", 1, 0x10fff, LoadError::kNoRoomForInitrd},
   }));
   CAPTURE(c.name);
   const Ram ram(0x10000, 0x10800);
@@ -107,6 +108,23 @@ TEST_CASE("an initrd is loaded where it was placed, clear of what is taken", "[i
   const auto empty = load_initrd(ram.view(), ImageSource::from_bytes({}), GuestAddress(0), {});
   REQUIRE_FALSE(empty);
   CHECK(is(empty.error(), LoadError::kEmpty));
+}
+
+TEST_CASE("a blob whose end is 2^64 is refused", "[initrd][dtb][hostile]") {
+  const Ram ram(0x1000, kTop - 0xfff);
+  Bytes blob;
+  put(blob, 0, detail::byte_swap(std::uint32_t{0xd00dfeed}));
+  put(blob, 4, detail::byte_swap(std::uint32_t{40}));
+  blob.resize(40);
+  const ImageSource source = ImageSource::from_bytes(blob);
+  for (const std::uint64_t at : {kTop - 39, kTop - 47}) {
+    const auto initrd = load_initrd(ram.view(), source, GuestAddress(at), {});
+    const auto tree = load_device_tree(ram.view(), source, GuestAddress(at));
+    CHECK(initrd.has_value() == (at == kTop - 47));
+    CHECK(tree.has_value() == (at == kTop - 47));
+    if (!initrd) CHECK(is(initrd.error(), LoadError::kOutsideRam));
+    if (!tree) CHECK(is(tree.error(), LoadError::kOutsideRam));
+  }
 }
 
 Bytes device_tree(std::uint32_t magic, std::uint32_t total, std::size_t bytes) {

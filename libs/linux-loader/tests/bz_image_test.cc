@@ -131,6 +131,10 @@ TEST_CASE("a bad bzImage is refused before anything is written", "[bzimage][host
        {.code32_start = 0xfffff},
        {.high_memory = GuestAddress(kMiB)},
        LoadError::kBzImageStart},
+      {"start below high memory, base above it",
+       {.code32_start = 0xfffff},
+       {.base = GuestAddress(2 * kMiB), .high_memory = GuestAddress(kMiB)},
+       LoadError::kBzImageStart},
       {"base below high memory",
        {},
        {.base = GuestAddress(0), .high_memory = GuestAddress(kMiB)},
@@ -157,6 +161,14 @@ TEST_CASE("a bad bzImage is refused before anything is written", "[bzimage][host
   REQUIRE_FALSE(kernel);
   CAPTURE(to_string(kernel.error()));
   CHECK(is(kernel.error(), c.expected));
+  CHECK(ram.untouched());
+}
+
+TEST_CASE("a bzImage stays below 4 GiB, whatever RAM there is", "[bzimage][hostile]") {
+  const Ram ram(kMiB, std::uint64_t{1} << 32);
+  const auto kernel = load(ram, build(BzImage{}), {.base = GuestAddress(std::uint64_t{1} << 32)});
+  REQUIRE_FALSE(kernel);
+  CHECK(is(kernel.error(), LoadError::kOutsideRam));
   CHECK(ram.untouched());
 }
 

@@ -70,6 +70,7 @@ TEST_CASE("bad keys and values are refused and change nothing", "[cmdline][hosti
       {"UTF-8 in value", "a", "\xc3\xa9", CmdlineError::kNotPrintable},
       {"bare space in value", "a", "v w", CmdlineError::kQuoting},
       {"half quoted", "a", "\"v w", CmdlineError::kQuoting},
+      {"the other half quoted", "a", "v w\"", CmdlineError::kQuoting},
       {"one quote", "a", "\"", CmdlineError::kQuoting},
       {"quote inside", "a", "\"v\"w\"", CmdlineError::kQuoting},
       {"quote in a bare word", "a", "v\"w", CmdlineError::kQuoting},
@@ -98,15 +99,18 @@ TEST_CASE("an empty list of values is refused", "[cmdline][hostile]") {
 TEST_CASE("arguments for init follow a separator", "[cmdline]") {
   Cmdline cmdline = make(32);
   check_refused(cmdline.append_init("x"), CmdlineError::kNoBootArgs);
+  REQUIRE(cmdline.append_init(""));
   REQUIRE(cmdline.append("ro"));
   REQUIRE(cmdline.append_init(" "));
   CHECK(cmdline.text() == "ro");
   REQUIRE(cmdline.append_init("one"));
+  REQUIRE(cmdline.append_init(" "));
   REQUIRE(cmdline.append_init(" two "));
   REQUIRE(cmdline.append("quiet"));  // boot parameters may still come
   CHECK(cmdline.text() == "ro quiet -- one two");
   CHECK(cmdline.size() == 19);
   check_refused(cmdline.append_init("a\x01"), CmdlineError::kNotPrintable);
+  check_refused(cmdline.append("a\x01"), CmdlineError::kNotPrintable);
   REQUIRE(cmdline.append_init("12345678901"));
   CHECK(cmdline.size() == 31);
   check_refused(cmdline.append_init("x"), CmdlineError::kTooLong);

@@ -205,6 +205,14 @@ TEST_CASE("hostile notes end the search or are refused", "[elf][pvh][hostile]") 
       {"a desc of 2^32 bytes when padded", huge_note(4, ~0u - 2), LoadError::kOverflow},
       {"largest name and desc", join({huge_note(~0u, ~0u), pvh_note(0x100010)}),
        LoadError::kOverflow},
+      {"a desc of another note that is 2^32 bytes when padded",
+       join({[] {
+               Bytes other = huge_note(4, ~0u - 2);
+               put<std::uint32_t>(other, 8, 17);
+               return other;
+             }(),
+             pvh_note(0x100010)}),
+       LoadError::kOverflow},
       {"a sum that wraps in 32 bits", join({huge_note(~0u - 3, 4), pvh_note(0x100010)}),
        std::nullopt},
       {"behind more notes than a kernel has", join({Bytes(12 * 1400), pvh_note(0x100010)}),
@@ -244,6 +252,10 @@ TEST_CASE("a bad ELF is refused before anything is written", "[elf][hostile]") {
       {"129 program headers", {.phnum = 129}, {}, LoadError::kElfHeaderTable},
       {"65535 program headers", {.phnum = 65535}, {}, LoadError::kElfHeaderTable},
       {"128 program headers, not there", {.phnum = 128}, {}, LoadError::kTruncated},
+      {"no program headers, nor a place for them",
+       {.phoff = 0, .phentsize = 0, .phnum = 0, .segments = {}},
+       {},
+       LoadError::kElfNothingToLoad},
       {"nothing to load", {.segments = {{.type = 4}}}, {}, LoadError::kElfNothingToLoad},
       {"only empty segments",
        {.segments = {{.memsz = 0, .content = {}}}},
@@ -270,6 +282,10 @@ TEST_CASE("a bad ELF is refused before anything is written", "[elf][hostile]") {
       {"contents past RAM", {.segments = {{.paddr = 0x1fff80}}}, {}, LoadError::kOutsideRam},
       {"note contents past the end",
        {.segments = {{}, {.type = 4, .offset = kTop - 4}}},
+       {},
+       LoadError::kTruncated},
+      {"note contents past the end, behind what is looked at",
+       {.segments = {{}, {.type = 4, .content = Bytes(17000), .filesz = 17001}}},
        {},
        LoadError::kTruncated},
       {"entry below high memory",

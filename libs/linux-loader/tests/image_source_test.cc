@@ -129,6 +129,10 @@ TEST_CASE("only regular files are taken", "[source][hostile]") {
   CHECK(closed.error().is_os(EBADF));
 }
 
+TEST_CASE("a file that cannot be opened gives its errno", "[source][hostile]") {
+  CHECK(open_image("/nonexistent/kernel").error().is_os(ENOENT));
+}
+
 TEST_CASE("a descriptor that cannot be read gives its errno", "[source][hostile]") {
   char name[] = "/tmp/vmm-image-source-XXXXXX";
   const UniqueFd both(::mkstemp(name));

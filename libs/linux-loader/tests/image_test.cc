@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include <zlib.h>
-#include <zstd.h>
-
+#include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 
 #include "builders.h"
+#include "compressed.h"
 
 namespace vmm::linux_loader {
 namespace {
@@ -120,6 +120,9 @@ TEST_CASE("an Image that is a PE file is as long as its sections say", "[image][
     std::uint32_t start, size;  // of the last section
     std::uint32_t table_words;  // sections
     bool good;
+    std::uint16_t mz = 0x5a4d;
+    std::uint32_t pe = 0x40;
+    std::uint32_t magic = 0x4550;
   };
   const auto c = GENERATE(values<Case>({
       {"to the last byte", 0x800, 0x800, 2, true},
@@ -127,13 +130,17 @@ TEST_CASE("an Image that is a PE file is as long as its sections say", "[image][
       {"behind the file", 0x1001, 0, 2, false},
       {"an end that wraps in 32 bits", 0xffff'ffff, 2, 2, false},
       {"a table that is no part of the head says nothing", 0x800, 0x801, 0xffff, true},
+      {"no MZ", 0x800, 0x801, 2, true, 0x5a4e},
+      {"no PE", 0x800, 0x801, 2, true, 0x5a4d, 0x40, 0x4551},
+      {"a PE header behind the head", 0x800, 0x801, 2, true, 0x5a4d, 4096 - 23},
+      {"a PE header nowhere", 0x800, 0x801, 2, true, 0x5a4d, ~0u},
   }));
   CAPTURE(c.name);
   std::vector<std::byte> file = build(Image{});
   const auto put = [&file]<class T>(std::size_t at, T value) { store_le<T>(&file[at], value); };
-  put(0, std::uint16_t{0x5a4d});
-  put(0x3c, std::uint32_t{0x40});
-  put(0x40, std::uint32_t{0x4550});
+  put(0, c.mz);
+  put(0x3c, c.pe);
+  put(0x40, c.magic);
   put(0x46, static_cast<std::uint16_t>(c.table_words));
   put(0x54, std::uint16_t{0xa0});
   put(0xf8 + 16, std::uint32_t{0x700});
@@ -157,26 +164,10 @@ TEST_CASE("a header cut short and RAM without room for a base are refused", "[im
       load_kernel({}, ImageSource::from_bytes(build(Image{})), {.arch = Arch::kAarch64});
   REQUIRE_FALSE(none);
   CHECK(is(none.error(), LoadError::kOutsideRam));
-}
-
-Bytes gzip(const Bytes& plain) {
-  Bytes packed(plain.size() + 1024);
-  z_stream z{};
-  REQUIRE(deflateInit2(&z, 9, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-  z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(plain.data()));
-  z.avail_in = static_cast<uInt>(plain.size());
-  z.next_out = reinterpret_cast<Bytef*>(packed.data());
-  z.avail_out = static_cast<uInt>(packed.size());
-  REQUIRE(deflate(&z, Z_FINISH) == Z_STREAM_END);
-  packed.resize(z.total_out);
-  deflateEnd(&z);
-  return packed;
-}
-
-Bytes zstd(const Bytes& plain) {
-  Bytes packed(ZSTD_compressBound(plain.size()));
-  packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 3));
-  return packed;
+  const Ram top(0x1000, kTop - 0x1fff);
+  const auto beyond = load(top, build(Image{}), {.arch = Arch::kAarch64});
+  REQUIRE_FALSE(beyond);
+  CHECK(is(beyond.error(), LoadError::kOutsideRam));
 }
 
 Bytes zboot(const Bytes& packed, std::string_view name) {
@@ -239,6 +230,47 @@ TEST_CASE("a stream that grows past the limit is refused, whoever sets it",
   const auto kernel = load(ram, bomb, {.arch = Arch::kAarch64, .max_decompressed = c.limit});
   REQUIRE(kernel.has_value() == c.fits);
   if (!kernel) CHECK(is(kernel.error(), LoadError::kTooLarge));
+}
+
+TEST_CASE("a zboot image without a whole header is refused", "[image][compressed][hostile]") {
+  Bytes image = zboot({}, "gzip");
+  put<std::uint32_t>(image, 8, 0);
+  put<std::uint32_t>(image, 12, 8);
+  image.resize(55);
+  const Ram ram(2 * kMiB);
+  const auto kernel = load(ram, image, {});
+  REQUIRE_FALSE(kernel);
+  CHECK(is(kernel.error(), LoadError::kTruncated));
+}
+
+/// Guest memory with room for an ELF, that claims to be of `bytes` bytes, once or twice.
+struct Claims {
+  Claims(std::uint64_t bytes, std::size_t regions) : count(regions) {
+    spans[0] = {GuestAddress(0), std::span(ram.data(), bytes)};
+    spans[1] = {GuestAddress(bytes), std::span(ram.data(), bytes)};
+  }
+  [[nodiscard]] vm_memory::MemoryView view() const {
+    return vm_memory::MemoryView(std::span(spans).first(count));
+  }
+
+  Bytes ram = Bytes(2 * kMiB);
+  std::array<vm_memory::RegionSpan, 2> spans;
+  std::size_t count;
+};
+
+TEST_CASE("more RAM than numbers hold is a limit like any other", "[image][compressed]") {
+  const Claims memory(std::uint64_t{1} << 63, 2);
+  CHECK(load_kernel(memory.view(), ImageSource::from_bytes(gzip(build(Elf{}))),
+                    {.max_decompressed = kMiB}));
+}
+
+TEST_CASE("address space for a decompressed kernel that is not to be had is an error",
+          "[image][compressed][hostile]") {
+  const Claims memory(std::uint64_t{1} << 62, 1);
+  const auto kernel = load_kernel(memory.view(), ImageSource::from_bytes(gzip(build(Elf{}))),
+                                  {.max_decompressed = kTop});
+  REQUIRE_FALSE(kernel);
+  CHECK(kernel.error().is_os(ENOMEM));
 }
 
 TEST_CASE("a compressed kernel cut at any byte is refused", "[image][compressed][hostile]") {

@@ -75,6 +75,17 @@ TEST_CASE("every load error has words of its own", "[kernel]") {
   CHECK_FALSE(is(Error::os(1, "x"), LoadError::kNotAKernel));
 }
 
+TEST_CASE("a file that ends in the middle of a magic is none of that kind", "[kernel][hostile]") {
+  const Bytes image = build(Elf{});
+  const Ram ram(2 * kMiB);
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{3}}) {
+    const auto source = ImageSource::from_bytes(std::span(image).first(bytes));
+    const auto kernel = load_kernel(ram.view(), source, {});
+    REQUIRE_FALSE(kernel);
+    CHECK(is(kernel.error(), LoadError::kNotAKernel));
+  }
+}
+
 TEST_CASE("an unmatched magic near the end of a short file is not read past it",
           "[kernel][hostile]") {
   const Ram ram(2 * kMiB);
