@@ -2,6 +2,7 @@
 #include "vmm/vhost_user/backend_session.h"
 
 #include <cerrno>
+#include <tuple>
 
 #include "raw_peer.h"
 #include "vmm/vhost_user/backend_channel.h"
@@ -233,6 +234,15 @@ TEST_CASE("each request needs its feature", "[session][hostile]") {
   }
 }
 
+TEST_CASE("a handler that tells no shared memory supports no private question for it",
+          "[session]") {
+  Rig rig;
+  rig.handler.protocol = bit(ProtocolFeature::kPrivateShmem);
+  rig.agree(rig.handler.protocol);
+  CHECK(is(rig.ask(Code::kPrivateGetShmemRegions), MessageError::kNotSupported));
+  CHECK_FALSE(rig.peer.receive());
+}
+
 TEST_CASE("rings are enabled only with protocol features", "[session][hostile]") {
   Rig rig;
   CHECK(is(rig.ask(Code::kSetVringEnable, state(0, 1)), MessageError::kNotNegotiated));
@@ -351,14 +361,16 @@ TEST_CASE("a back end tells and asks on its channel", "[channel]") {
 }
 
 TEST_CASE("a channel asks no more after an answer that is none", "[channel][hostile]") {
-  const auto [code, flags] = GENERATE(std::pair(BackendCode::kShmemMap, kVersion | kReply),
-                                      std::pair(BackendCode::kShmemUnmap, kVersion));
+  const auto [code, flags, bytes] =
+      GENERATE(std::tuple(BackendCode::kShmemMap, kVersion | kReply, 8u),
+               std::tuple(BackendCode::kShmemUnmap, kVersion, 8u),
+               std::tuple(BackendCode::kShmemUnmap, kVersion | kReply, 7u));
   auto [ours, theirs] = socket_pair();
   BackendChannel channel(*Connection::adopt(std::move(theirs)), bit(ProtocolFeature::kReplyAck));
   RawPeer peer(std::move(ours));
   const ShmemArea area{.id = 1, .offset = 4096, .bytes = 4096};
-  peer.send({.request = static_cast<std::uint32_t>(code), .flags = flags, .size = 8},
-            to_bytes(std::uint64_t{0}));
+  peer.send({.request = static_cast<std::uint32_t>(code), .flags = flags, .size = bytes},
+            Bytes(bytes));
   // One that comes late: it is no answer to what is asked next.
   peer.send({.request = static_cast<std::uint32_t>(BackendCode::kShmemUnmap),
              .flags = kVersion | kReply,
@@ -372,6 +384,29 @@ TEST_CASE("a channel asks no more after an answer that is none", "[channel][host
   CHECK_FALSE(channel.look_up_shared_object({{1}}));
   CHECK_FALSE(peer.receive());
   CHECK(channel.config_changed());  // to this there is no answer
+}
+
+TEST_CASE("a channel whose other end says no more is lost", "[channel][hostile]") {
+  auto [ours, theirs] = socket_pair();
+  BackendChannel channel(*Connection::adopt(std::move(theirs)), bit(ProtocolFeature::kReplyAck));
+  RawPeer peer(std::move(ours));
+  REQUIRE(::shutdown(peer.fd(), SHUT_WR) == 0);
+  CHECK(is(channel.unmap_shmem({.bytes = 4096}).error(), MessageError::kPartial));
+}
+
+TEST_CASE("an object comes as one descriptor, or not at all", "[channel][hostile]") {
+  auto [ours, theirs] = socket_pair();
+  BackendChannel channel(*Connection::adopt(std::move(theirs)), bit(ProtocolFeature::kReplyAck));
+  RawPeer peer(std::move(ours));
+  for (const std::size_t fds : {0u, 1u, 2u}) {
+    peer.send({.request = static_cast<std::uint32_t>(BackendCode::kSharedObjectLookup),
+               .flags = kVersion | kReply,
+               .size = 8},
+              number(0), fds);
+    const auto object = channel.look_up_shared_object({{1}});
+    CHECK(object.has_value() == (fds == 1));
+    if (!object) CHECK(is(object.error(), MessageError::kRefused));
+  }
 }
 
 TEST_CASE("without acknowledgements a channel does not wait", "[channel]") {

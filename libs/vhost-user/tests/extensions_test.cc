@@ -107,6 +107,19 @@ TEST_CASE("shared memory regions are told by the private message, too", "[privat
   CHECK(config->bytes == handler.config.bytes);
 }
 
+TEST_CASE("of more shared memory regions than a message holds, the first ones are told",
+          "[private]") {
+  Handler handler;
+  handler.config.bytes.fill(4096);
+  handler.config.count = 256;
+  Sides sides(handler);
+  const auto config = sides.frontend->get_shmem_config();
+  REQUIRE(config);
+  CHECK(config->count == 255);
+  CHECK(config->bytes[254] == 4096);
+  CHECK(config->bytes[255] == 0);
+}
+
 TEST_CASE("answers to the private question that cannot be end the conversation",
           "[private][hostile]") {
   const auto answered = [](const Bytes& payload) {

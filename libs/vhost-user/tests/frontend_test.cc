@@ -3,9 +3,10 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <thread>
 
-#include "raw_peer.h"
+#include "scripted_back_end.h"
 #include "vmm/vhost_user/backend_channel.h"
 #include "vmm/vhost_user/backend_request.h"
 #include "vmm/vhost_user/backend_session.h"
@@ -15,37 +16,6 @@ namespace {
 
 using Code = FrontendCode;
 
-bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
-/// A back end that answers what the test wrote down before.
-struct Scripted {
-  Scripted() : Scripted(socket_pair()) {}
-  explicit Scripted(std::pair<UniqueFd, UniqueFd> ends) : peer(std::move(ends.first)) {
-    answer(Code::kGetFeatures, to_bytes(kFeatureProtocolFeatures | 1));
-    answer(Code::kGetProtocolFeatures, to_bytes((std::uint64_t{1} << 22) - 1));
-    frontend.emplace(*Frontend::create(*Connection::adopt(std::move(ends.second))));
-    for (int i = 0; i < 3; ++i) (void)peer.receive();
-  }
-  void answer(Code code, const Bytes& payload, std::size_t fds = 0,
-              std::uint32_t flags = kVersion | kReply) {
-    peer.send({.request = static_cast<std::uint32_t>(code),
-               .flags = flags,
-               .size = static_cast<std::uint32_t>(payload.size())},
-              payload, fds);
-  }
-  void agree(std::uint64_t features) {
-    REQUIRE(frontend->negotiate(features));
-    (void)peer.receive();
-  }
-
-  RawPeer peer;
-  std::optional<Frontend> frontend;
-};
-
-constexpr std::uint64_t kNoAck = ~bit(ProtocolFeature::kReplyAck);
 constexpr MemoryRegion kRegion{.guest_address = 0, .bytes = 4096};
 
 TEST_CASE("a front end asks and becomes the owner", "[frontend]") {
@@ -130,40 +100,6 @@ TEST_CASE("events go by descriptor, or on the back end's channel", "[frontend]")
   CHECK(exactly_as<VringState>(call->payload) == VringState{2, 0});
 }
 
-TEST_CASE("answers that do not fit end the conversation", "[frontend][hostile]") {
-  const Bytes number = to_bytes(std::uint64_t{0});
-  const auto refuses = [](auto prepare) {
-    Scripted rig;
-    rig.agree(kNoAck);
-    prepare(rig);
-    const auto got = rig.frontend->get_queue_num();
-    REQUIRE_FALSE(got);
-    CHECK(rig.frontend->broken());
-    const auto again = rig.frontend->set_vring_num(0, 1);
-    return is(got.error(), MessageError::kBadReply) && !again &&
-           is(again.error(), MessageError::kBadReply);
-  };
-  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetFeatures, number); }));
-  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, number, 0, kVersion); }));
-  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, Bytes(7)); }));
-  CHECK(refuses([&](Scripted& rig) { rig.answer(Code::kGetQueueNum, {}); }));
-  Scripted gone;
-  gone.agree(kNoAck);
-  gone.peer.close();
-  CHECK_FALSE(gone.frontend->get_queue_num());
-  CHECK(gone.frontend->broken());
-}
-
-TEST_CASE("more queues than a transport has end the conversation", "[frontend][hostile]") {
-  for (const auto count : {std::uint64_t{0x8000}, std::uint64_t{0x8001}}) {
-    Scripted rig;
-    rig.agree(kNoAck);
-    rig.answer(Code::kGetQueueNum, to_bytes(count));
-    CHECK(rig.frontend->get_queue_num().has_value() == (count == 0x8000));
-    CHECK(rig.frontend->broken() == (count != 0x8000));
-  }
-}
-
 TEST_CASE("a conversation that was lost stays lost", "[frontend][hostile]") {
   Scripted rig;
   rig.agree(kNoAck);
@@ -199,34 +135,16 @@ TEST_CASE("a configuration space that cannot be read is told at once", "[fronten
   }
 }
 
-TEST_CASE("a conversation has one limit, whatever each answer takes", "[frontend][hostile]") {
-  using Clock = std::chrono::steady_clock;
+TEST_CASE("no message is longer than messages are", "[frontend]") {
   Scripted rig;
   rig.agree(kNoAck);
-  rig.frontend->limit(std::chrono::milliseconds(800));
-  const auto begin = Clock::now();
-  // Always another answer, and always a little late. Nothing is asserted on this thread, as the
-  // other one does.
-  const Bytes answer = to_bytes(Header{.request = static_cast<std::uint32_t>(Code::kGetQueueNum),
-                                       .flags = kVersion | kReply,
-                                       .size = sizeof(std::uint64_t)}) +
-                       to_bytes(std::uint64_t{1});
-  std::thread slow([&] {
-    while (Clock::now() - begin < std::chrono::seconds(2)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      (void)::send(rig.peer.fd(), answer.data(), answer.size(), MSG_NOSIGNAL);
-    }
-  });
-  Result<std::uint64_t> last = rig.frontend->get_queue_num();
-  CHECK(last);
-  while (last && Clock::now() - begin < std::chrono::seconds(5)) {
-    last = rig.frontend->get_queue_num();
-  }
-  REQUIRE_FALSE(last);
-  CHECK(last.error().is_os(ETIMEDOUT));
-  CHECK(Clock::now() - begin < std::chrono::seconds(4));
-  CHECK(rig.frontend->broken());
-  slow.join();
+  Bytes config(kMaxPayload - sizeof(ConfigHeader) + 1);
+  CHECK(is(rig.frontend->get_config(0, config).error(), MessageError::kBadRange));
+  CHECK(is(rig.frontend->set_config(0, config).error(), MessageError::kBadRange));
+  CHECK_FALSE(rig.peer.receive());
+  config.pop_back();
+  REQUIRE(rig.frontend->set_config(0, config));
+  CHECK(rig.peer.receive()->payload.size() == kMaxPayload);
 }
 
 TEST_CASE("what needs a feature is not sent without it", "[frontend]") {
@@ -345,6 +263,26 @@ TEST_CASE("a front end does what the back end asks for", "[channel]") {
   CHECK(
       is(serve_during([&] { return backend.unmap_shmem(area); }).error(), MessageError::kRefused));
   CHECK_FALSE(serve_during([&] { return backend.look_up_shared_object({{1}}); }));
+}
+
+TEST_CASE("a request is answered when that was asked for", "[channel]") {
+  for (const bool asked : {false, true}) {
+    auto [ours, theirs] = socket_pair();
+    Seen seen;
+    RawPeer peer(std::move(theirs));
+    FrontendChannel channel(*Connection::adopt(std::move(ours)), seen);
+    peer.send({.request = static_cast<std::uint32_t>(BackendCode::kConfigChange),
+               .flags = kVersion | (asked ? kNeedReply : 0),
+               .size = 0});
+    CHECK(*channel.serve() == Connection::Event::kMessage);
+    CHECK(seen.last == 2);
+    CHECK(peer.receive().has_value() == asked);
+    // What says that it is an answer is no request.
+    peer.send({.request = static_cast<std::uint32_t>(BackendCode::kConfigChange),
+               .flags = kVersion | kReply,
+               .size = 0});
+    CHECK(is(channel.serve().error(), MessageError::kReplyFlag));
+  }
 }
 
 TEST_CASE("each field of a back end's requests is checked", "[channel][hostile]") {

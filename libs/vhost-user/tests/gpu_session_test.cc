@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vhost_user/gpu_session.h"
 
+#include <cerrno>
 #include <thread>
 
 #include "raw_peer.h"
@@ -115,6 +116,10 @@ TEST_CASE("what a GPU back end draws arrives", "[gpu]") {
   CHECK(rig.screen.kinds.back() == kind_of<request::CursorUpdate>());
   CHECK(
       is_error(rig.channel.update({.width = 2, .height = 2}, Bytes(15)), MessageError::kBadValue));
+  CHECK(is_error(rig.channel.update({.width = 0x10000, .height = 0x10000}, {}),
+                 MessageError::kBadValue));
+  REQUIRE(rig.ask(2, [&] { return rig.channel.negotiate(0); }));
+  CHECK(is_error(rig.channel.set_dmabuf_scanout2({}, -1), MessageError::kNotNegotiated));
 }
 
 /// What a front end says to one message of a back end.
@@ -214,6 +219,45 @@ TEST_CASE("answers on the GPU socket that fit no question are refused", "[gpu][h
   CHECK_FALSE(answered({kAsked, kReply, 407}, Bytes(407), 0));
   CHECK_FALSE(answered({kAsked, kReply, 408}, info, 1));
   CHECK(open_fds() == before);
+}
+
+TEST_CASE("a front end of a GPU that has gone, or says what is no message, is lost",
+          "[gpu][hostile]") {
+  auto ends = socket_pair();
+  RawPeer peer(std::move(ends.first));
+  auto channel = *GpuChannel::adopt(std::move(ends.second));
+  SECTION("it has gone") {
+    peer.close();
+    CHECK(channel.hide_cursor({}).error().is_os(EPIPE));
+    CHECK(channel.get_display_info().error().is_os(EPIPE));
+  }
+  SECTION("it says no more") {
+    REQUIRE(::shutdown(peer.fd(), SHUT_WR) == 0);
+    CHECK(is_error(channel.get_display_info(), MessageError::kPartial));
+    CHECK(is_error(channel.hide_cursor({}), MessageError::kPartial));
+  }
+  SECTION("no message") {
+    peer.send({3, kReply | 1, 408});
+    CHECK(is_error(channel.get_display_info(), MessageError::kBadVersion));
+    CHECK(is_error(channel.hide_cursor({}), MessageError::kBadVersion));
+  }
+}
+
+TEST_CASE("an EDID is not longer than there is room for", "[gpu][hostile]") {
+  const auto answered = [](std::uint32_t bytes) {
+    auto ends = socket_pair();
+    RawPeer peer(std::move(ends.first));
+    auto channel = *GpuChannel::adopt(std::move(ends.second));
+    peer.send({1, kReply, 8}, to_bytes(kFeatureEdid));
+    REQUIRE(channel.negotiate(~std::uint64_t{0}));
+    EdidAnswer answer;
+    answer.bytes = bytes;
+    peer.send({static_cast<std::uint32_t>(Code::kGetEdid), kReply, sizeof(answer)},
+              to_bytes(answer));
+    return channel.get_edid(0);
+  };
+  CHECK(answered(kMaxEdidBytes)->size() == kMaxEdidBytes);
+  CHECK(is_error(answered(kMaxEdidBytes + 1), MessageError::kBadReply));
 }
 
 TEST_CASE("late answers on the GPU socket answer nothing", "[gpu][hostile]") {

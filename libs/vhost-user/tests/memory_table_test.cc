@@ -157,6 +157,41 @@ TEST_CASE("there are 509 slots", "[memory]") {
     REQUIRE(table.add(file_of({i, 1, i, 0}, fd)));
   }
   CHECK(is(table.add(file_of({1000, 1, 1000, 0}, fd)).error(), MessageError::kTooMany));
+  CHECK(table.size() == kMaxMemSlots);
+}
+
+TEST_CASE("there are 509 slots for a whole table, too", "[memory]") {
+  const UniqueFd fd = memfd(1);
+  std::vector<RegionFile> files;
+  for (std::uint64_t i = 0; i < kMaxMemSlots; ++i) files.push_back(file_of({i, 1, i, 0}, fd));
+  MemoryTable table;
+  CHECK(table.set(files));
+  files.push_back(file_of({1000, 1, 1000, 0}, fd));
+  CHECK(is(table.set(files).error(), MessageError::kTooMany));
+}
+
+TEST_CASE("a region's host memory is found by all that it is", "[memory]") {
+  const UniqueFd fd = memfd(4);
+  MemoryTable table;
+  const RegionFile file = file_of({5, 2, 9, 1}, fd);
+  REQUIRE(table.add(file_of({0, 1, 0, 0}, fd)));
+  REQUIRE(table.add(file));
+  CHECK(table.host_of(file.region).data() ==
+        table.memory().snapshot()->regions()[1]->host().data());
+  CHECK(table.host_of(file.region).size() == 2 * kPage);
+  MemoryRegion other = file.region;
+  other.mmap_offset = 0;
+  CHECK(table.host_of(other).empty());
+}
+
+TEST_CASE("to go on tracking forgets nothing", "[memory][log]") {
+  const UniqueFd fd = memfd(4);
+  MemoryTable table;
+  REQUIRE(table.set(files_of({{0, 4, 0, 0}}, fd)));
+  REQUIRE(table.track_writes(true));
+  REQUIRE(table.memory().view().write(GuestAddress(2 * kPage), Le64(1)));
+  REQUIRE(table.track_writes(true));
+  CHECK(table.memory().snapshot()->regions()[0]->dirty()->is_dirty(2 * kPage));
 }
 
 TEST_CASE("a dirty log has what was written", "[log]") {
@@ -185,12 +220,34 @@ TEST_CASE("a dirty log has what was written", "[log]") {
   CHECK(bit_of(7));
   CHECK(bit_of(8));
   CHECK_FALSE(bit_of(9));
+  log->mark(20 * kPage + 5, 0);
+  CHECK_FALSE(bit_of(20));
   log->mark(~std::uint64_t{0} - 1, 2);  // beyond it: nothing
   log->mark(303 * kPage, ~std::uint64_t{0});
   CHECK(bit_of(303));
   std::uint8_t after = 0;
   REQUIRE(::pread(log_fd.get(), &after, 1, static_cast<off_t>(kPage + 64 + 38)) == 1);
   CHECK(after == 0);
+}
+
+TEST_CASE("a log that is too short for what is collected has what fits", "[log][hostile]") {
+  const UniqueFd fd = memfd(300);
+  MemoryTable table;
+  const UniqueFd log_fd = memfd(1);
+  const auto log = DirtyLog::map({.bytes = 37}, log_fd);
+  REQUIRE(log);
+  CHECK(log->covers(*table.memory().snapshot()));  // no memory
+  REQUIRE(table.set(files_of({{0, 300, 1000, 0}}, fd)));
+  log->collect(*table.memory().snapshot());  // not tracked
+  REQUIRE(table.track_writes(true));
+  for (const std::uint64_t page : {std::uint64_t{295}, std::uint64_t{296}, std::uint64_t{299}}) {
+    REQUIRE(table.memory().view().write(GuestAddress(page * kPage), Le64(1)));
+  }
+  log->collect(*table.memory().snapshot());
+  std::array<std::uint8_t, 38> bytes{};
+  REQUIRE(::pread(log_fd.get(), bytes.data(), bytes.size(), 0) == 38);
+  CHECK(bytes[36] == 0x80);
+  CHECK(bytes[37] == 0);
 }
 
 TEST_CASE("a log that is too small is told, and one beyond its file refused", "[log][hostile]") {
@@ -259,6 +316,9 @@ TEST_CASE("sparse memory beyond the limit has no log", "[log][hostile]") {
     CHECK(
         is(table.set(files_of({{0, most + 1, 1 << 20, 0}}, fd)).error(), MessageError::kTooLarge));
     CHECK(is(table.add(file_of({0, most + 1, 1 << 20, 0}, fd)).error(), MessageError::kTooLarge));
+    constexpr std::uint64_t kHalf = std::uint64_t{1} << 51;  // of 2^64 bytes
+    CHECK(is(table.set(files_of({{0, kHalf, 0, 0}, {0, kHalf, 0, 0}}, fd)).error(),
+             MessageError::kTooLarge));
     REQUIRE(table.add(file_of({0, 1, 1 << 20, 0}, fd)));
     CHECK(is(table.add(file_of({1, most, most, 0}, fd)).error(), MessageError::kTooLarge));
     CHECK(table.size() == 1);
@@ -296,20 +356,31 @@ TEST_CASE("inflight memory outlives its maker", "[inflight]") {
 TEST_CASE("inflight memory that is too small is refused", "[inflight][hostile]") {
   const auto made = InflightMemory::create(2, 128, false);
   REQUIRE(made);
-  const auto open_with = [&](auto change) {
+  const auto open_with = [&](auto change, MessageError error = MessageError::kBadRange) {
     InflightArea area = made->area();
     change(area);
     const auto opened = InflightMemory::open(area, UniqueFd(::dup(made->fd())), false);
-    return !opened && is(opened.error(), MessageError::kBadRange);
+    return !opened && is(opened.error(), error);
   };
+  constexpr auto kBadValue = MessageError::kBadValue;
   CHECK(open_with([](InflightArea& area) { area.mmap_bytes = 100; }));
   CHECK(open_with([](InflightArea& area) { area.mmap_bytes *= 2; }));
   CHECK(open_with([](InflightArea& area) { area.mmap_offset = kPage; }));
   CHECK(open_with([](InflightArea& area) { area.mmap_offset = 1; }));
   CHECK(open_with([](InflightArea& area) { area.queue_size = 256 * 4; }));
   CHECK(open_with([](InflightArea& area) { area.queue_count = 256; }));
-  CHECK(is(InflightMemory::create(257, 128, false).error(), MessageError::kBadValue));
-  CHECK(is(InflightMemory::create(1, 0, false).error(), MessageError::kBadValue));
+  CHECK(open_with([](InflightArea& area) { area.queue_count = 0; }));
+  // There would be room in the file.
+  CHECK(open_with([](InflightArea& area) {
+    area.mmap_bytes -= 64;
+    area.mmap_offset = 64;
+  }));
+  CHECK(open_with([](InflightArea& area) { area.queue_count = 257; }, kBadValue));
+  CHECK(open_with([](InflightArea& area) { area.queue_size = 32769; }, kBadValue));
+  CHECK(is(InflightMemory::create(0, 128, false).error(), kBadValue));
+  CHECK(is(InflightMemory::create(257, 128, false).error(), kBadValue));
+  CHECK(is(InflightMemory::create(1, 0, false).error(), kBadValue));
+  CHECK(is(InflightMemory::create(1, 32769, false).error(), kBadValue));
 }
 
 }  // namespace
