@@ -60,7 +60,7 @@ std::size_t find_separator(std::string_view text) {
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
-    if (quoted || (i != 0 && text[i - 1] != ' ')) continue;
+    if (quoted || text[i] != '-' || (i != 0 && text[i - 1] != ' ')) continue;
     const std::string_view rest = text.substr(i);
     if (rest == kSeparatorWord || rest.starts_with("-- ")) return i;
   }

@@ -225,7 +225,7 @@ Result<void> load_segment(const Input& in, const Segment& segment) {
   const GuestAddress start(segment.start);
   VMM_TRY_DO(in.source.load(segment.offset, segment.filesz, in.memory, start));
   const std::uint64_t bss = segment.start + segment.filesz;
-  if (in.options.memory_is_zero) return {};
+  if (in.options.memory_is_zero || bss == segment.end) return {};
   return fill_zero(in.memory, GuestAddress(bss), segment.end - bss);
 }
 

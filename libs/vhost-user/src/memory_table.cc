@@ -35,6 +35,10 @@ std::uint64_t saturated(std::uint64_t a, std::uint64_t b) {
   return checked_add(a, b).value_or(~std::uint64_t{0});
 }
 
+bool overlap(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) {
+  return a < b + b_bytes && b < a + a_bytes;
+}
+
 }  // namespace
 
 MemoryTable::MemoryTable() : memory_(vm_memory::GuestMemory::adopt(RegionMap::empty())) {}
@@ -75,7 +79,9 @@ Result<void> MemoryTable::take(Entries entries) {
   for (std::size_t i = 1; i < entries.size(); ++i) {
     const MemoryRegion& a = entries[i - 1].region;
     const MemoryRegion& b = entries[i].region;
-    if (b.user_address - a.user_address < a.bytes) return fail(MessageError::kOverlap);
+    if (overlap(a.user_address, a.bytes, b.user_address, b.bytes)) {
+      return fail(MessageError::kOverlap);
+    }
   }
   std::ranges::sort(entries, {}, [](const Entry& entry) { return entry.region.guest_address; });
   RegionMap::Regions regions;
@@ -106,6 +112,7 @@ Result<void> MemoryTable::set(std::span<const request::RegionFile> files) {
 }
 
 Result<void> MemoryTable::add(const request::RegionFile& file) {
+  if (regions_.size() >= kMaxMemSlots) return fail(MessageError::kTooMany);
   if (track_) VMM_TRY_DO(check_tracked(saturated(bytes(), file.region.bytes)));
   Entries entries = regions_;
   VMM_TRY(auto entry, map(file));
@@ -150,7 +157,7 @@ std::optional<GuestAddress> MemoryTable::to_guest(std::uint64_t user_address,
                                                   std::uint64_t bytes) const {
   for (const Entry& entry : regions_) {
     const MemoryRegion& region = entry.region;
-    // Of what lies below it wraps, and is larger than any region there can be.
+    if (user_address < region.user_address) continue;
     const std::uint64_t offset = user_address - region.user_address;
     if (fits(offset, bytes, region.bytes) && offset < region.bytes) {
       return GuestAddress(region.guest_address + offset);

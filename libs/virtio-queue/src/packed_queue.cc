@@ -327,6 +327,7 @@ bool PackedQueue::event_passed(std::uint64_t events, std::int64_t steps) {
 
 void PackedQueue::publish() {
   publish_plain();
+  if (used_bytes() == marked_) return;
   const std::uint64_t bytes = std::min(used_bytes() - marked_, ring_bytes());
   marked_ = used_bytes();
   const auto at = ring_bytes() + static_cast<std::uint64_t>(used_);

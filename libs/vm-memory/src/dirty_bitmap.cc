@@ -28,7 +28,7 @@ std::uint64_t pages_of(std::uint64_t bytes, std::uint8_t shift) {
 
 std::size_t words_of(std::uint64_t pages) { return pages / 64 + (pages % 64 != 0 ? 1 : 0); }
 
-/// The bits of word `index` that lie in the pages [first, last]: none when first > last.
+/// The bits of word `index` that lie in the pages [first, last].
 std::uint64_t mask_of(std::uint64_t index, std::uint64_t first, std::uint64_t last) {
   std::uint64_t mask = ~std::uint64_t{0};
   if (index == first / 64) mask &= ~std::uint64_t{0} << (first % 64);
@@ -73,6 +73,7 @@ void DirtyBitmap::mark_range(std::uint64_t offset, std::uint64_t bytes) {
   }
   const std::uint64_t first = offset >> page_shift_;
   const std::uint64_t last = std::min(last_byte(offset, bytes) >> page_shift_, pages_ - 1);
+  if (first > last) return;
   for (std::uint64_t i = first / 64; i <= last / 64; ++i) mark_bits(i, mask_of(i, first, last));
 }
 
@@ -80,6 +81,7 @@ void DirtyBitmap::clear(std::uint64_t offset, std::uint64_t bytes) {
   if (bytes == 0 || pages_ == 0) return;
   const std::uint64_t first = offset >> page_shift_;
   const std::uint64_t last = std::min(last_byte(offset, bytes) >> page_shift_, pages_ - 1);
+  if (first > last) return;
   for (std::uint64_t i = first / 64; i <= last / 64; ++i) {
     word(i).fetch_and(~mask_of(i, first, last), std::memory_order_acq_rel);
   }

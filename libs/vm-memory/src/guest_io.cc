@@ -110,9 +110,8 @@ std::size_t written_by(ssize_t done) {
 constexpr off_t kOwnPosition = -1;
 
 Result<off_t> position(std::uint64_t offset, std::uint64_t moved, Direction direction) {
-  // This does not wrap: `moved` is 0 in a transfer's first step, which refuses offsets from 2^63
-  // on.
-  const std::optional<off_t> at = checked_cast<off_t>(offset + moved);
+  const std::optional<std::uint64_t> sum = checked_add(offset, moved);
+  const std::optional<off_t> at = sum ? checked_cast<off_t>(*sum) : std::nullopt;
   if (!at) return fail(Error::os(EINVAL, name_of(direction)));
   return *at;
 }

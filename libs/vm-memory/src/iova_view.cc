@@ -39,6 +39,7 @@ Result<GuestSlice, MemoryError> IovaView::scalar(Iova iova, std::size_t bytes,
 }
 
 Result<void, MemoryError> IovaView::check(Iova iova, std::uint64_t bytes, Access access) const {
+  if (bytes != 0 && passes_end(iova, bytes)) return fail(MemoryError::kOverflow);
   for (IovaWalk walk = slices(iova, bytes, access); !walk.done();) VMM_TRY_DO(walk.next());
   return {};
 }

@@ -130,7 +130,7 @@ class MemoryView {
     const At found = at(address, to.size());
     if (found.host == nullptr) [[unlikely]]
       return read_slowly(found.place, to);
-    detail::copy_out(to.data(), found.host, to.size());
+    if (!to.empty()) detail::copy_out(to.data(), found.host, to.size());
     return {};
   }
   /// Copies all of `from` to guest memory. Errors: as read(); then nothing is written.
@@ -139,6 +139,7 @@ class MemoryView {
     const At found = at(address, from.size());
     if (found.host == nullptr) [[unlikely]]
       return write_slowly(found.place, from);
+    if (from.empty()) return {};
     detail::copy_in(found.host, from.data(), from.size());
     found.dirty().mark(0, from.size());
     return {};
@@ -147,7 +148,7 @@ class MemoryView {
   /// Errors: kUnmapped when `address` is not RAM.
   Result<std::size_t, MemoryError> read_some(GuestAddress address, std::span<std::byte> to) const {
     const At found = at(address, to.size());
-    if (found.host == nullptr) [[unlikely]]
+    if (found.host == nullptr || to.empty()) [[unlikely]]
       return read_some_slowly(found.place, to);
     detail::copy_out(to.data(), found.host, to.size());
     return to.size();
@@ -156,7 +157,7 @@ class MemoryView {
   Result<std::size_t, MemoryError> write_some(GuestAddress address,
                                               std::span<const std::byte> from) const {
     const At found = at(address, from.size());
-    if (found.host == nullptr) [[unlikely]]
+    if (found.host == nullptr || from.empty()) [[unlikely]]
       return write_some_slowly(found.place, from);
     detail::copy_in(found.host, from.data(), from.size());
     found.dirty().mark(0, from.size());
