@@ -134,20 +134,19 @@ TEST_CASE("a transfer of several calls ends with the first that is short or fail
   std::vector<GuestSlice> list;
   for (std::uint64_t i = 0; i < kMaxSlicesPerCall + 5; ++i) list.push_back(machine.slice(i, 1));
   // One packet a call: the second one is for the next transfer.
-  const Sockets packets(SOCK_DGRAM);
-  REQUIRE(::send(packets.a.get(), "first", 5, 0) == 5);
-  REQUIRE(::send(packets.a.get(), "next", 4, 0) == 4);
-  CHECK(*read_from(packets.b.get(), list) == 5);
-  CHECK(*read_from(packets.b.get(), list) == 4);
+  const auto packets = socket_pair(SOCK_DGRAM);
+  REQUIRE(::send(packets.first.get(), "first", 5, 0) == 5);
+  REQUIRE(::send(packets.first.get(), "next", 4, 0) == 4);
+  CHECK(*read_from(packets.second.get(), list) == 5);
+  CHECK(*read_from(packets.second.get(), list) == 4);
   CHECK(machine.text(0, 5) == "nextt");
   // What came before an error counts; the next transfer meets it.
   const Pipe pipe;
-  REQUIRE(::fcntl(pipe.reader.get(), F_SETFL, O_NONBLOCK) == 0);
+  REQUIRE(::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) == 0);
   const std::string text(kMaxSlicesPerCall, 'x');
-  REQUIRE(::write(pipe.writer.get(), text.data(), text.size()) ==
-          static_cast<ssize_t>(text.size()));
-  CHECK(*read_from(pipe.reader.get(), list) == kMaxSlicesPerCall);
-  CHECK(read_from(pipe.reader.get(), list).error().is_os(EAGAIN));
+  REQUIRE(::write(pipe.write.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  CHECK(*read_from(pipe.read.get(), list) == kMaxSlicesPerCall);
+  CHECK(read_from(pipe.read.get(), list).error().is_os(EAGAIN));
 }
 
 TEST_CASE("a failed read marks the whole list, as it may have written", "[guest_io]") {
@@ -287,10 +286,10 @@ TEST_CASE("exact transfers move all or say why not", "[guest_io][hostile]") {
   CHECK(write_exactly_to(null.get(), memory, GuestAddress(0x10), 0x7000));
 
   // A packet of no bytes is the end, whatever comes after it.
-  const Sockets packets(SOCK_DGRAM);
-  REQUIRE(::send(packets.a.get(), "", 0, 0) == 0);
-  REQUIRE(::send(packets.a.get(), "abc", 3, 0) == 3);
-  CHECK(read_exactly_from(packets.b.get(), memory, GuestAddress(0), 3).error().is_os(ENODATA));
+  const auto packets = socket_pair(SOCK_DGRAM);
+  REQUIRE(::send(packets.first.get(), "", 0, 0) == 0);
+  REQUIRE(::send(packets.first.get(), "abc", 3, 0) == 3);
+  CHECK(read_exactly_from(packets.second.get(), memory, GuestAddress(0), 3).error().is_os(ENODATA));
 }
 
 void ignore(int) {}
