@@ -90,14 +90,16 @@ OWN = {
     "virtio_gpio": {
         "wires": gpio(3, 0, 1) + gpio(5, 0, 1) + gpio(4, 1) + gpio(4, 0) + gpio(3, 0, 2) + host(4)
                  + gpio(4, 0) + gpio(4, 1) + host(0) + gpio(4, 0) + gpio(2, 0) + bytes([TAKE_BACK]),
+        "value_before_direction": gpio(5, 0, 1) + gpio(3, 0, 1) + gpio(4, 0) + gpio(4, 1)
+                                  + bytes([TAKE_BACK]),
         "names": good(0, [struct.pack("<HHI", 1, 0, 0)], [9]) + good(
             0, [struct.pack("<HHI", 1, 0, 0)], [8]) + bytes([TAKE_BACK]),
         "interrupts": gpio(6, 2, 3) + good(1, [b"\2\0"], [1]) + host(6) + bytes([RUN]) + gpio(4, 2)
                       + gpio(6, 2, 4) + gpio(3, 2, 1) + gpio(6, 2) + gpio(3, 2) + bytes([TAKE_BACK]),
     },
     "virtio_pmem": {
-        "flushes_that_fail": good(0, [FLUSH], [4]) + host(1) + good(0, [FLUSH], [4]) + host(0)
-                             + good(0, [FLUSH, b"more"], [2, 2]) + bytes([TAKE_BACK]),
+        "flushes_that_fail": good(0, [FLUSH], [4]) + host(1) + good(0, [FLUSH], [4])
+                             + bytes([TAKE_BACK]) + host(0) + good(0, [FLUSH, b"more"], [2, 2]) + bytes([TAKE_BACK]),
         "no_flushes": good(0, [b"\1\0\0\0"], [4]) + good(0, [b"\0"], [4]) + good(0, [FLUSH], [3])
                       + bytes([TAKE_BACK]),
     },

@@ -61,26 +61,26 @@ class Disk {
  public:
   Disk() {
     std::vector<std::byte> content(kBytes, std::byte{0xd1});
-    require(sys_util::pwrite_all(file_.fd(), content, 0).has_value());
+    require(sys_util::pwrite_all(file_.get(), content, 0).has_value());
   }
-  [[nodiscard]] UniqueFd open() const { return UniqueFd(::dup(file_.fd())); }
+  [[nodiscard]] UniqueFd open() const { return UniqueFd(::dup(file_.get())); }
   void check() const {
     struct stat about = {};
-    require(::fstat(file_.fd(), &about) == 0 &&
+    require(::fstat(file_.get(), &about) == 0 &&
             static_cast<std::uint64_t>(about.st_size) == kBytes);
     std::array<std::byte, kTailBytes> tail{};
-    require(sys_util::pread_exact(file_.fd(), tail, kDiskBlocks * 512).has_value());
+    require(sys_util::pread_exact(file_.get(), tail, kDiskBlocks * 512).has_value());
     require(std::ranges::all_of(tail, [](std::byte b) { return b == std::byte{0xd1}; }));
   }
   [[nodiscard]] std::array<std::byte, 512> block(std::uint64_t number) const {
     std::array<std::byte, 512> bytes{};
-    require(sys_util::pread_exact(file_.fd(), bytes, number * 512).has_value());
+    require(sys_util::pread_exact(file_.get(), bytes, number * 512).has_value());
     return bytes;
   }
   static constexpr std::uint64_t kBytes = kDiskBlocks * 512 + kTailBytes;
 
  private:
-  sys_util::MemFd file_ = *sys_util::MemFd::create(kBytes);
+  UniqueFd file_{::memfd_create("disk", MFD_CLOEXEC)};  // may grow, unlike a sys_util::MemFd
 };
 
 }  // namespace vmm::nvme_fuzz

@@ -21,19 +21,14 @@ struct Header {
 Bytes message(const Header& header, const Bytes& frame) {
   const auto low = [](std::uint16_t value) { return static_cast<std::uint8_t>(value & 0xff); };
   const auto high = [](std::uint16_t value) { return static_cast<std::uint8_t>(value >> 8); };
-  Bytes bytes{header.flags,
-              header.gso_type,
-              0,
-              0,
-              0,
-              0,
-              low(header.csum_start),
-              high(header.csum_start),
-              low(header.csum_offset),
-              high(header.csum_offset),
-              0,
-              0};
-  bytes.insert(bytes.end(), frame.begin(), frame.end());
+  Bytes bytes(kVnetHeaderBytes + frame.size());
+  bytes[0] = header.flags;
+  bytes[1] = header.gso_type;
+  bytes[6] = low(header.csum_start);
+  bytes[7] = high(header.csum_start);
+  bytes[8] = low(header.csum_offset);
+  bytes[9] = high(header.csum_offset);
+  std::copy(frame.begin(), frame.end(), bytes.begin() + kVnetHeaderBytes);
   return bytes;
 }
 
