@@ -284,6 +284,8 @@ TEST_CASE("each field of each message is checked", "[request][hostile]") {
       {"an MTU of 65536", Code::kNetSetMtu, number(65536), 0, kBadValue},
       {"IOTLB permissions", Code::kIotlbMsg, iotlb([](auto& m) { m.permission = 4; }), 0,
        kBadFlags},
+      {"an IOTLB range of no bytes at 0", Code::kIotlbMsg,
+       iotlb([](auto& m) { m.iova = m.bytes = m.user_address = 0; }), 0, kBadRange},
       {"an IOTLB miss", Code::kIotlbMsg, iotlb([](auto& m) { m.type = 1; }), 0, kBadValue},
       {"an IOTLB failure", Code::kIotlbMsg, iotlb([](auto& m) { m.type = 4; }), 0, kBadValue},
       {"IOTLB batches", Code::kIotlbMsg, iotlb([](auto& m) { m.type = 5; }), 0, kBadValue},
