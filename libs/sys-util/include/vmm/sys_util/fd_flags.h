@@ -24,7 +24,9 @@ class NonBlocking {
   NonBlocking() = default;
   /// `fd` is borrowed, and outlives the object. Errors: those of fcntl(2).
   static Result<NonBlocking> create(int fd, const char* what = "set O_NONBLOCK");
+  /// The other one gives nothing back any more.
   NonBlocking(NonBlocking&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  /// Takes over; the other one gives back at its end what this one would have.
   NonBlocking& operator=(NonBlocking&& other) noexcept {
     std::swap(fd_, other.fd_);
     return *this;
