@@ -4,12 +4,21 @@
 #include <fcntl.h>
 
 namespace vmm::sys_util {
+namespace {
 
-Result<void> set_nonblocking(int fd, const char* what) {
+/// Sets the flag. Whether it was not set before.
+Result<bool> stop_blocking(int fd, const char* what) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return fail(Error::from_errno(what));
-  if ((flags & O_NONBLOCK) != 0) return {};
+  if ((flags & O_NONBLOCK) != 0) return false;
   if (::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail(Error::from_errno(what));
+  return true;
+}
+
+}  // namespace
+
+Result<void> set_nonblocking(int fd, const char* what) {
+  VMM_TRY_DO(stop_blocking(fd, what));
   return {};
 }
 
@@ -20,11 +29,8 @@ Result<UniqueFd> duplicate(int fd, const char* what) {
 }
 
 Result<NonBlocking> NonBlocking::create(int fd, const char* what) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0) return fail(Error::from_errno(what));
-  if ((flags & O_NONBLOCK) != 0) return NonBlocking();
-  if (::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail(Error::from_errno(what));
-  return NonBlocking(fd);
+  VMM_TRY(const bool changed, stop_blocking(fd, what));
+  return changed ? NonBlocking(fd) : NonBlocking();
 }
 
 // Only this flag: others may have changed in the meantime.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/sys_util/message_socket.h"
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>

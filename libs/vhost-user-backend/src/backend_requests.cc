@@ -2,8 +2,6 @@
 
 // What each request of a front end does.
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
