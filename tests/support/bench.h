@@ -21,13 +21,19 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace vmm::bench {
 
-/// Keeps the compiler from dropping the computation of `value`.
+/// Keeps the compiler from dropping the computation of `value`, which stays where it is: what does
+/// not fit a register is not copied.
 template <class T>
 inline void keep(const T& value) {
-  asm volatile("" : : "r,m"(value) : "memory");
+  if constexpr (std::is_scalar_v<T>) {
+    asm volatile("" : : "r,m"(value) : "memory");
+  } else {
+    asm volatile("" : : "m"(value) : "memory");
+  }
 }
 
 /// Hides a value from the optimizer.
