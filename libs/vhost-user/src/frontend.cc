@@ -92,6 +92,8 @@ void Frontend::serve_until_answered(Clock::time_point end) {
     if (found < 0 && errno == EINTR) continue;
     if (found <= 0 || two[0].revents != 0) return;
     if (!meanwhile_.serve()) meanwhile_ = {};
+    // Who asks without an end gets no more time by that.
+    if (Clock::now() >= end) return;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <thread>
 
@@ -206,6 +207,19 @@ TEST_CASE("where nothing is asked for before the answer, nothing is done", "[fro
   rig.frontend->limit(std::chrono::milliseconds(30));
   CHECK(rig.frontend->get_queue_num().error().is_os(ETIMEDOUT));
   CHECK(rig.served == 0);
+}
+
+TEST_CASE("a back end that asks without an end gets no more time by that", "[frontend][hostile]") {
+  using Clock = std::chrono::steady_clock;
+  Waiting rig;
+  rig.ring();
+  const auto begun = Clock::now();
+  rig.frontend->set_meanwhile({.fd = rig.bell.second.get(), .serve = [begun] {
+                                 return Clock::now() < begun + std::chrono::seconds(2);
+                               }});
+  rig.frontend->limit(std::chrono::milliseconds(30));
+  CHECK(rig.frontend->get_queue_num().error().is_os(ETIMEDOUT));
+  CHECK(Clock::now() < begun + std::chrono::seconds(2));
 }
 
 TEST_CASE("a signal does not end waiting for either", "[frontend]") {
