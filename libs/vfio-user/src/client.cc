@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio_user/client.h"
 
+#include <sys/socket.h>
+
 #include <cstring>
 #include <string>
 #include <utility>
@@ -114,6 +116,19 @@ Result<void> Client::unshare(std::uint64_t iova, std::uint64_t bytes) {
   }
   const MutexLock lock(sharing_);
   return shared_.remove(iova, bytes);
+}
+
+// The sockets stay, as somebody may wait on one of them.
+void Client::end() {
+  over_.store(true, std::memory_order_relaxed);
+  const MutexLock lock(calls_);
+  (void)::shutdown(channel_.fd(), SHUT_RDWR);
+  {
+    const MutexLock commands(commands_);
+    if (twin_) (void)::shutdown(twin_->fd(), SHUT_RDWR);
+  }
+  const MutexLock sharing(sharing_);
+  shared_ = {};
 }
 
 Result<Client::Event> Client::serve() {

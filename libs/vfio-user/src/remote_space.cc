@@ -94,13 +94,20 @@ Result<std::unique_ptr<vfio::Device>> RemoteSpace::connect(UniqueFd socket) {
   const auto end = std::chrono::steady_clock::now() + user_options_.client.patience;
   VMM_TRY(auto client, Client::connect(std::move(socket), user_options_.client));
   client->limit(end);
+  auto device = make_device(client, std::move(fd));
+  // Who serves the conversation keeps it up to its end, and with it what the server may do.
+  if (!device) client->end();
+  client->limit(Channel::Deadline::max());
+  return device;
+}
+
+Result<std::unique_ptr<vfio::Device>> RemoteSpace::make_device(
+    const std::shared_ptr<Client>& client, UniqueFd fd) {
   if (user_options_.on_connect) VMM_TRY_DO(user_options_.on_connect(client));
   VMM_TRY_DO(take(client));
   const auto attachment =
       std::make_shared<RemoteAttachment>(shared_from_this(), client, user_options_.on_unmask_fd);
-  auto device = vfio::Device::create(attachment->kernel(), std::move(fd), attachment);
-  client->limit(Channel::Deadline::max());
-  return device;
+  return vfio::Device::create(attachment->kernel(), std::move(fd), attachment);
 }
 
 Result<void> RemoteSpace::take(const std::shared_ptr<Client>& client) {

@@ -22,14 +22,18 @@ struct Rig {
   Rig() : Rig(socket_pair()) {}
   explicit Rig(std::pair<UniqueFd, UniqueFd> ends) : peer(std::move(ends.first)) {
     say(Command::kVersion, to_bytes(Version{}));
-    // It is in the space before the device is looked at.
-    peer.send(Command::kGetInfo, {}, 0, kReply | kError, next_++);
+    say(Command::kGetInfo, to_bytes(DeviceInfo{.argsz = sizeof(DeviceInfo),
+                                               .flags = DeviceInfo::kPci,
+                                               .regions = 0,
+                                               .interrupts = 0}));
     space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(1000)},
                                  .on_connect = [this](const auto& made) {
                                    client = made;
                                    return Result<void>();
                                  }});
-    REQUIRE_FALSE(space->connect(std::move(ends.second)));
+    auto made = space->connect(std::move(ends.second));
+    REQUIRE(made);
+    device = std::move(*made);
     REQUIRE((client && !client->over()));
   }
   void say(Command command, const Bytes& payload, std::size_t fds = 0) {
@@ -43,6 +47,7 @@ struct Rig {
   RawPeer peer;
   std::shared_ptr<Client> client;
   std::shared_ptr<RemoteSpace> space;
+  std::unique_ptr<vfio::Device> device;
 
  private:
   std::uint16_t next_ = 0;
@@ -97,6 +102,42 @@ TEST_CASE("a log of dirty pages is of what was asked for and no more", "[remote]
     }
     CHECK(bitmap[0] == 0b110);
   }
+}
+
+TEST_CASE("a device that cannot be used keeps nothing of what it was told", "[remote][hostile]") {
+  auto ends = socket_pair();
+  RawPeer peer(std::move(ends.first));
+  std::shared_ptr<Client> client;  // as who serves it would keep it
+  const auto space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(1000)},
+                                          .on_connect = [&client](const auto& made) {
+                                            client = made;
+                                            return Result<void>();
+                                          }});
+  const auto memory = sys_util::Mapping::create(
+      2 * kPage, {.protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS});
+  REQUIRE(memory);
+  const auto at = [&](std::uint64_t iova) {
+    return vfio::DmaMemory{.iova = iova,
+                           .memory = memory->bytes().subspan(iova, kPage),
+                           .owner = nullptr,
+                           .device_writes = true};
+  };
+  const auto mapping = space->map(at(0));
+  REQUIRE(mapping);
+  peer.send(Command::kVersion, to_bytes(Version{}), 0, kReply, 0);
+  peer.send(Command::kDmaMap, {}, 0, kReply, 1);
+  peer.send(Command::kGetInfo, {}, 0, kReply | kError, 2);
+  peer.send(Command::kDmaWrite,
+            to_bytes(DmaAccess{.iova = 0, .count = 1}) + Bytes(1, std::byte{9}));
+  CHECK_FALSE(space->connect(std::move(ends.second)));
+  REQUIRE(client != nullptr);
+  CHECK(client->over());
+  (void)client->serve();
+  CHECK(memory->bytes()[0] == std::byte{0});
+  while (peer.receive()) continue;
+  char byte = 0;
+  CHECK(::recv(peer.fd(), &byte, 1, MSG_DONTWAIT) == 0);
+  CHECK(space->map(at(kPage)));  // nobody is asked
 }
 
 // The kernel maps whole ones, and unmaps no parts of them.

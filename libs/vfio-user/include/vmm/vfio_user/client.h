@@ -151,6 +151,9 @@ class Client {
   Result<Event> serve();
   /// Where serve() has work and the server's end is seen, for polling.
   [[nodiscard]] int fd() const { return command_fd_; }
+  /// Ends the conversation: the device reaches no memory any more, calls fail, and serve() says so
+  /// to who waits on fd().
+  void end();
   /// Whether the conversation is over.
   [[nodiscard]] bool over() const { return over_.load(std::memory_order_relaxed); }
 

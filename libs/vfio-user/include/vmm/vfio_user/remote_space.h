@@ -51,7 +51,7 @@ class RemoteSpace final : public vfio::AddressSpace {
   /// Connects to the server that listens at a path.
   /// Errors: those of sys_util::connect_unix() and connect().
   Result<std::unique_ptr<vfio::Device>> attach(const std::string& socket_path) override;
-  /// The device that is served on a connected socket.
+  /// The device that is served on a connected socket. After an error the conversation is over.
   /// Errors: those of Client and vfio::Device::create().
   Result<std::unique_ptr<vfio::Device>> connect(UniqueFd socket);
 
@@ -72,6 +72,8 @@ class RemoteSpace final : public vfio::AddressSpace {
   static SharedMemory shared(std::uint64_t iova, const Entry& entry);
   /// The conversations that are not over. Forgets the others.
   std::vector<std::shared_ptr<Client>> clients() VMM_REQUIRES(mutex_);
+  Result<std::unique_ptr<vfio::Device>> make_device(const std::shared_ptr<Client>& client,
+                                                    UniqueFd fd);
   /// Tells it of all that is mapped, and from now on of changes.
   Result<void> take(const std::shared_ptr<Client>& client);
 
