@@ -35,7 +35,7 @@ void PciHotplug::remove_memory(const PmemFile& pmem) {
   const GuestAddress base = pmem.device->range().base;
   parts_.passed.memory_removed(base);
   parts_.mapped.remove(base);
-  (void)parts_.memory.unplug(base, pmem.bytes);
+  unplug_pmem(pmem, parts_.memory);
   if (parts_.board.iommu() != nullptr) parts_.board.iommu()->memory_changed();
   parts_.on_memory_changed(parts_.memory);
 }

@@ -10,7 +10,9 @@
 #include <string>
 
 #include "vmm/base/checked.h"
+#include "vmm/base/log.h"
 #include "vmm/sys_util/fd_flags.h"
+#include "vmm/vm_memory/discard.h"
 
 namespace vmm::reference {
 namespace {
@@ -106,6 +108,20 @@ Outcome<void> map_pmems(std::span<const PmemFile> pmems, vm_memory::GuestMemory&
                         kvm_board::MappedMemory& mapped) {
   for (const PmemFile& pmem : pmems) VMM_TRY_DO(map_pmem(pmem, memory, mapped));
   return {};
+}
+
+// Kernel devices (vhost=on), and requests that are under way, have the memory of before: the file
+// may be somebody else's by the time they use it.
+void unplug_pmem(const PmemFile& pmem, vm_memory::GuestMemory& memory) {
+  const GuestAddress base = pmem.device->range().base;
+  const auto map = memory.snapshot();
+  const auto found =
+      std::ranges::find(map->regions(), base, [](const auto& r) { return r->base(); });
+  if (found == map->regions().end()) return;
+  (void)memory.unplug(base, pmem.bytes);
+  if (const auto done = vm_memory::cut_off(**found); !done) {
+    VMM_LOG(kError, "--pmem: a file that was removed: %s", to_string(done.error()).c_str());
+  }
 }
 
 // Regions are ascending.

@@ -42,6 +42,10 @@ Outcome<std::shared_ptr<const vm_memory::Region>> map_pmem(const PmemFile& pmem,
                                                            vm_memory::GuestMemory& memory,
                                                            kvm_board::MappedMemory& mapped);
 
+/// Takes a file that KVM does not map any more out of guest memory: when this returns, nothing that
+/// the guest makes this process or the kernel do leads to the file.
+void unplug_pmem(const PmemFile& pmem, vm_memory::GuestMemory& memory);
+
 /// The lowest place in `window` for a file that comes while the guest runs, beside all that is in
 /// `memory`. Failures: there is none.
 Outcome<GuestAddress> find_place(std::uint64_t bytes, const AddressRange& window,

@@ -121,3 +121,28 @@ TEST_CASE("a file that comes later gets the lowest free place of the window", "[
   CHECK_FALSE(find_place(~std::uint64_t{0}, window, *memory));
   CHECK_FALSE(find_place(2 * kMiB, {GuestAddress(16 * kGiB), 0}, *memory));
 }
+
+TEST_CASE("who has the memory of before does not reach a file that was removed",
+          "[pmem][hotplug][hostile]") {
+  const auto file = file_of(2 * kMiB);
+  const auto pmem = open_pmem(config_of(file.path()));
+  REQUIRE(pmem);
+  const GuestAddress base(16 * kGiB);
+  pmem->device->place({base, pmem->bytes});
+  auto memory = vm_memory::GuestMemory::create(
+      std::array{vm_memory::RegionConfig{.base = GuestAddress(0), .bytes = 2 * kMiB}});
+  REQUIRE(memory);
+  REQUIRE(memory->plug({.base = base,
+                        .bytes = pmem->bytes,
+                        .backing = vm_memory::Backing::kFile,
+                        .fd = pmem->file.get()}));
+  const auto before = memory->snapshot();  // as a kernel device has it up to its reset
+  REQUIRE(before->view().write(base, std::uint8_t{1}));
+  unplug_pmem(*pmem, *memory);
+  CHECK_FALSE(memory->view().write(base, std::uint8_t{2}));
+  CHECK(before->view().write(base, std::uint8_t{3}));
+  std::uint8_t kept = 0;
+  REQUIRE(::pread(file.fd(), &kept, 1, 0) == 1);
+  CHECK(kept == 1);
+  unplug_pmem(*pmem, *memory);  // what is not there
+}

@@ -44,4 +44,18 @@ Result<void> discard(const Region& region, const RegionPart& part) {
   return {};
 }
 
+// The addresses stay taken all the while, so that nobody else's mapping gets there.
+Result<void> cut_off(const Region& region) {
+  if (region.backing() != Backing::kFile) {
+    return fail(Error::os(EOPNOTSUPP, "cut off guest memory"));
+  }
+  const std::span<std::byte> host = region.host();
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  if (::mmap(host.data(), host.size(), PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
+    return fail(Error::from_errno("mmap"));
+  }
+  (void)::madvise(host.data(), host.size(), MADV_DONTDUMP);
+  return {};
+}
+
 }  // namespace vmm::vm_memory

@@ -2,6 +2,7 @@
 #include "vmm/vm_memory/discard.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -119,4 +120,29 @@ TEST_CASE("huge pages are discarded as a whole", "[discard]") {
   REQUIRE(discard(**region, {0, kHuge}));
   CHECK((*region)->host()[0] == std::byte{0});
   CHECK((*region)->host()[kHuge] == std::byte{1});
+}
+
+TEST_CASE("who holds a region that was cut off reaches the file no more", "[discard][hostile]") {
+  const auto file = sys_util::TempFile::create();
+  REQUIRE(file);
+  REQUIRE(::ftruncate(file->fd(), static_cast<off_t>(8 * kPage)) == 0);
+  const auto region =
+      make({.base = GuestAddress(0), .backing = Backing::kFile, .fd = file->fd(), .shared = true});
+  REQUIRE(cut_off(*region));
+  for (const std::uint64_t at : {std::uint64_t{0}, 8 * kPage - 1}) {
+    CHECK(region->host()[at] == std::byte{0});
+    region->host()[at] = std::byte{1};
+    CHECK(region->host()[at] == std::byte{1});
+    std::byte kept{};
+    REQUIRE(::pread(file->fd(), &kept, 1, static_cast<off_t>(at)) == 1);
+    CHECK(kept == std::byte{0x5a});
+  }
+}
+
+TEST_CASE("only a file is cut off", "[discard]") {
+  for (const Backing backing : {Backing::kAnonymous, Backing::kMemfd}) {
+    const auto region = make({.base = GuestAddress(0), .backing = backing});
+    CHECK(cut_off(*region).error().is_os(EOPNOTSUPP));
+    CHECK(region->host()[0] == std::byte{0x5a});
+  }
 }

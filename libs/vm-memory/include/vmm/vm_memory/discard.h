@@ -35,4 +35,13 @@ struct RegionPart {
 /// Thread-safety: any thread, while the guest runs.
 Result<void> discard(const Region& region, const RegionPart& part);
 
+/// Takes the file away from behind a kFile region that has left the guest's memory. Who still holds
+/// the region, in this process or in the kernel for it, finds zeros at its addresses, and what is
+/// written there goes nowhere. It takes memory of the host up to the region's size until the last
+/// one has let go. Transfers that the kernel has begun end in the file.
+/// Errors: EOPNOTSUPP for other regions; the errno of mmap(2), where the file is still there.
+///
+/// Thread-safety: any thread, while others access the region.
+Result<void> cut_off(const Region& region);
+
 }  // namespace vmm::vm_memory
