@@ -108,13 +108,14 @@ Outcome<std::unique_ptr<EventMonitor>> EventMonitor::open(
   }
   Outcome<void> begun;
   std::binary_semaphore done(0);
-  monitor->thread_ = std::thread([self = monitor.get(), &first, &begun, &done] {
-    sys_util::set_thread_name("event-monitor");
-    if (first) begun = first();
-    const bool good = begun.has_value();
-    done.release();
-    if (good) self->write_events();
-  });
+  VMM_STEP("--event-monitor", monitor->thread_,
+           sys_util::Thread::start([self = monitor.get(), &first, &begun, &done] {
+             sys_util::set_thread_name("event-monitor");
+             if (first) begun = first();
+             const bool good = begun.has_value();
+             done.release();
+             if (good) self->write_events();
+           }));
   done.acquire();
   if (!begun) return fail(std::move(begun).error());
   return monitor;

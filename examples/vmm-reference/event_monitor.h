@@ -11,13 +11,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "failure.h"
 #include "path_or_fd.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/sys_util/thread.h"
 
 namespace vmm::reference {
 
@@ -86,7 +86,7 @@ class EventMonitor {
   std::condition_variable changed_;
   std::deque<std::string> waiting_;
   bool ending_ = false;
-  std::thread thread_;
+  sys_util::Thread thread_;
 };
 
 }  // namespace vmm::reference

@@ -13,15 +13,15 @@ Outcome<std::unique_ptr<IoThread>> IoThread::create(ThreadKind kind, const std::
   VMM_STEP(name, event_manager::EventLoop loop, event_manager::EventLoop::create());
   std::unique_ptr<IoThread> io(new IoThread(std::move(loop)));
   Outcome<void> ready;
-  io->thread_ = std::thread([self = io.get(), kind, name, cpus, &ready] {
-    sys_util::set_thread_name(name);
-    ready = run_on(cpus, name + ": queue_affinity");
-    if (ready) ready = enter_filter(kind);
-    self->standing_.release();
-    if (const auto ran = self->loop_.run(); !ran) {
-      VMM_LOG(kError, "%s: %s", name.c_str(), to_string(ran.error()).c_str());
-    }
-  });
+  VMM_STEP(name, io->thread_, sys_util::Thread::start([self = io.get(), kind, name, cpus, &ready] {
+             sys_util::set_thread_name(name);
+             ready = run_on(cpus, name + ": queue_affinity");
+             if (ready) ready = enter_filter(kind);
+             self->standing_.release();
+             if (const auto ran = self->loop_.run(); !ran) {
+               VMM_LOG(kError, "%s: %s", name.c_str(), to_string(ran.error()).c_str());
+             }
+           }));
   io->standing_.acquire();
   if (!ready) return fail(std::move(ready).error());
   return io;

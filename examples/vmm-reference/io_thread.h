@@ -4,12 +4,12 @@
 #include <memory>
 #include <semaphore>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "failure.h"
 #include "thread_filters.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/thread.h"
 
 namespace vmm::reference {
 
@@ -17,7 +17,7 @@ namespace vmm::reference {
 class IoThread {
  public:
   /// `kind` says what system calls it needs. `cpus` of the host to run on; empty: any. Failures:
-  /// the host has none of them; those of the filter and of epoll.
+  /// the host has none of them; it has no room for a thread; those of the filter and of epoll.
   static Outcome<std::unique_ptr<IoThread>> create(ThreadKind kind, const std::string& name,
                                                    const std::vector<std::uint64_t>& cpus = {});
   IoThread(const IoThread&) = delete;
@@ -39,7 +39,7 @@ class IoThread {
   event_manager::EventLoop loop_;
   std::binary_semaphore standing_{0};
   std::binary_semaphore go_on_{0};
-  std::thread thread_;
+  sys_util::Thread thread_;
 };
 
 }  // namespace vmm::reference

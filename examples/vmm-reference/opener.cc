@@ -36,7 +36,8 @@ constexpr std::chrono::seconds kGrace{5};
 
 Outcome<std::unique_ptr<Opener>> Opener::start() {
   std::unique_ptr<Opener> opener(new Opener);
-  opener->thread_ = std::thread([self = opener.get()] { self->main(); });
+  VMM_STEP("opener", opener->thread_,
+           sys_util::Thread::start([self = opener.get()] { self->main(); }));
   opener->done_.acquire();
   if (!opener->ready_) return fail(opener->ready_.error());
   g_opener.store(opener.get());

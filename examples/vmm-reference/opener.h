@@ -5,13 +5,13 @@
 #include <memory>
 #include <optional>
 #include <semaphore>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "failure.h"
 #include "vmm/base/mutex.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/thread.h"
 
 namespace vmm::reference {
 
@@ -58,7 +58,7 @@ class Opener {
   const std::function<void()>* function_ = nullptr;  // nullptr, when asked: the end
   std::optional<event_manager::Poster> waiting_;     // whose loop is to be woken at the end
   Outcome<void> ready_;
-  std::thread thread_;
+  sys_util::Thread thread_;
 };
 
 /// The result of `function`, which ran on the opener.

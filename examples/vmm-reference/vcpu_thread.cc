@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <span>
+#include <thread>
 
 #include "host_cpus.h"
 #include "thread_filters.h"
@@ -92,7 +93,13 @@ VcpuThread::~VcpuThread() {
 void VcpuThread::begin() {
   stop_.store(false);
   go_.store(0);
-  thread_ = std::thread([this] { main(); });
+  auto started = sys_util::Thread::start([this] { main(); });
+  if (started) {
+    thread_ = *std::move(started);
+    return;
+  }
+  placed_ = fail(runtime("vCPU " + std::to_string(options_.index), started.error()));
+  standing_.release();
 }
 
 Outcome<void> VcpuThread::standing() {

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <semaphore>
-#include <thread>
 #include <vector>
 
 #include "config.h"
@@ -13,6 +12,7 @@
 #include "failure.h"
 #include "vm_events.h"
 #include "vmm/kvm_ioctls/vcpu.h"
+#include "vmm/sys_util/thread.h"
 #include "vmm/vm_device/bus.h"
 
 namespace vmm::reference {
@@ -56,8 +56,8 @@ class VcpuThread {
 
   /// Makes the thread, which takes its place on the host and then stands still.
   void begin();
-  /// Waits for that. Once after begin(). Failures: it cannot have its place; the thread ends then,
-  /// to be joined. Those of its filter.
+  /// Waits for that. Once after begin(). Failures: there is no room for a thread; it cannot have
+  /// its place, and the thread ends then, to be joined. Those of its filter.
   Outcome<void> standing();
   /// After standing(): lets it into the guest.
   void start();
@@ -90,7 +90,7 @@ class VcpuThread {
   Outcome<void> placed_;
   std::binary_semaphore standing_{0};  // placed_ is known
   std::atomic<int> thread_id_{0};      // 0 until the thread runs and after it has ended
-  std::thread thread_;
+  sys_util::Thread thread_;
 };
 
 /// Installs the handler, which does nothing, of the signal that takes vCPUs out of the guest.

@@ -11,11 +11,13 @@ namespace vmm::event_manager {
 Result<std::unique_ptr<LoopThread>> LoopThread::create(const std::string& name) {
   VMM_TRY(EventLoop loop, EventLoop::create());
   auto thread = std::unique_ptr<LoopThread>(new LoopThread(std::move(loop)));
-  thread->thread_ = std::thread([raw = thread.get(), name] {
-    sys_util::set_thread_name(name);
-    const auto ran = raw->loop_.run();
-    if (!ran) VMM_LOG(kError, "thread %s: %s", name.c_str(), to_string(ran.error()).c_str());
-  });
+  VMM_TRY(thread->thread_, sys_util::Thread::start([raw = thread.get(), name] {
+            sys_util::set_thread_name(name);
+            const auto ran = raw->loop_.run();
+            if (!ran) {
+              VMM_LOG(kError, "thread %s: %s", name.c_str(), to_string(ran.error()).c_str());
+            }
+          }));
   return thread;
 }
 

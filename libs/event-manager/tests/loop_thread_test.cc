@@ -7,9 +7,12 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <string>
 #include <string_view>
+#include <thread>
 
+#include "no_threads.h"
 #include "vmm/base/log.h"
 #include "vmm/base/unique_fd.h"
 
@@ -37,6 +40,11 @@ TEST_CASE("the thread ends with the object; its poster says so", "[loop_thread]"
   CHECK(poster.post([] {}));
   thread->reset();
   CHECK_FALSE(poster.post([] {}));
+}
+
+TEST_CASE("where no thread can be started there is no loop's thread", "[loop_thread]") {
+  const NoThreads none;
+  CHECK(LoopThread::create("none").error().is_os(EAGAIN));
 }
 
 TEST_CASE("a thread whose loop fails says so", "[loop_thread]") {

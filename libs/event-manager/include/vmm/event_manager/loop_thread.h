@@ -4,10 +4,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "vmm/base/result.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/sys_util/thread.h"
 
 namespace vmm::event_manager {
 
@@ -15,7 +15,7 @@ namespace vmm::event_manager {
 class LoopThread {
  public:
   /// `name` is what the thread is called; the kernel keeps 15 characters. An error that ends the
-  /// loop before is logged. Errors: those of EventLoop::create().
+  /// loop before is logged. Errors: those of EventLoop::create() and sys_util::Thread::start().
   static Result<std::unique_ptr<LoopThread>> create(const std::string& name);
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
@@ -32,7 +32,7 @@ class LoopThread {
   explicit LoopThread(EventLoop loop) : loop_(std::move(loop)) {}
 
   EventLoop loop_;
-  std::thread thread_;
+  sys_util::Thread thread_;
 };
 
 }  // namespace vmm::event_manager
