@@ -2,6 +2,7 @@
 #include "event_monitor.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ static_assert(std::ranges::none_of(kNames,
                                    [](const EventName& name) { return name.name.empty(); }));
 
 constexpr std::size_t kMaxWaiting = 1024;
+/// Of what a guest can cause as often as it likes: the rest is for what the VMM has to say.
+constexpr std::size_t kMaxWaitingOfGuest = kMaxWaiting / 2;
 constexpr int kPatienceMs = 1000;
 
 std::string quoted(std::string_view text) {
@@ -139,8 +142,9 @@ void EventMonitor::report(Event event, const Properties& properties) {
           log_text(name.name, properties).c_str());
   if (!fd_) return;
   const std::lock_guard lock(mutex_);
+  const bool of_guest = event == Event::kDeviceActivated || event == Event::kDeviceReset;
+  if (waiting_.size() >= (of_guest ? kMaxWaitingOfGuest : kMaxWaiting)) return;
   // Under the lock, so that the times in the stream ascend.
-  if (waiting_.size() >= kMaxWaiting) return;
   waiting_.push_back(
       text_of(std::chrono::steady_clock::now() - start_, name.source, name.name, properties));
   changed_.notify_one();
@@ -165,14 +169,14 @@ void EventMonitor::write_events() {
   }
 }
 
-// A pipe that is ready takes an event, of less than PIPE_BUF bytes, at once.
+// A pipe that is ready takes PIPE_BUF bytes at once. Events with long ids have more.
 bool EventMonitor::write(std::string_view text) {
   while (!text.empty()) {
     pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
     const int polled = ::poll(&ready, 1, kPatienceMs);
     if (polled == 0 && ending()) return false;
     if (polled <= 0) continue;
-    const ssize_t n = ::write(fd_.get(), text.data(), text.size());
+    const ssize_t n = ::write(fd_.get(), text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n < 0) return false;
     text.remove_prefix(static_cast<std::size_t>(n));

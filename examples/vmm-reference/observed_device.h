@@ -9,26 +9,37 @@
 #include <utility>
 
 #include "event_monitor.h"
+#include "vmm/base/log.h"
+#include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/virtio_device.h"
 
 namespace vmm::reference {
 
 /// Where devices tell of what their drivers do. What becomes of a device when its machine is taken
-/// apart is nobody's doing, so it is muted meanwhile.
+/// apart is nobody's doing, so it is muted meanwhile. A guest may start and reset its devices all
+/// the time: of that kBurst events are told, and then some a second.
 ///
 /// Thread-safety: all functions may be called from any thread.
 class DeviceEvents {
  public:
+  static constexpr std::uint64_t kBurst = 1024;
+  static constexpr std::uint64_t kRefillMs = 32'000;  ///< after which there are kBurst again
+
   explicit DeviceEvents(EventMonitor& monitor) : monitor_(monitor) {}
 
   void mute(bool on) { muted_.store(on); }
   void report(Event event, const std::string& id) {
-    if (!muted_.load()) monitor_.report(event, {{"id", id}});
+    if (muted_.load()) return;
+    if (limiter_.consume(1, 0).count() == 0) return monitor_.report(event, {{"id", id}});
+    VMM_LOG_GUEST(kWarn, "%s: the guest starts and resets devices too often to tell of all that",
+                  id.c_str());
   }
 
  private:
   EventMonitor& monitor_;
   std::atomic<bool> muted_{false};
+  rate_limiter::RateLimiter limiter_{
+      {.bandwidth = {}, .operations = {.size = kBurst, .refill_ms = kRefillMs}}};
 };
 
 /// A device that tells of its activations and resets, and counts them.

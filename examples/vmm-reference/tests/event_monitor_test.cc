@@ -5,12 +5,21 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include "fd_pairs.h"
 #include "json_text.h"
+#include "observed_device.h"
+#include "vmm/sys_util/fd_flags.h"
+#include "vmm/sys_util/temp_file.h"
 
 namespace vmm::reference {
 namespace {
@@ -49,6 +58,76 @@ TEST_CASE("a listener that does not listen holds nobody up", "[event-monitor][ho
     for (int i = 0; i < 100'000; ++i) (*monitor)->report(Event::kPaused);
   }
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+}
+
+TEST_CASE("nor does one that stops within a long event", "[event-monitor][hostile]") {
+  Pipe pipe;
+  REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
+  constexpr std::chrono::seconds kLong{5};
+  const auto begun = std::chrono::steady_clock::now();
+  std::atomic<bool> over{false};
+  std::thread rescue([&] {
+    while (!over) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      if (std::chrono::steady_clock::now() < begun + kLong) continue;
+      std::array<char, 4096> part{};
+      (void)!::read(pipe.read.get(), part.data(), part.size());
+    }
+  });
+  {
+    auto monitor = EventMonitor::open({.path = {}, .fd = pipe.write.release()});
+    REQUIRE(monitor.has_value());
+    (*monitor)->report(Event::kDeviceRemoved, {{"id", std::string(1 << 20, 'x')}});
+  }
+  over = true;
+  rescue.join();
+  CHECK(std::chrono::steady_clock::now() < begun + kLong);
+}
+
+std::size_t count_of(const std::string& text, std::string_view word) {
+  std::size_t count = 0;
+  for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
+TEST_CASE("a guest that resets its devices without an end is not told of each time",
+          "[event-monitor][hostile]") {
+  const auto file = sys_util::TempFile::create();
+  REQUIRE(file);
+  {
+    auto monitor = EventMonitor::open({.path = file->path(), .fd = -1});
+    REQUIRE(monitor.has_value());
+    DeviceEvents events(**monitor);
+    for (int i = 0; i < 20'000; ++i) {
+      events.report(i % 2 == 0 ? Event::kDeviceActivated : Event::kDeviceReset, "disk");
+      if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    (*monitor)->report(Event::kShutdown);
+  }
+  std::ifstream stream(file->path());
+  const std::string all(std::istreambuf_iterator<char>(stream), {});
+  CHECK(count_of(all, "\"disk\"") <= DeviceEvents::kBurst + 200);
+  CHECK(count_of(all, "\"shutdown\"") == 1);
+}
+
+TEST_CASE("what the VM has to say is not lost to what its guest does", "[event-monitor][hostile]") {
+  Pipe pipe;
+  std::string all;
+  {
+    auto monitor = EventMonitor::open({.path = {}, .fd = pipe.write.release()});
+    REQUIRE(monitor.has_value());
+    DeviceEvents events(**monitor);
+    for (int i = 0; i < 20'000; ++i) events.report(Event::kDeviceReset, std::string(64, 'd'));
+    (*monitor)->report(Event::kShutdown);
+    REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (all.find("shutdown") == std::string::npos && std::chrono::steady_clock::now() < end) {
+      std::array<char, 4096> part{};
+      const ssize_t got = ::read(pipe.read.get(), part.data(), part.size());
+      if (got > 0) all.append(part.data(), static_cast<std::size_t>(got));
+    }
+  }
+  CHECK(all.find("shutdown") != std::string::npos);
 }
 
 TEST_CASE("a listener that has gone is no harm, nor is none", "[event-monitor][hostile]") {
