@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,6 +50,7 @@ Outcome<std::unique_ptr<Console>> Console::open(std::string_view option,
 Outcome<void> Console::open_tty(std::string_view option, Terminal terminal) {
   output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
   if (!output_) return fail(failure(option, "standard output", "fcntl F_DUPFD_CLOEXEC"));
+  slow_ = true;
   if (terminal == Terminal::kShared) return {};
   const bool interactive = ::isatty(STDIN_FILENO) == 1;
   if (interactive) input_ = STDIN_FILENO;
@@ -112,6 +114,8 @@ Outcome<void> Console::open_file(std::string_view option, const std::string& pat
   file_is_new_ = file.has_value();
   if (!file && file.error().is_os(EEXIST)) file = open_output(path, 0);
   VMM_STEP(std::string(option) + ": " + path, output_, std::move(file));
+  struct stat status{};
+  slow_ = ::fstat(output_.get(), &status) != 0 || !S_ISREG(status.st_mode);  // as a FIFO
   return {};
 }
 
@@ -129,6 +133,10 @@ void Console::begin() {
 std::size_t Console::write(std::span<const std::byte> bytes) {
   if (kept_output_) return kept_output_->write(bytes);
   if (!output_) return bytes.size();
+  return slow_ && !patient_.load() ? write_ready(bytes) : write_all(bytes);
+}
+
+std::size_t Console::write_all(std::span<const std::byte> bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = ::write(output_.get(), bytes.data() + done, bytes.size() - done);
@@ -147,13 +155,13 @@ std::size_t Console::write(std::span<const std::byte> bytes) {
 // so much does not make us wait.
 std::size_t Console::write_ready(std::span<const std::byte> bytes) {
   constexpr std::size_t kRoom = 256;
-  if (mode_ != ConsoleConfig::Mode::kTty) return write(bytes);
+  if (!slow_) return write(bytes);
   std::size_t done = 0;
   while (done < bytes.size()) {
     pollfd ready{.fd = output_.get(), .events = POLLOUT, .revents = 0};
     if (::poll(&ready, 1, 0) <= 0) break;
     const std::size_t part = std::min(kRoom, bytes.size() - done);
-    const std::size_t written = write(bytes.subspan(done, part));
+    const std::size_t written = write_all(bytes.subspan(done, part));
     done += written;
     if (written != part) return bytes.size();  // the reader is gone: there is nobody to wait for
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -45,14 +46,14 @@ class Console final : public vm_superio::ByteSink {
   /// Output from the guest; called from vCPU threads. Waits for a slow reader of the terminal, pipe
   /// or file; a pty that nobody reads keeps a bounded backlog instead.
   std::size_t write(std::span<const std::byte> bytes) override;
+  /// Whether write() waits, as it does at first. Who calls it from the control thread may not.
+  void set_patient(bool patient) { patient_.store(patient); }
 
   /// The same without waiting: takes as many bytes as there is room for.
   std::size_t write_ready(std::span<const std::byte> bytes);
   /// What gets writable when there is room for write_ready(); -1 when what it does not take is
   /// lost.
-  [[nodiscard]] int room_fd() const {
-    return mode_ == ConsoleConfig::Mode::kTty ? output_.get() : -1;
-  }
+  [[nodiscard]] int room_fd() const { return slow_ ? output_.get() : -1; }
 
   /// Where input comes from; -1 when there is none.
   [[nodiscard]] int input_fd() const { return input_; }
@@ -80,9 +81,12 @@ class Console final : public vm_superio::ByteSink {
   Outcome<void> open_pty(std::string_view option);
   Outcome<void> open_socket(std::string_view option, const std::string& path);
   Outcome<void> open_file(std::string_view option, const std::string& path);
+  std::size_t write_all(std::span<const std::byte> bytes);
   std::size_t filter_escape(std::span<std::byte> bytes);
 
   ConsoleConfig::Mode mode_;
+  bool slow_ = false;  // what is written to may make its writer wait
+  std::atomic<bool> patient_{true};
   bool escape_;
   bool escape_seen_ = false;  // the last byte was Ctrl-a
   bool quit_ = false;

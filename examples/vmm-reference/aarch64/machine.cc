@@ -129,7 +129,9 @@ class Board final : public Machine {
 
 Board::~Board() {
   vcpus_.reset();  // nothing is printed any more
+  host_.serial.set_patient(false);
   if (serial_ != nullptr) serial_->flush();
+  host_.serial.set_patient(true);
 }
 
 // The GIC comes behind the vCPUs, as KVM gives each of them its redistributor.

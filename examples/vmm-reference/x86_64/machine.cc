@@ -158,8 +158,10 @@ class Pc final : public Machine {
 
 Pc::~Pc() {
   vcpus_.reset();  // nothing is printed any more
+  for (Console* const console : {&host_.serial, &host_.debug}) console->set_patient(false);
   if (serial_ != nullptr) serial_->flush();
   if (debug_console_ != nullptr) debug_console_->flush();
+  for (Console* const console : {&host_.serial, &host_.debug}) console->set_patient(true);
 }
 
 Outcome<void> Pc::assemble() {
