@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "serial_input.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 
 namespace vmm::reference {
+namespace {
+
+constexpr std::size_t kMost = 64;
+/// How often a port that somebody has is asked for.
+constexpr std::chrono::milliseconds kAgain{20};
+
+}  // namespace
 
 Outcome<void> SerialInput::start() {
   if (console_.input_fd() < 0 || console_.at_end()) return {};
+  VMM_STEP("serial input", again_,
+           event_manager::Timer::create(loop_, [this](std::uint64_t) { give(); }));
   VMM_STEP("serial input", registration_,
            loop_.add(console_.input_fd(), event_manager::kReadable,
                      [this](event_manager::EventSet) { read(); }));
@@ -16,7 +27,7 @@ Outcome<void> SerialInput::start() {
 // From a vCPU thread: the port has room again.
 void SerialInput::input_space() {
   loop_.post([self = self_] {
-    if (*self != nullptr) (*self)->watch(true);
+    if (*self != nullptr) (*self)->give();
   });
 }
 
@@ -26,16 +37,32 @@ void SerialInput::watch(bool on) {
   if (!registration_.modify(interest)) registration_.reset();
 }
 
+// What is typed while somebody has the port is read all the same: it may be the escape.
 void SerialInput::read() {
-  std::array<std::byte, 64> bytes;
-  const std::size_t space = std::min(space_(), bytes.size());
+  const std::size_t space = std::min(space_().value_or(kMost), kMost);
   if (space == 0) return watch(false);  // asking for the space has armed input_space()
+  std::array<std::byte, kMost> bytes;
   const std::size_t read = console_.read_input(std::span(bytes).first(space));
   if (on_input_) on_input_();
-  // All of it fits, as only this thread adds.
-  enqueue_(std::span(bytes).first(read));
+  typed_.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(read));
+  give();
   if (console_.at_end()) registration_.reset();
   if (console_.quit_requested()) on_quit_();
+}
+
+// A refusal of the port arms input_space(), too.
+void SerialInput::give() {
+  if (!typed_.empty()) {
+    const auto taken = enqueue_(typed_);
+    if (!taken) return look_again_soon();
+    typed_.erase(typed_.begin(), typed_.begin() + static_cast<std::ptrdiff_t>(*taken));
+  }
+  watch(typed_.empty());
+}
+
+void SerialInput::look_again_soon() {
+  watch(false);
+  (void)again_->arm({.after = kAgain}).has_value();
 }
 
 }  // namespace vmm::reference

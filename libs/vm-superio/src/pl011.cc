@@ -248,8 +248,7 @@ bool Pl011::take_starved() {
   return listener_ != nullptr;
 }
 
-std::size_t Pl011::enqueue(std::span<const std::byte> bytes) {
-  const MutexLock lock(mutex_);
+std::size_t Pl011::put(std::span<const std::byte> bytes) {
   const std::size_t taken = in_loopback() ? 0 : std::min(bytes.size(), room());
   for (const std::byte byte : bytes.first(taken)) push(std::to_integer<std::uint8_t>(byte));
   if (taken < bytes.size()) starved_ = true;
@@ -257,10 +256,33 @@ std::size_t Pl011::enqueue(std::span<const std::byte> bytes) {
   return taken;
 }
 
-std::size_t Pl011::space() {
-  const MutexLock lock(mutex_);
+std::size_t Pl011::look_for_space() {
   const std::size_t space = in_loopback() ? 0 : room();
   if (space == 0) starved_ = true;
+  return space;
+}
+
+std::size_t Pl011::enqueue(std::span<const std::byte> bytes) {
+  const MutexLock lock(mutex_);
+  return put(bytes);
+}
+
+std::size_t Pl011::space() {
+  const MutexLock lock(mutex_);
+  return look_for_space();
+}
+
+std::optional<std::size_t> Pl011::try_enqueue(std::span<const std::byte> bytes) {
+  if (!mutex_.try_lock()) return std::nullopt;
+  const std::size_t taken = put(bytes);
+  mutex_.unlock();
+  return taken;
+}
+
+std::optional<std::size_t> Pl011::try_space() {
+  if (!mutex_.try_lock()) return std::nullopt;
+  const std::size_t space = look_for_space();
+  mutex_.unlock();
   return space;
 }
 

@@ -37,17 +37,39 @@ bool Serial::take_starved() {
   return listener_ != nullptr;
 }
 
-std::size_t Serial::enqueue(std::span<const std::byte> bytes) {
-  const MutexLock lock(mutex_);
+std::size_t Serial::put(std::span<const std::byte> bytes) {
   const std::size_t taken = core_.enqueue(bytes);
   if (taken < bytes.size()) starved_ = true;
   return taken;
 }
 
-std::size_t Serial::space() {
-  const MutexLock lock(mutex_);
+std::size_t Serial::look_for_space() {
   const std::size_t space = core_.space();
   if (space == 0) starved_ = true;
+  return space;
+}
+
+std::size_t Serial::enqueue(std::span<const std::byte> bytes) {
+  const MutexLock lock(mutex_);
+  return put(bytes);
+}
+
+std::size_t Serial::space() {
+  const MutexLock lock(mutex_);
+  return look_for_space();
+}
+
+std::optional<std::size_t> Serial::try_enqueue(std::span<const std::byte> bytes) {
+  if (!mutex_.try_lock()) return std::nullopt;
+  const std::size_t taken = put(bytes);
+  mutex_.unlock();
+  return taken;
+}
+
+std::optional<std::size_t> Serial::try_space() {
+  if (!mutex_.try_lock()) return std::nullopt;
+  const std::size_t space = look_for_space();
+  mutex_.unlock();
   return space;
 }
 

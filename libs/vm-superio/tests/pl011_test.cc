@@ -5,8 +5,10 @@
 #include <catch2/catch.hpp>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include "stalled_sink.h"
 #include "vmm/vm_device/testing/recorders.h"
 #include "vmm/vm_superio/testing/fakes.h"
 
@@ -41,6 +43,25 @@ struct Chip {
     uart.write(offset, data);
   }
 };
+
+TEST_CASE("who may not wait is told that the sink makes a vCPU wait", "[pl011]") {
+  vm_device::testing::FakeLine irq;
+  StalledSink sink;
+  Pl011 uart(irq, sink);
+  const std::array input{std::byte{'x'}};
+  CHECK(uart.try_space() == 1u);
+  std::thread vcpu([&] {
+    const std::array line{std::byte{'\n'}, std::byte{0}, std::byte{0}, std::byte{0}};
+    uart.write(kDr, line);
+  });
+  sink.wait();
+  CHECK_FALSE(uart.try_space());
+  CHECK_FALSE(uart.try_enqueue(input));
+  sink.go_on();
+  vcpu.join();
+  CHECK(uart.try_enqueue(input) == 1u);
+  CHECK(uart.try_space() == 0u);
+}
 
 TEST_CASE("PL011: registers have reset values and keep their implemented bits", "[pl011]") {
   struct Case {

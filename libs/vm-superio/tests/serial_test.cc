@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "stalled_sink.h"
 #include "vmm/vm_device/testing/recorders.h"
 #include "vmm/vm_superio/testing/fakes.h"
 
@@ -44,6 +45,22 @@ TEST_CASE("a wide access is one access for each register it covers", "[serial][h
   serial.read(7, beyond);
   CHECK(beyond[0] == std::byte{0x55});
   CHECK(beyond[1] == std::byte{0});
+}
+
+TEST_CASE("who may not wait is told that a vCPU waits for the sink", "[serial]") {
+  vm_device::testing::FakeLine irq;
+  StalledSink sink;
+  Serial serial(irq, sink);
+  const std::array input{std::byte{'x'}};
+  CHECK(serial.try_space() == 64u);
+  std::thread vcpu([&] { write_byte(serial, 0, '\n'); });
+  sink.wait();
+  CHECK_FALSE(serial.try_space());
+  CHECK_FALSE(serial.try_enqueue(input));
+  sink.go_on();
+  vcpu.join();
+  CHECK(serial.try_enqueue(input) == 1u);
+  CHECK(serial.try_space() == 63u);
 }
 
 TEST_CASE("the listener is told once, when refused input has room again", "[serial]") {

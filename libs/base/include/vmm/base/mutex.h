@@ -15,6 +15,7 @@
 #define VMM_REQUIRES(...) VMM_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define VMM_EXCLUDES(...) VMM_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 #define VMM_ACQUIRE(...) VMM_THREAD_ATTRIBUTE(acquire_capability(__VA_ARGS__))
+#define VMM_TRY_ACQUIRE(...) VMM_THREAD_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
 #define VMM_RELEASE(...) VMM_THREAD_ATTRIBUTE(release_capability(__VA_ARGS__))
 
 namespace vmm {
@@ -26,6 +27,7 @@ class VMM_CAPABILITY("mutex") Mutex {
   /// As std::mutex; MutexLock is the usual way. Not recursive.
   void lock() VMM_ACQUIRE() { mutex_.lock(); }
   void unlock() VMM_RELEASE() { mutex_.unlock(); }
+  [[nodiscard]] bool try_lock() VMM_TRY_ACQUIRE(true) { return mutex_.try_lock(); }
   ///@}
 
  private:

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "vmm/base/mutex.h"
@@ -67,6 +68,12 @@ class Pl011 final : public vm_device::BusDevice {
   [[nodiscard]] std::size_t enqueue(std::span<const std::byte> bytes) VMM_EXCLUDES(mutex_);
   /// How many bytes enqueue() would take now; 0 in loopback. 0 also arms the listener.
   [[nodiscard]] std::size_t space() VMM_EXCLUDES(mutex_);
+  ///@{
+  /// The same for who may not wait while the sink makes a vCPU wait: nullopt then.
+  [[nodiscard]] std::optional<std::size_t> try_enqueue(std::span<const std::byte> bytes)
+      VMM_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<std::size_t> try_space() VMM_EXCLUDES(mutex_);
+  ///@}
 
   /// Hands collected output to the sink: before a snapshot and when the VM ends.
   void flush() VMM_EXCLUDES(mutex_);
@@ -92,6 +99,8 @@ class Pl011 final : public vm_device::BusDevice {
   [[nodiscard]] bool in_loopback() const VMM_REQUIRES(mutex_);
   [[nodiscard]] std::size_t room() const VMM_REQUIRES(mutex_);
   [[nodiscard]] bool take_starved() VMM_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t put(std::span<const std::byte> bytes) VMM_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t look_for_space() VMM_REQUIRES(mutex_);
   void push(std::uint8_t value) VMM_REQUIRES(mutex_);
   void update_irq() VMM_REQUIRES(mutex_);
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "vmm/base/mutex.h"
@@ -38,6 +39,12 @@ class Serial final : public vm_device::BusDevice {
   [[nodiscard]] std::size_t enqueue(std::span<const std::byte> bytes) VMM_EXCLUDES(mutex_);
   /// How many bytes enqueue() would take now. 0 also arms the listener.
   [[nodiscard]] std::size_t space() VMM_EXCLUDES(mutex_);
+  ///@{
+  /// The same for who may not wait while the sink makes a vCPU wait: nullopt then.
+  [[nodiscard]] std::optional<std::size_t> try_enqueue(std::span<const std::byte> bytes)
+      VMM_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<std::size_t> try_space() VMM_EXCLUDES(mutex_);
+  ///@}
 
   /// Hands collected output to the sink: before a snapshot and when the VM ends.
   void flush() VMM_EXCLUDES(mutex_);
@@ -52,6 +59,8 @@ class Serial final : public vm_device::BusDevice {
 
  private:
   [[nodiscard]] bool take_starved() VMM_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t put(std::span<const std::byte> bytes) VMM_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t look_for_space() VMM_REQUIRES(mutex_);
 
   InputListener* const listener_;
   mutable Mutex mutex_;
