@@ -67,7 +67,8 @@ Answer spawn(std::vector<std::string> arguments, int socket) {
 // In the launcher, a child that has ended stays, so that nobody else gets its number. Where SIGCHLD
 // is ignored, it leaves nothing behind.
 void end(pid_t process) {
-  (void)::kill(process, SIGTERM);
+  // What the guest's packets have made of it may not obey: nobody waits for its consent.
+  (void)::kill(process, SIGKILL);
   while (::waitpid(process, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
