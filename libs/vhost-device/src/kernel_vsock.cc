@@ -98,8 +98,8 @@ void KernelVsock::reset() {
   if (device) {
     device_ = std::move(*device);
   } else {
-    VMM_LOG(kError, "vhost-vsock, CID %llu: %s", static_cast<unsigned long long>(options_.cid),
-            to_string(device.error()).c_str());
+    VMM_LOG_GUEST(kError, "vhost-vsock, CID %llu: %s",
+                  static_cast<unsigned long long>(options_.cid), to_string(device.error()).c_str());
   }
 }
 

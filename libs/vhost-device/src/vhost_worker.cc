@@ -152,7 +152,8 @@ Result<void> VhostWorker::watch_for_breaks(Ring& ring) {
 void VhostWorker::stop(const Ring& ring) const {
   const std::uint32_t number = number_of(ring.queue);
   if (const auto stopped = parts_.rings->stop(number); !stopped) {
-    VMM_LOG(kError, "vhost ring %u does not stop: %s", number, to_string(stopped.error()).c_str());
+    VMM_LOG_GUEST(kError, "vhost ring %u does not stop: %s", number,
+                  to_string(stopped.error()).c_str());
   }
   note_position(ring);
   (void)parts_.device.set_ring_kick(number, -1);
