@@ -44,6 +44,7 @@ struct CpusConfig {
   };
 
   std::uint32_t boot = 1;
+  std::uint32_t max_asked = 0;  ///< room for more, which there is not: a warning; 0: none asked for
   std::optional<Topology> topology;
   std::uint32_t max_phys_bits = 46;
   bool nested = true;
@@ -64,6 +65,7 @@ struct MemoryConfig {
   bool virtio_mem = false;            ///< how `hotplug_size` comes and goes; otherwise it is 0
   std::uint64_t hotplug_size = 0;     ///< bytes that may come while the guest runs
   std::uint64_t hotplugged_size = 0;  ///< of them, those that the guest is to have
+  std::uint64_t acpi_room_asked = 0;  ///< bytes without virtio-mem, which there are not: a warning
 
   /// Whether other processes can be given it: huge pages are shared, asked for or not.
   [[nodiscard]] bool is_shared() const { return shared || hugepages; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "machine_options.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <optional>
@@ -31,32 +32,54 @@ Outcome<std::vector<CpusConfig::Affinity>> parse_affinity(const OptionValue& val
   return *std::move(all);
 }
 
+using TopologyNumbers = std::array<std::uint32_t, 4>;
+
+std::uint64_t product_of(const TopologyNumbers& numbers) {
+  std::uint64_t product = 1;
+  for (const std::uint32_t number : numbers) product *= number;  // at most 2^52
+  return product;
+}
+
+/// Of a topology the part that its first `count` CPUs take: threads before cores, and so on.
+TopologyNumbers first_part(TopologyNumbers numbers, std::uint32_t count) {
+  for (std::uint32_t& number : numbers) {
+    const std::uint32_t most = number;
+    number = std::min(number, count);
+    count = (count + most - 1) / most;
+  }
+  return numbers;
+}
+
+// A topology is that of `max` CPUs, and what is kept of it that of those which there are.
 Outcome<std::optional<CpusConfig::Topology>> parse_topology(const OptionValue& value,
-                                                            std::uint32_t boot) {
+                                                            const CpusConfig& cpus) {
   const auto text = value.text("topology");
   if (!text) return std::optional<CpusConfig::Topology>();
-  std::array<std::uint32_t, 4> numbers{};
+  TopologyNumbers numbers{};
   const auto parts = split_outside_groups(*text, ':');
   bool good = parts && parts->size() == numbers.size();
-  std::uint64_t product = 1;
   for (std::size_t i = 0; good && i < numbers.size(); ++i) {
     const auto number = parse_integer((*parts)[i]);
     good = number && *number >= 1 && *number <= kMaxCpus;
     if (good) numbers[i] = static_cast<std::uint32_t>(*number);
-    if (good) product *= *number;  // at most 2^52
   }
   if (!good) {
     return fail(value.error("topology", "\"" + *text + "\" is not THREADS:CORES:DIES:PACKAGES"));
   }
-  if (product != boot) {
+  const std::uint32_t max = std::max(cpus.boot, cpus.max_asked);
+  if (const std::uint64_t product = product_of(numbers); product != max) {
     return fail(value.error("topology", "its product " + std::to_string(product) +
-                                            " is not the number of CPUs " + std::to_string(boot)));
+                                            " is not the number of CPUs " + std::to_string(max)));
   }
 #if defined(__aarch64__)
   if (numbers[2] != 1) return fail(value.error("topology", "aarch64 has one die a package"));
 #else
   if (numbers[0] > 2) return fail(value.error("topology", "more than 2 threads a core"));
 #endif
+  numbers = first_part(numbers, cpus.boot);
+  if (product_of(numbers) != cpus.boot) {
+    return fail(value.error("topology", "boot is not the number of CPUs of a part of it"));
+  }
   return std::optional(CpusConfig::Topology{numbers[0], numbers[1], numbers[2], numbers[3]});
 }
 
@@ -74,9 +97,13 @@ Outcome<void> parse_hotplug(const OptionValue& value, MemoryConfig& memory) {
   memory.virtio_mem = method == 1;
   VMM_TRY(memory.hotplug_size, value.bytes("hotplug_size", 0));
   VMM_TRY(memory.hotplugged_size, value.bytes("hotplugged_size", 0));
-  if (memory.hotplug_size != 0 && !memory.virtio_mem) {
-    return fail(
-        value.error("hotplug_size", "hotplug_method=acpi is not offered yet; there is virtio-mem"));
+  if (!memory.virtio_mem) {
+    if (memory.hotplugged_size != 0) {
+      return fail(value.error("hotplugged_size",
+                              "hotplug_method=acpi is not offered yet; there is virtio-mem"));
+    }
+    memory.acpi_room_asked = std::exchange(memory.hotplug_size, 0);
+    return {};
   }
   if (memory.hotplugged_size > memory.hotplug_size) {
     return fail(value.error("hotplugged_size", "more than hotplug_size"));
@@ -104,12 +131,12 @@ Outcome<void> parse_cpus(const std::string& text, VmConfig& vm) {
   VMM_TRY(const std::uint64_t boot, value.integer("boot", cpus.boot, 1, kMaxCpus));
   VMM_TRY(const std::uint64_t max, value.integer("max", boot, 1, kMaxCpus));
   if (max < boot) return fail(value.error("max", "less than boot"));
-  if (max > boot) return fail(value.error("max", "CPU hotplug is not offered yet"));
   cpus.boot = static_cast<std::uint32_t>(boot);
+  cpus.max_asked = max > boot ? static_cast<std::uint32_t>(max) : 0;
   VMM_TRY(const std::uint64_t bits, value.integer("max_phys_bits", cpus.max_phys_bits, 32, 52));
   cpus.max_phys_bits = static_cast<std::uint32_t>(bits);
   VMM_TRY(cpus.nested, value.toggle("nested", cpus.nested));
-  VMM_TRY(cpus.topology, parse_topology(value, cpus.boot));
+  VMM_TRY(cpus.topology, parse_topology(value, cpus));
   VMM_TRY(cpus.affinity, parse_affinity(value, cpus.boot));
   VMM_TRY(cpus.core_scheduling, parse_core_scheduling(value));
   return {};

@@ -6,6 +6,7 @@
 
 #include "file_rules.h"
 #include "opener.h"
+#include "vmm/base/log.h"
 
 namespace vmm::reference {
 namespace {
@@ -41,6 +42,17 @@ CallFailure failure_of(const DeviceRefusal& refusal) {
     return Kind::kInternal;
   };
   return {.kind = kind(), .message = refusal.message};
+}
+
+// Clients ask for room that they may want later, and go by what vm.info has of it.
+void tell_of_missing_room(const VmConfig& config) {
+  if (config.cpus.max_asked != 0) {
+    VMM_LOG(kWarn, "--cpus: max=%u: CPU hotplug is not offered yet, the VM has and keeps %u",
+            config.cpus.max_asked, config.cpus.boot);
+  }
+  if (config.memory.acpi_room_asked != 0) {
+    VMM_LOG(kWarn, "--memory: hotplug_size: not without hotplug_method=virtio-mem, passed over");
+  }
 }
 
 // For the thread that opens files, this one, and what they begin from now on. The consoles are
@@ -86,6 +98,7 @@ CallResult<void> VmControl::create(VmConfig config) {
     config.landlock_rules.insert(config.landlock_rules.end(), options_.landlock_rules.begin(),
                                  options_.landlock_rules.end());
   }
+  tell_of_missing_room(config);
   auto vm = Vm::create(std::move(config), host_);
   if (!vm) return fail(failure_of(vm.error()));
   if ((*vm)->config().landlock) VMM_TRY_DO(told(confine((*vm)->config(), options_.api_socket)));

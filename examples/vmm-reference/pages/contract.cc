@@ -25,23 +25,30 @@ constexpr Name kLimits[] = {{"bw_size"},  {"bw_one_time_burst"},  {"bw_refill_ti
                             {"ops_size"}, {"ops_one_time_burst"}, {"ops_refill_time"}};
 constexpr Name kPathOrFd[] = {{"path"}, {"fd"}};
 
-constexpr Name kCpus[] = {{"boot"},
-                          {"max", "no more than `boot`"},
-                          {"topology"},
-                          {"kvm_hyperv"},
-                          {"max_phys_bits"},
-                          {"affinity"},
-                          {"features"},
-                          {"nested"},
-                          {"core_scheduling"},
-                          {"profile"}};
+constexpr Name kCpus[] = {
+    {"boot"},
+    {"max", "more than `boot` is passed over, with a warning: CPUs do not come and go"},
+    {"topology"},
+    {"kvm_hyperv"},
+    {"max_phys_bits"},
+    {"affinity"},
+    {"features"},
+    {"nested"},
+    {"core_scheduling"},
+    {"profile"}};
 constexpr Name kMemory[] = {
-    {"size"},          {"mergeable"},
-    {"shared"},        {"hugepages"},
-    {"hugepage_size"}, {"hotplug_method", "`virtio-mem`; there is no hot-plug by `acpi`"},
-    {"hotplug_size"},  {"hotplugged_size"},
-    {"prefault"},      {"reserve"},
-    {"thp"},           {"file", "passed over by both; here with a warning"}};
+    {"size"},
+    {"mergeable"},
+    {"shared"},
+    {"hugepages"},
+    {"hugepage_size"},
+    {"hotplug_method", "`virtio-mem`; with `acpi`, `hotplug_size` is passed over, with a warning"},
+    {"hotplug_size"},
+    {"hotplugged_size"},
+    {"prefault"},
+    {"reserve"},
+    {"thp"},
+    {"file", "passed over by both; here with a warning"}};
 constexpr Name kModes[] = {{"off"}, {"null"}, {"pty"}, {"tty"}, {"file"}};
 constexpr Name kSocket[] = {{"socket"}};
 constexpr Name kNoSocket[] = {{"socket", "theirs is refused when the VM is created"}};

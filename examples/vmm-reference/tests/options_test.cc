@@ -133,6 +133,23 @@ TEST_CASE("options of many values, of one or none, and repeated ones", "[options
   CHECK(with_kernel({"--cpus", "boot=1,boot=2"})->vmm.vm->cpus.boot == 2);
 }
 
+TEST_CASE("room for what cannot come is no mistake, and there is none", "[options]") {
+  const auto cpus = [](const char* text) { return with_kernel({"--cpus", text})->vmm.vm->cpus; };
+  CHECK((cpus("boot=2,max=4").boot == 2 && cpus("boot=2,max=4").max_asked == 4));
+  CHECK((cpus("boot=2,max=2").boot == 2 && cpus("boot=2,max=2").max_asked == 0));
+  CHECK_FALSE(cpus("boot=2,max=4").topology);
+  const auto one = *cpus("boot=1,max=8,topology=1:8:1:1").topology;
+  CHECK((one.threads == 1 && one.cores == 1 && one.dies == 1 && one.packages == 1));
+  const auto four = *cpus("boot=4,max=16,topology=2:2:1:4").topology;
+  CHECK((four.threads == 2 && four.cores == 2 && four.dies == 1 && four.packages == 1));
+  const auto eight = *cpus("boot=8,max=16,topology=2:2:1:4").topology;
+  CHECK((eight.threads == 2 && eight.cores == 2 && eight.dies == 1 && eight.packages == 2));
+  const auto got = with_kernel({"--memory", "size=1G,hotplug_size=3000M", "--device", "path=p"});
+  REQUIRE(got.has_value());
+  CHECK(got->vmm.vm->memory.hotplug_size == 0);
+  CHECK(got->vmm.vm->memory.acpi_room_asked == std::uint64_t{3000} << 20);
+}
+
 TEST_CASE("the VM may come from a file", "[options]") {
   const auto folder = *sys_util::TempDirectory::create();
   const std::string path = folder.path() + "/vm.json";
@@ -179,8 +196,9 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--cpus", "boot=8193"}, "--cpus: boot"},
       {{"--cpus", "boot=-1"}, "--cpus: boot"},
       {{"--cpus", "boot=2,max=1"}, "--cpus: max: less than boot"},
-      {{"--cpus", "boot=2,max=4"}, "--cpus: max: CPU hotplug is not offered yet"},
       {{"--cpus", "boot=4,topology=1:2:1:1"}, "--cpus: topology: its product 2"},
+      {{"--cpus", "boot=2,max=4,topology=1:2:1:1"}, "product 2 is not the number of CPUs 4"},
+      {{"--cpus", "boot=5,max=8,topology=1:4:1:2"}, "--cpus: topology: boot is not"},
       {{"--cpus", "boot=4,topology=4:1"}, "--cpus: topology"},
       {{"--rtc", "id=a", "id=b"}, "--rtc: may be given only once"},
       {{"--config", "/nowhere"}, "--config: not together with --kernel"},
@@ -204,8 +222,8 @@ TEST_CASE("a wrong command line is refused by name with exit code 2", "[options]
       {{"--memory", "hugepage_size=2M"}, "--memory: hugepage_size: hugepages is off"},
       {{"--memory", "hugepages=on,hugepage_size=3M"}, "--memory: hugepage_size: neither 2M nor"},
       {{"--memory", "hugepages=on,hugepage_size=4M"}, "--memory: hugepage_size: neither 2M nor"},
-      {{"--memory", "hotplug_size=1G"},
-       "--memory: hotplug_size: hotplug_method=acpi is not offered"},
+      {{"--memory", "hotplug_size=1G,hotplugged_size=128M"},
+       "--memory: hotplugged_size: hotplug_method=acpi is not offered"},
       {{"--memory", "hotplug_method=dimm"}, "--memory: hotplug_method"},
       {{"--memory", "hotplug_method=virtio-mem,hotplug_size=3M"}, "--memory: hotplug_size: not a"},
       {{"--memory", "hotplug_method=virtio-mem,hotplug_size=4M,hotplugged_size=1M"},

@@ -47,6 +47,31 @@ TEST_CASE("JSON: null is absent, and what is not known is passed over", "[json]"
   CHECK(got->console.mode == ConsoleConfig::Mode::kPty);
 }
 
+// Container runtimes send such a body for every VM: all that they know, with room to grow.
+TEST_CASE("JSON: room that is asked for and cannot be filled is not shown", "[json]") {
+  const auto got = parse_vm_json(R"({"cpus": {"boot_vcpus": 1, "max_vcpus": 8, "topology":
+      {"threads_per_core": 1, "cores_per_die": 8, "dies_per_package": 1, "packages": 1},
+      "kvm_hyperv": false, "max_phys_bits": 46, "features": {"amx": false}},
+      "memory": {"size": 2147483648, "mergeable": false, "hotplug_method": "Acpi",
+      "hotplug_size": 6442450944, "shared": true, "hugepages": false, "prefault": false},
+      "payload": {"firmware": null, "kernel": "k", "cmdline": "c", "initramfs": null},
+      "rng": {"src": "/dev/urandom", "iommu": false}, "net": [], "fs": [{"tag": "t", "socket": "s",
+      "num_queues": 1, "queue_size": 1024, "id": null, "pci_segment": 0}],
+      "pmem": [{"file": "f", "size": null, "iommu": false, "discard_writes": true, "id": null}],
+      "serial": {"file": null, "mode": "Off", "iommu": false},
+      "console": {"file": null, "mode": "Off", "iommu": false},
+      "vsock": {"cid": 3, "socket": "v", "iommu": false, "id": null, "pci_segment": 0},
+      "balloon": {"size": 0, "deflate_on_oom": false, "free_page_reporting": true},
+      "iommu": false, "watchdog": false, "sgx_epc": null, "numa": null,
+      "platform": {"num_pci_segments": 2, "tdx": false}})");
+  if (!got) FAIL(got.error().message);
+  const std::string text = vm_json(*got);
+  CHECK_THAT(text, Contains(R"("boot_vcpus":1,"max_vcpus":1,)"));
+  CHECK_THAT(text, Contains(R"("cores_per_die":1,)"));
+  CHECK_THAT(text, !Contains("hotplug_size"));
+  check_round_trip(*got);
+}
+
 TEST_CASE("JSON: there may be an IOMMU with nothing behind it", "[json]") {
   CHECK_THAT(vm_json(*with("")), Contains(R"("iommu":false)"));
   const auto got = with(R"("iommu": true)");
@@ -230,10 +255,10 @@ TEST_CASE("JSON: members obey the rules of the options", "[json][hostile]") {
       {R"("memory": {"size": 4097})", "--memory: size: not a multiple"},
       {R"("memory": {"size": 18446744073709551616})", "--memory: size"},
       {R"("memory": {"hotplug_method": "virtio-mem"})", "hotplug_method: not a name"},
-      {R"("memory": {"hotplug_size": 4096})", "--memory: hotplug_size: hotplug_method=acpi"},
+      {R"("memory": {"hotplug_size": 4096, "hotplugged_size": 4096})", "hotplug_method=acpi"},
       {R"("memory": {"zones": [{"id": "z"}]})", "memory/zones: not offered"},
       {R"("memory": [])", "not an object"},
-      {R"("cpus": {"boot_vcpus": 1, "max_vcpus": 2})", "--cpus: max"},
+      {R"("cpus": {"boot_vcpus": 2, "max_vcpus": 1})", "--cpus: max"},
       {R"("cpus": {"boot_vcpus": 1, "max_vcpus": 1, "topology": {"packages": 1}})", "four numbers"},
       {R"("cpus": {"boot_vcpus": 1, "max_vcpus": 1, "features": {"amx": true}})", "features"},
       {R"("cpus": {"boot_vcpus": 1, "max_vcpus": 1, "core_scheduling": "vm"})", "not a name"},

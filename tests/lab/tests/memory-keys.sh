@@ -88,8 +88,7 @@ if [ "$(cat $pages)" -ge 128 ]; then
 else
   skip 'memory: hugepages=on' 'this machine has no 128 huge pages of 2 MiB to give'
 fi
-for keys in hotplug_size=128M hotplugged_size=128M hugepage_size=2M \
-  shared=on,mergeable=on; do
+for keys in hotplugged_size=128M hugepage_size=2M shared=on,mergeable=on; do
   start --kernel vmlinuz --memory "size=256M,$keys"
   finish 10
   try "$keys is refused" [ "$vmm_status" = 2 ]
