@@ -113,9 +113,8 @@ Outcome<void> parse_host_forwards(const OptionValue& value, NetConfig& net) {
 
 Outcome<void> parse_net_queues(const OptionValue& value, NetConfig& net) {
   VMM_TRY(net.queue_size, parse_queue_size(value, net.queue_size));
-  VMM_TRY(const std::uint64_t queues, value.integer("num_queues", net.num_queues, 2, 512));
-  if (queues % 2 != 0) return fail(value.error("num_queues", "not a multiple of 2"));
-  net.num_queues = static_cast<std::uint16_t>(queues);
+  VMM_TRY(const std::uint64_t queues, value.integer("num_queues", net.num_queues, 2, 513));
+  net.num_queues = static_cast<std::uint16_t>(queues & ~std::uint64_t{1});  // whole pairs
   const auto text = value.text("fd");
   if (!text) return {};
   const auto fds = parse_integer_list(*text, 256);
@@ -126,7 +125,7 @@ Outcome<void> parse_net_queues(const OptionValue& value, NetConfig& net) {
     }
     net.fds.push_back(static_cast<int>(fd));
   }
-  if (net.fds.size() * 2 != net.num_queues) {
+  if (net.fds.size() * 2 != queues) {
     return fail(value.error("fd", "as many as half of num_queues are needed"));
   }
   return {};

@@ -66,6 +66,17 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
   CHECK((vm.pmems.at(0).size == 0 && !vm.pmems[0].discard_writes));
 }
 
+TEST_CASE("a network's queues are pairs, and one that is left over does nothing", "[options]") {
+  const auto got = with_kernel({"--net",
+                                "mac=02:00:00:00:00:01,tap=t,ip=,"
+                                "mask=,num_queues=5",
+                                "num_queues=3", "num_queues=4"});
+  REQUIRE(got);
+  const auto& nets = got->vmm.vm->nets;
+  CHECK((nets.at(0).num_queues == 4 && nets[0].ip.empty() && nets[0].mask.empty()));
+  CHECK((nets.at(1).num_queues == 2 && nets.at(2).num_queues == 4));
+}
+
 TEST_CASE("devices of the host", "[options]") {
   const auto got =
       with_kernel({"--device", "path=/sys/a,id=nic,pci_segment=0,pci_device_id=9",
@@ -395,7 +406,8 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--net", "offload_csum=off,offload_tso=off"}, "--net: offload_csum"},
       {{"--net", "offload_csum=off,offload_ufo=off"}, "--net: offload_csum"},
       {{"--net", "mtu=1279"}, "--net: mtu"},
-      {{"--net", "num_queues=3"}, "--net: num_queues: not a multiple"},
+      {{"--net", "num_queues=1"}, "--net: num_queues"},
+      {{"--net", "fd=[5],num_queues=3"}, "--net: fd: as many as half of num_queues"},
       {{"--net", "num_queues=10"}, "--net: num_queues: more pairs than there are vCPUs"},
       {{"--net", "fd=[2]"}, "--net: fd: 2 is not the number of a tap"},
       {{"--net", "fd=[5,6]"}, "--net: fd: as many as half"},
