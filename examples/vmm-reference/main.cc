@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "options.h"
@@ -20,6 +21,11 @@ using namespace vmm;
 using namespace vmm::reference;
 
 constexpr const char* kVersion = "vmm-reference " VMM_VERSION;
+
+// Started under the other name, the program says what it stands in for: clients that look for that
+// name want to know which options and calls there are.
+constexpr std::string_view kOtherName = "cloud-hypervisor";
+constexpr const char* kOtherVersion = "cloud-hypervisor v53.0.0";
 
 // Where log lines go; set once, before there are threads.
 constinit int g_log_fd = STDERR_FILENO;
@@ -50,13 +56,18 @@ Outcome<void> set_up_log(const Invocation& invocation) {
   return {};
 }
 
-Outcome<void> run(const std::vector<std::string>& arguments) {
+bool has_other_name(std::string_view path) {
+  return path.substr(path.find_last_of('/') + 1) == kOtherName;  // npos + 1 is 0
+}
+
+Outcome<void> run(std::string_view path, const std::vector<std::string>& arguments) {
   VMM_TRY(Invocation invocation, parse_command_line(arguments));
   switch (invocation.action) {
     case Invocation::Action::kShowHelp:
       std::fputs(help_text().c_str(), stdout);
       return {};
     case Invocation::Action::kShowVersion:
+      if (has_other_name(path)) std::puts(kOtherVersion);
       std::puts(kVersion);
       if (invocation.verbosity != 0) std::puts("features: kvm io_uring");
       return {};
@@ -101,7 +112,8 @@ int main(int argc, char** argv) {
     std::fputs(help_text().c_str(), stderr);
     return 2;
   }
-  const auto done = run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  const std::vector<std::string> words(argv, argv + argc);
+  const auto done = words.empty() ? run({}, {}) : run(words[0], {words.begin() + 1, words.end()});
   if (done) return 0;
   std::fprintf(stderr, "vmm-reference: %s\n", done.error().message.c_str());
   if (done.error().kind == Failure::Kind::kUsage) {

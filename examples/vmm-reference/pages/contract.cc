@@ -171,7 +171,9 @@ constexpr std::array kOptions{
     Option{"tpm"},
     Option{"user-device", "without shared memory, too", kAllUserDevice},
     Option{"vdpa"},
-    Option{"version", "our name and version; no protocol versions of migration"},
+    Option{"version",
+           "our name and version, below theirs when started under their name; no protocol versions "
+           "of migration"},
     Option{"vsock", "", kAllVsock},
     Option{"watchdog"},
 };

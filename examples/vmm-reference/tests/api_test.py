@@ -687,6 +687,17 @@ class ApiTest(unittest.TestCase):
             self.assertRegex(done.stdout.decode(), r"^vmm-reference [0-9]")
             self.assertEqual(done.stdout.count(b"\n"), lines)
 
+    def test_version_under_the_other_name(self):
+        if not is_native():
+            self.skipTest("an emulator does not hand names on")
+        with tempfile.TemporaryDirectory() as folder:
+            name = folder + "/cloud-hypervisor"
+            os.symlink(os.path.abspath(COMMAND[0]), name)
+            done = subprocess.run([name, "--version"], capture_output=True, timeout=20, check=True)
+        lines = done.stdout.decode().splitlines()
+        self.assertRegex(lines[0], "^cloud-hypervisor v[0-9]+[.][0-9]+[.][0-9]+$")
+        self.assertRegex(lines[1], "^vmm-reference ")
+
     def test_configuration_by_file(self):
         with tempfile.TemporaryDirectory() as folder:
             path = folder + "/vm.json"
