@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "boot.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "../machine.h"
@@ -35,9 +39,33 @@ Outcome<std::vector<std::byte>> read_input(const std::string& option, const std:
   return bytes;
 }
 
+// The header of a firmware volume (UEFI PI 1.8, volume 3, 3.2.1) is at the start of such an image,
+// or behind a page that a jump skips.
+bool is_firmware_volume(const linux_loader::ImageSource& file) {
+  constexpr std::string_view kSignature = "_FVH";
+  constexpr std::array<std::uint64_t, 2> kPlaces{0x28, 0x1028};
+  return std::ranges::any_of(kPlaces, [&](std::uint64_t place) {
+    std::array<std::byte, kSignature.size()> scratch{};
+    const auto bytes = file.peek(place, scratch);
+    return bytes && std::memcmp(bytes->data(), kSignature.data(), kSignature.size()) == 0;
+  });
+}
+
+// Clients give such an image as the kernel, too.
+Outcome<VmConfig> sort_payload(VmConfig config) {
+  if (config.kernel.empty()) return config;
+  const std::string context = "--kernel: " + config.kernel;
+  VMM_TRY(const InputFile file, open_input(context, config.kernel));
+  if (!is_firmware_volume(file.source)) return config;
+  VMM_LOG(kInfo, "%s: a firmware volume, taken as --firmware", context.c_str());
+  config.firmware = std::exchange(config.kernel, {});
+  return config;
+}
+
 }  // namespace
 
-Outcome<GuestImage> load_image(const VmConfig& config) {
+Outcome<GuestImage> load_image(const VmConfig& given) {
+  VMM_TRY(const VmConfig config, sort_payload(given));
   if (config.debug_console.mode != ConsoleConfig::Mode::kOff) {
     return fail(usage("--debug-console: aarch64 has no I/O ports"));
   }

@@ -29,6 +29,15 @@ finish 10
 check '--firmware: a flat image runs and powers off, exit status 0' [ "$vmm_status" = 0 ]
 check 'a device access without syndrome ends in an abort of the guest' grep -q '^FA' "$log"
 
+start --kernel flat.fd
+finish 10
+check '--kernel: which is no kernel is refused, exit status 1' [ "$vmm_status" = 1 ]
+printf _FVH | dd of=flat.fd bs=1 seek=4136 conv=notrunc 2>/dev/null
+start --kernel flat.fd --cmdline console=ttyAMA0
+finish 10
+check '--kernel: but a firmware volume is firmware, exit status 0' [ "$vmm_status" = 0 ]
+check '--kernel: it has run' grep -q '^FA' "$log"
+
 start --firmware flat.fd --dtb /sys/firmware/fdt
 finish 10
 check '--dtb: a tree of another machine runs, exit status 0' [ "$vmm_status" = 0 ]
