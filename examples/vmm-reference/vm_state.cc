@@ -91,10 +91,12 @@ std::string_view text_of(Refusal refusal) {
       return "VM is already created";
     case Refusal::kAlreadyRunning:
       return "VM is already running";
+    // cloud-hypervisor's words for these two are what its clients look for when they pause or
+    // resume a VM that may be paused, or running, already.
     case Refusal::kAlreadyPaused:
-      return "VM is already paused";
+      return "VM is already paused: Invalid transition: InvalidStateTransition(Paused, Paused)";
     case Refusal::kNotPaused:
-      return "VM is not paused";
+      return "VM is not paused: Invalid transition: InvalidStateTransition(Running, Running)";
   }
   return "";
 }

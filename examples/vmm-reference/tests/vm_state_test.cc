@@ -83,5 +83,21 @@ TEST_CASE("state machine: states, refusals and calls have names of their own", "
   CHECK(texts.size() == kVmCalls + 7);
 }
 
+// What clients of cloud-hypervisor look for to pause or resume a VM whatever it is.
+TEST_CASE("state machine: a state that the VM has already is told in cloud-hypervisor's words",
+          "[vm-state]") {
+  const auto told = [](VmCall call, VmState state) {
+    const Verdict verdict = judge(call, state);
+    REQUIRE(verdict.refusal);
+    return text_of(*verdict.refusal);
+  };
+  CHECK(told(VmCall::kPause, kPaused)
+            .find("Invalid transition: InvalidStateTransition(Paused, Paused)") !=
+        std::string_view::npos);
+  CHECK(told(VmCall::kResume, kRunning)
+            .find("Invalid transition: InvalidStateTransition(Running, Running)") !=
+        std::string_view::npos);
+}
+
 }  // namespace
 }  // namespace vmm::reference
