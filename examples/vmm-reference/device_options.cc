@@ -270,7 +270,6 @@ Outcome<void> parse_balloon(const std::string& text, VmConfig& vm) {
   BalloonConfig balloon;
   VMM_TRY(const OptionValue value, parse_value("--balloon", text));
   VMM_TRY(balloon.device, parse_device(value));
-  VMM_TRY_DO(required(value, "size"));
   VMM_TRY(balloon.size, value.bytes("size", 0));
   VMM_TRY(balloon.deflate_on_oom, value.toggle("deflate_on_oom", false));
   VMM_TRY(balloon.free_page_reporting, value.toggle("free_page_reporting", false));

@@ -63,6 +63,9 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
   CHECK(vm.rng.source == "/dev/random");
   CHECK((vm.vsock->cid == 3 && vm.vsock->socket == "/s"));
   CHECK((vm.balloon->size == 1u << 20 && !vm.balloon->deflate_on_oom));
+  const auto of_no_size = with_kernel({"--balloon", "deflate_on_oom=on"});
+  REQUIRE(of_no_size);
+  CHECK(of_no_size->vmm.vm->balloon->size == 0);
   CHECK((vm.pmems.at(0).size == 0 && !vm.pmems[0].discard_writes));
 }
 
@@ -419,7 +422,6 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--vsock", "cid=4294967295,socket=/s"}, "--vsock: cid"},
       {{"--vsock", "cid=3"}, "--vsock: socket: required"},
       {{"--vsock", "socket=/s"}, "--vsock: cid: required"},
-      {{"--balloon", "deflate_on_oom=on"}, "--balloon: size: required"},
       {{"--balloon", "size=512M"}, "--balloon: size: not less than the VM's memory"},
       {{"--pmem", "size=1M"}, "--pmem: file: required"},
       {{"--rng", "source=/x"}, "--rng: source: unknown key"},
