@@ -69,10 +69,11 @@ constexpr Name kDisk[] = {{"path"},
                           {"lock_granularity"},
                           {"_disable_io_uring"},
                           {"_disable_aio", "nothing to disable: there is no such engine"}};
-constexpr Name kNet[] = {{"tap"},         {"ip"},          {"mask"},        {"mac"},
-                         {"host_mac"},    {"mtu"},         {"queue_size"},  {"num_queues"},
-                         {"vhost_user"},  {"socket"},      {"vhost_mode"},  {"fd"},
-                         {"offload_tso"}, {"offload_ufo"}, {"offload_csum"}};
+constexpr Name kNet[] = {{"tap"},         {"ip", "IPv4 only"}, {"mask", "IPv4 only"},
+                         {"mac"},         {"host_mac"},        {"mtu"},
+                         {"queue_size"},  {"num_queues"},      {"vhost_user"},
+                         {"socket"},      {"vhost_mode"},      {"fd"},
+                         {"offload_tso"}, {"offload_ufo"},     {"offload_csum"}};
 constexpr Name kFs[] = {{"tag"}, {"socket"}, {"num_queues"}, {"queue_size"}};
 constexpr Name kGeneric[] = {{"device_type"}, {"virtio_id"}, {"queue_sizes"}, {"socket"}};
 constexpr Name kRng[] = {{"src"}};
