@@ -94,5 +94,29 @@ TEST_CASE("memory that runs out while a kernel is decompressed is an error",
   CHECK(bytes->error().is_os(ENOMEM));
 }
 
+// zlib takes what its state needs at the start, and the window when there is something to keep.
+TEST_CASE("memory that runs out in the middle of a stream is an error", "[compressed][hostile]") {
+  if (kOwnAllocator) return;
+  constexpr std::size_t kState = 16 << 10;  // room for the state, not for a window of 32 KiB
+  Bytes plain(200'000);  // which packing does not make so small that it is read at once
+  std::uint32_t random = 1;
+  for (std::byte& byte : plain) {
+    random = random * 1664525 + 1013904223;
+    byte = static_cast<std::byte>(random >> 24);
+  }
+  const Bytes packed = gzip(plain);
+  const Scratch scratch = *Scratch::create(plain.size());
+  const ImageSource source = ImageSource::from_bytes(packed);
+  std::optional<Result<std::size_t>> bytes;
+  void* volatile kept = std::malloc(kState);  // or the compiler leaves it out
+  {
+    const NoMemory none;
+    std::free(kept);
+    bytes.emplace(decompress(source, Content::kGzip, scratch.bytes()));
+  }
+  REQUIRE_FALSE(*bytes);
+  CHECK(bytes->error().is_os(ENOMEM));
+}
+
 }  // namespace
 }  // namespace vmm::linux_loader
