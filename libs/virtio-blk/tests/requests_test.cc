@@ -354,6 +354,23 @@ TEST_CASE("requests whose feature was not negotiated are not supported", "[blk][
   CHECK(rig.is_alive());
 }
 
+// Lifetime, secure erase, and all requests of zones: 5.2.6.2.
+TEST_CASE("requests of features that no disk here has are not supported", "[blk][hostile]") {
+  BlkRig rig(any_packing());
+  for (const unsigned number : {10u, 14u, 15u, 16u, 18u, 20u, 22u, 24u, 26u}) {
+    CAPTURE(number);
+    const auto kind = static_cast<RequestType>(number);
+    const Answer bare = rig.exchange({.readable = {head(kind)}, .writable = {1}});
+    CHECK(static_cast<Status>(bare.bytes.back()) == Status::kUnsupported);
+    const Answer report = rig.exchange({.readable = {head(kind)}, .writable = {64, 1}});
+    CHECK(static_cast<Status>(report.bytes.back()) == Status::kUnsupported);
+    const Answer write = rig.exchange({.readable = {head(kind), Bytes(512)}, .writable = {8, 1}});
+    CHECK(static_cast<Status>(write.bytes.back()) == Status::kUnsupported);
+  }
+  CHECK(rig.on_disk(0) == BlkRig::sector_of(0));
+  CHECK(rig.is_alive());
+}
+
 TEST_CASE("an error of the disk is an error of its request alone", "[blk]") {
   BlkRig rig(any_ring());
   rig.image->fails_with = EIO;

@@ -284,6 +284,8 @@ TEST_CASE("a queue is reset and enabled again while the other one runs", "[queue
         {.rings = PciRig::rings(0), .size = PciRig::kQueueSize}, rig.memory.view());
     rig.set_up_queue(0);
     CHECK(rig.get<std::uint16_t>(Common::kQueueEnable) == 1);
+    CHECK(rig.get<std::uint16_t>(Common::kQueueReset) == 0);
+    CHECK(rig.get<std::uint16_t>(Common::kQueueEnable) == 1);
     REQUIRE(rig.echo(0));
   }
   CHECK(device->resets() == 0);
