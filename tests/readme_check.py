@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Checks that the README quotes hello-vmm as it is and is no longer than a screen, that it and docs/libraries.md
-list every library, that each library has a page with an example, and that links lead to files that exist."""
+list every library, that each library has a page with an example, that links lead to files that exist, and that
+the names in the table for those who come from rust-vmm do."""
 import pathlib
 import re
 import sys
@@ -10,7 +11,23 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 MOST_LINES = 70
 
 
+def missing_names():
+    """Names of ours in the table for those who come from rust-vmm that no header has."""
+    headers = [*TOP.glob("libs/**/*.h"), *TOP.glob("examples/**/*.h")]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in headers)))
+    words |= {path.name for path in headers} | {path.name for path in TOP.glob("libs/*")}
+    for row in (TOP / "docs/guide/from-rust-vmm.md").read_text().splitlines():
+        cells = row.strip("|").split("|")
+        if not row.startswith("| ") or len(cells) < 2 or cells[0].strip() in ("rust-vmm", ""):
+            continue
+        for name in re.findall(r"`([^`]+)`", cells[1]):
+            for part in re.findall(r"[\w.]+", name):
+                if part not in words:
+                    yield f"docs/guide/from-rust-vmm.md: {name}: no header has {part}"
+
+
 def problems():
+    yield from missing_names()
     readme = (TOP / "README.md").read_text()
     source = (TOP / "examples/hello-vmm/hello_vmm.cc").read_text()
     for block in re.findall(r"```cpp\n(.*?)```", readme, re.S):
