@@ -9,8 +9,8 @@
 //     return 0;
 //   }
 //
-// Whatever the driver does: memory outside the RAM stays as it is (the sanitizers watch), each step
-// ends, the device wants a reset at worst, and after one it can be set up again. The same holds in
+// Whatever the driver does: memory outside the RAM stays as it is (guarded_ram.h), each step ends,
+// the device wants a reset at worst, and after one it can be set up again. The same holds in
 // double-fetch mode, which bit 4 of the driver's options asks for: a second agent changes guest
 // memory while the device reads it (second_agent.h).
 //
@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "fuzz_input.h"
+#include "guarded_ram.h"
 #include "second_agent.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
@@ -91,7 +92,7 @@ class FuzzedDriver {
         host_event_(std::move(host_event)),
         watch_(watch),
         bits_(input.byte()),
-        rig_(device, options(*device, bits_, input)),
+        rig_(device, options(*device, bits_, input, ram_.data())),
         queues_(device->queue_sizes().size()) {
     if ((bits_ & 0x10) == 0) return;
     agent_.emplace(rig_.memory().regions()[0].host, input.take<std::uint32_t>());
@@ -106,6 +107,7 @@ class FuzzedDriver {
     start();
     rig_.run();
     require(rig_.running());
+    ram_.check();
   }
 
  private:
@@ -113,7 +115,8 @@ class FuzzedDriver {
   static constexpr std::uint32_t kRamBytes = 1 << 20;
 
   static vmm::virtio_device::testing::RigOptions options(vmm::virtio_device::VirtioDevice& device,
-                                                         std::uint8_t bits, Input& input) {
+                                                         std::uint8_t bits, Input& input,
+                                                         std::byte* ram) {
     namespace queue = vmm::virtio_queue;
     const std::uint64_t wanted = ~input.take<std::uint64_t>();  // zeros ask for everything
     const std::uint64_t offered = device.features();
@@ -124,7 +127,8 @@ class FuzzedDriver {
                         (offered & queue::kFeatureRingReset) | queue::kFeatureIndirect,
             .queue_size = 16,
             .ram_bytes = kRamBytes,
-            .dirty_tracking = (bits & 8) != 0};
+            .dirty_tracking = (bits & 8) != 0,
+            .external_ram = ram};
   }
 
   // Out of line: GCC 12 takes what follows a copy of at most 255 bytes for a mistake.
@@ -186,7 +190,7 @@ class FuzzedDriver {
     rig_.core().kick(queue);
   }
 
-  // Parts inside RAM, readable ones first, with contents of the input.
+  // Parts inside RAM, readable ones first, with contents of the input; at bit 6 behind a table.
   void send_good() {
     vmm::virtio_device::testing::Request request;
     const std::uint16_t to = queue();
@@ -195,6 +199,7 @@ class FuzzedDriver {
     for (int i = 0; i < shape / 4 % 4; ++i) {
       request.writable.push_back(input_.take<std::uint16_t>() % 4096u);
     }
+    request.indirect = (shape & 0x40) != 0 && shape % 16 != 0;
     const auto token = rig_.send(to, request);
     if (rig_.heap().ran_out()) lose();
     if (token && is_watched_) {
@@ -271,6 +276,7 @@ class FuzzedDriver {
   HostEvent host_event_;
   DriverWatch* const watch_;
   const std::uint8_t bits_;
+  const GuardedRam ram_{kRamBytes};
   Rig rig_;
   std::size_t queues_;
   std::optional<SecondAgent> agent_;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
 // Scripts of register accesses against the echo device, over guest memory that begins as the rest
-// of the input says. Whatever a driver does: memory outside the RAM stays as it is (the
-// sanitizers watch), each run ends, and after a reset the device can be set up. Some runs are in
+// of the input says. Whatever a driver does: memory outside the RAM stays as it is
+// (guarded_ram.h), each run ends, and after a reset the device can be set up. Some runs are in
 // double-fetch mode (second_agent.h).
 
 #include <array>
 
 #include "fuzz_input.h"
+#include "guarded_ram.h"
 #include "second_agent.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/virtio_device/testing/echo_device.h"
@@ -52,7 +53,11 @@ void steps_to(MmioTransport& transport, std::uint32_t last) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  const vm_memory::RegionConfig ram{.base = GuestAddress(0), .bytes = 0x4000};
+  const GuardedRam guarded(0x4000);
+  const vm_memory::RegionConfig ram{.base = GuestAddress(0),
+                                    .bytes = guarded.bytes().size(),
+                                    .backing = vm_memory::Backing::kExternal,
+                                    .external = guarded.data()};
   const auto memory = *vm_memory::GuestMemory::create({&ram, 1});
   auto loop = *event_manager::EventLoop::create();
   virtio_device::InlineWorkers workers(loop);
@@ -96,5 +101,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(get(*transport, Register::kStatus) == 0 && device->workers() == 0 && !line.level());
   steps_to(*transport, 0xf);
   require(get(*transport, Register::kStatus) == 0xf);
+  guarded.check();
   return 0;
 }

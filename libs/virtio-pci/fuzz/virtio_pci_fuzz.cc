@@ -2,12 +2,13 @@
 
 // Scripts of accesses to configuration space and BARs of the echo device, over guest memory that
 // the script writes as well. Whatever a driver does: each run ends, memory outside the RAM stays as
-// it is (the sanitizers watch), the device is alive or asks for a reset, and after a reset a driver
+// it is (guarded_ram.h), the device is alive or asks for a reset, and after a reset a driver
 // can use it.
 
 #include <array>
 
 #include "fuzz_input.h"
+#include "guarded_ram.h"
 #include "second_agent.h"
 #include "tests/pci_rig.h"
 
@@ -85,13 +86,15 @@ class Script {
     require(rig_.sent(101) == 1 && rig_.sent(102) == 1);
     require(rig_.segment->remove(1).has_value());
     require(device_->workers() == 0 && rig_.mmio.size() == 0 && rig_.msi.routes() == 0);
+    ram_.check();
   }
 
   static constexpr std::uint64_t kPage = 8 * pci::kConfigBytes;  // of slot 1
 
   Input input_;
   std::shared_ptr<EchoDevice> device_ = std::make_shared<EchoDevice>();
-  PciRig rig_{device_};
+  const GuardedRam ram_{PciRig::kRamBytes};
+  PciRig rig_{device_, {.ram = ram_.data()}};
 };
 
 }  // namespace

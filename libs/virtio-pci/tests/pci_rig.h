@@ -35,6 +35,7 @@ struct RigSetting {
   bool below_4g = false;
   bool bus_master = true;  ///< whether the driver asks for it
   std::uint64_t queue_features = virtio_device::TransportCore::kQueueFeatures;
+  std::byte* ram = nullptr;  ///< kRamBytes, if it is the caller's own
 };
 
 /// What the driver reads of a vendor capability.
@@ -59,7 +60,8 @@ class PciRig {
 
   explicit PciRig(std::shared_ptr<virtio_device::VirtioDevice> device,
                   const RigSetting& setting = {})
-      : segment(*pci::Segment::create({.number = 0,
+      : memory(make_memory(setting.ram)),
+        segment(*pci::Segment::create({.number = 0,
                                        .buses = {.mmio = mmio},
                                        .windows = {.memory32 = kLow, .memory64 = kHigh},
                                        .intx = &intx})),
@@ -257,7 +259,7 @@ class PciRig {
     }
   }
 
-  vm_memory::GuestMemory memory = make_memory();
+  vm_memory::GuestMemory memory;
   event_manager::EventLoop loop = *event_manager::EventLoop::create();
   virtio_device::InlineWorkers workers{loop};
   vm_device::testing::FakeMsiSource msi;
@@ -276,8 +278,13 @@ class PciRig {
  private:
   static constexpr std::uint64_t kPage = 8 * pci::kConfigBytes;  // of slot 1
 
-  static vm_memory::GuestMemory make_memory() {
-    const vm_memory::RegionConfig ram{.base = GuestAddress(0), .bytes = kRamBytes};
+  static vm_memory::GuestMemory make_memory(std::byte* external) {
+    const vm_memory::RegionConfig ram{.base = GuestAddress(0),
+                                      .bytes = kRamBytes,
+                                      .backing = external != nullptr
+                                                     ? vm_memory::Backing::kExternal
+                                                     : vm_memory::Backing::kAnonymous,
+                                      .external = external};
     return *vm_memory::GuestMemory::create({&ram, 1});
   }
 };

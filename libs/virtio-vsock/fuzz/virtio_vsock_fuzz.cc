@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "fuzz_input.h"
+#include "guarded_ram.h"
 #include "second_agent.h"
 #include "vmm/sys_util/temp_directory.h"
 #include "vmm/virtio_device/testing/device_rig.h"
@@ -112,8 +113,11 @@ class Run {
         host_(path_),
         device_(*Vsock::create({.cid = kCid, .socket = path_, .limits = limits()})),
         bits_(script.byte()),
-        rig_(device_,
-             {.packed = (bits_ & 1) != 0, .features = device_->features(), .queue_size = 32}) {
+        rig_(device_, {.packed = (bits_ & 1) != 0,
+                       .features = device_->features(),
+                       .queue_size = 32,
+                       .ram_bytes = kRamBytes,
+                       .external_ram = ram_.data()}) {
     if ((bits_ & 0x10) == 0) return;
     agent_.emplace(rig_.memory().regions()[0].host, script.take<std::uint32_t>());
   }
@@ -127,9 +131,12 @@ class Run {
     require(agent_ || rig_.running());
     require(rig_.start());
     rig_.run();
+    ram_.check();
   }
 
  private:
+  static constexpr std::uint64_t kRamBytes = std::uint64_t{16} << 20;
+
   static Limits limits() {
     Limits limits;
     limits.connections = 6;
@@ -216,6 +223,7 @@ class Run {
   Host host_;
   std::shared_ptr<Vsock> device_;
   const std::uint8_t bits_;
+  const GuardedRam ram_{kRamBytes};
   DeviceRig rig_;
   std::optional<SecondAgent> agent_;
 };

@@ -27,6 +27,7 @@
 
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/virtio_device/testing/guest_heap.h"
+#include "vmm/virtio_device/testing/request.h"
 #include "vmm/virtio_device/transport_core.h"
 #include "vmm/virtio_queue/driver/driver.h"
 
@@ -44,29 +45,8 @@ struct RigOptions {
   std::uint16_t queue_size = 64;  ///< less where the device's queues are shorter
   std::uint64_t ram_bytes = std::uint64_t{16} << 20;  ///< from GuestHeap::kBase on
   bool dirty_tracking = false;                        ///< see GuestHeap::memory()
-  bool shared_ram = false;  ///< in a memfd, for devices of other processes
-};
-
-/// The parts of one request, in this order.
-struct Request {
-  std::vector<Bytes> readable;          ///< one buffer each
-  std::vector<std::uint32_t> writable;  ///< bytes of each part
-};
-
-/// What came back. Writable bytes that the device left alone are DeviceRig::kUntouched.
-struct Answer {
-  std::uint16_t token = 0;    ///< what send() said
-  std::uint32_t written = 0;  ///< bytes, as the device says
-  Bytes bytes;                ///< all writable parts, also what lies beyond `written`
-
-  /// Precondition: the object lies inside `bytes`.
-  template <class T>
-  [[nodiscard]] T at(std::size_t offset) const {
-    T value{};
-    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), sizeof(T),
-                std::as_writable_bytes(std::span(&value, 1)).begin());
-    return value;
-  }
+  bool shared_ram = false;            ///< in a memfd, for devices of other processes
+  std::byte* external_ram = nullptr;  ///< the RAM, if it is the caller's own; see GuestHeap
 };
 
 /// A device, RAM, and the driver's side of its queues, which are all set up and enabled.
@@ -82,7 +62,8 @@ class DeviceRig {
 
   /// Takes the device; nothing is set up before start(), which says if the device was refused.
   explicit DeviceRig(std::shared_ptr<VirtioDevice> device, const RigOptions& options = {})
-      : options_(options), heap_(options.ram_bytes, options.dirty_tracking, options.shared_ram) {
+      : options_(options),
+        heap_(options.ram_bytes, options.dirty_tracking, options.shared_ram, options.external_ram) {
     sink_.queues = std::vector<std::atomic<int>>(device->queue_sizes().size());
     auto core = TransportCore::create({.device = std::move(device),
                                        .memory = heap_.memory(),
@@ -130,7 +111,8 @@ class DeviceRig {
       (void)heap_.view().fill(at, bytes, kUntouched);
       flight.buffers.push_back({at, bytes, true});
     }
-    const auto token = send_raw(queue, flight.buffers);
+    const auto token =
+        request.indirect ? send_indirect(queue, flight) : send_raw(queue, flight.buffers);
     if (token) flights_[{queue, *token}] = std::move(flight);
     if (!token) release(flight);
     return token;
@@ -280,11 +262,22 @@ class DeviceRig {
     core_->enable_queue(queue);
     return config.ready();
   }
+  // The table is given back with the buffers.
+  std::optional<std::uint16_t> send_indirect(std::uint16_t queue, Flight& flight) {
+    const auto bytes = static_cast<std::uint32_t>(flight.buffers.size() * kDescriptorBytes);
+    const GuestAddress table = heap_.take(bytes);
+    const auto token = drivers_[queue].add_indirect(flight.buffers, table);
+    flight.buffers.push_back({table, bytes, false});
+    if (!token) return std::nullopt;
+    publish(queue);
+    return *token;
+  }
   void release(const Flight& flight) {
     for (const Buffer& buffer : flight.buffers) heap_.give_back(buffer.address, buffer.length);
   }
 
   static constexpr std::uint64_t kRingBytes = 0x1'0000;  // of each part: up to 4096 entries
+  static constexpr std::size_t kDescriptorBytes = 16;
 
   const RigOptions options_;
   GuestHeap heap_;

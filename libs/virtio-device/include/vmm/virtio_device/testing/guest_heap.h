@@ -34,9 +34,11 @@ class GuestHeap {
  public:
   static constexpr std::uint64_t kBase = 0x1'0000;  ///< the guest-physical address where RAM begins
 
-  /// `shared`: in a memfd, for other processes.
-  explicit GuestHeap(std::uint64_t bytes, bool dirty_tracking = false, bool shared = false)
-      : end_(kBase + bytes), memory_(make(bytes, dirty_tracking, shared)) {}
+  /// `shared`: in a memfd, for other processes. `external`: the RAM, if it is the caller's own;
+  /// page-aligned, and there as long as this object.
+  explicit GuestHeap(std::uint64_t bytes, bool dirty_tracking = false, bool shared = false,
+                     std::byte* external = nullptr)
+      : end_(kBase + bytes), memory_(make(bytes, dirty_tracking, shared, external)) {}
 
   /// For who only reads the map.
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
@@ -90,12 +92,16 @@ class GuestHeap {
   static constexpr std::uint64_t kPage = 4096;
   static constexpr std::uint64_t kLine = 64;
 
-  static vm_memory::GuestMemory make(std::uint64_t bytes, bool dirty_tracking, bool shared) {
-    const vm_memory::RegionConfig ram{
-        .base = GuestAddress(kBase),
-        .bytes = bytes,
-        .backing = shared ? vm_memory::Backing::kMemfd : vm_memory::Backing::kAnonymous,
-        .dirty_tracking = dirty_tracking};
+  static vm_memory::GuestMemory make(std::uint64_t bytes, bool dirty_tracking, bool shared,
+                                     std::byte* external) {
+    const auto backing = shared                ? vm_memory::Backing::kMemfd
+                         : external != nullptr ? vm_memory::Backing::kExternal
+                                               : vm_memory::Backing::kAnonymous;
+    const vm_memory::RegionConfig ram{.base = GuestAddress(kBase),
+                                      .bytes = bytes,
+                                      .backing = backing,
+                                      .external = external,
+                                      .dirty_tracking = dirty_tracking};
     return *vm_memory::GuestMemory::create({&ram, 1});
   }
   static std::uint64_t rounded(std::uint64_t bytes) {
