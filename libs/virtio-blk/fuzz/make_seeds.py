@@ -43,6 +43,10 @@ seeds = {
     "read_at_the_last_sector": seed(request(header(0, 2**64 - 1), [512, 1])),
     "read_with_the_status_in_the_data": seed(request(header(0), [513])),
     "write": seed(WRITE, FLUSH, READ),
+    "written_and_read": seed(*[part + bytes([TAKE_BACK]) for part in (
+        WRITE, READ, request(header(1, 0) + b"y" * 512, [1]), request(header(0), [512, 512, 1]),
+        request(header(13) + segment(3, 1), [1]), READ, request(header(11) + segment(4, 1), [1]), READ,
+        request(header(1, 31) + b"z" * 512, [1], False) + WRITE, request(header(0, 31), [512, 1]))]),
     "write_packed": seed(WRITE, FLUSH, READ, ring=PACKED),
     "write_through": seed(bytes([CONFIG, 32, 1, 0]), WRITE),
     "write_without_features": seed(WRITE, FLUSH, refused=2**64 - 1),

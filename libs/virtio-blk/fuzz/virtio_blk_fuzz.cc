@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
 // Input: a script for the driver; see device_fuzz.h. The host looks at the disk and changes its
-// size. A read-only disk stays as it is; the file is as long as the disk.
+// size. A read-only disk stays as it is; the file is as long as the disk, and holds what was
+// written (disk_model.h).
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "device_fuzz.h"
+#include "disk_model.h"
 #include "vmm/block/open_image.h"
 #include "vmm/sys_util/file_io.h"
 #include "vmm/virtio_blk/blk.h"
@@ -38,8 +40,13 @@ class Disk {
   }
 
   [[nodiscard]] const std::shared_ptr<vmm::virtio_blk::Blk>& device() const { return device_; }
-  void resize(std::uint64_t bytes) { require(device_->resize(bytes).has_value() != readonly_); }
+  [[nodiscard]] DriverWatch& model() { return model_; }
+  void resize(std::uint64_t bytes) {
+    require(device_->resize(bytes).has_value() != readonly_);
+    model_.resized();
+  }
   void check() const {
+    model_.check();
     struct stat about = {};
     require(::fstat(file_.get(), &about) == 0);
     require(static_cast<std::uint64_t>(about.st_size) == device_->size_bytes());
@@ -53,6 +60,7 @@ class Disk {
   const bool readonly_;
   std::vector<std::byte> content_;
   UniqueFd file_;
+  DiskModel model_{file_.get()};
   std::shared_ptr<vmm::virtio_blk::Blk> device_;
 };
 
@@ -61,10 +69,11 @@ class Disk {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
   Disk disk(size != 0 && (data[0] & 0x80) != 0);  // the driver's options have room for it
-  fuzz_device(disk.device(), input, [&disk](Input& host) {
+  const auto host_event = [&disk](Input& host) {
     disk.check();
     disk.resize(512 * (1 + host.byte() % 64u));
-  });
+  };
+  fuzz_device(disk.device(), input, host_event, &disk.model());
   disk.check();
   return 0;
 }
