@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
+CLASSES = 22
 TEST = re.compile(r'TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -14,6 +15,8 @@ def tests_of(name: str) -> set[str]:
     if name == "lab":
         return {path.stem for path in (TOP / "tests/lab/tests").glob("*.sh")}
     found = set()
+    for path in (TOP / name).glob("*_test.cc"):
+        found |= set(TEST.findall(path.read_text(encoding="utf-8")))
     for folder in ("libs", "examples"):
         for path in (TOP / folder / name / "tests").glob("*_test.cc"):
             found |= set(TEST.findall(path.read_text(encoding="utf-8")))
@@ -23,12 +26,18 @@ def tests_of(name: str) -> set[str]:
 def missing_tests(text: str) -> list[str]:
     """Of the tests that are named as `library` "test", those that do not exist."""
     return [f'{name} has no test "{test}"'
-            for name, test in re.findall(r'`([a-z0-9_-]+)` "([^"]+)"', text)
+            for name, test in re.findall(r'`([a-z0-9_/-]+)` "([^"]+)"', text)
             if test not in tests_of(name)]
 
 
+def missing_classes(text: str) -> list[str]:
+    """Of the classes of mistakes, those without a row."""
+    named = {int(number) for number in re.findall(r"^\| (\d+) \|", text, re.M)}
+    return [f"class {number} has no row" for number in range(1, CLASSES + 1) if number not in named]
+
+
 def problems(text: str, targets: set[str]) -> list[str]:
-    found = missing_tests(text)
+    found = missing_tests(text) + missing_classes(text)
     table = text.split("## Fuzz targets")[1].split("\n##")[0]
     named = set(re.findall(r"^\| ([a-z0-9_]+) \|", table, re.M)) - {"target"}
     found += [f"there is no fuzz target {name}" for name in sorted(named - targets)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from assurance_check import missing_tests
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/conformance.md"
-TESTED = re.compile(r'`[a-z0-9_-]+` "[^"]+"')
+TESTED = re.compile(r'`[a-z0-9_/-]+` "[^"]+"')
 
 
 def rows(text: str) -> list[list[str]]:

@@ -9,12 +9,14 @@
 //     if (!faulty_calls::disarm()) break;  // there were fewer calls than that
 //   }
 //
-// It stands in front of the C library's functions of transfers: those of this program that the code
-// under test calls. One source file of a test program may include it. What io_uring does are no
-// such calls.
+// It stands in front of functions of the C library: those of this program that the code under test
+// calls. One source file of a test program may include it. What io_uring does are no such calls.
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,20 +31,23 @@ namespace vmm::faulty_calls {
 
 /// The calls that there are, as bits.
 enum Call : std::uint32_t {
-  kRead = 1,      ///< read, readv, pread, preadv
-  kWrite = 2,     ///< write, writev, pwrite, pwritev
+  kRead = 1,      ///< readv, pread, preadv
+  kWrite = 2,     ///< writev, pwrite, pwritev
   kSync = 4,      ///< fdatasync, fsync
   kSpace = 8,     ///< fallocate, ftruncate
   kReceive = 16,  ///< recv, recvmsg
   kSend = 32,     ///< send, sendmsg
-  kAll = 63,
+  kTransfers = 63,
+  kPlainRead = 64,    ///< read: also what takes events
+  kPlainWrite = 128,  ///< write: also what makes events
+  kSetUp = 256,       ///< eventfd, epoll_create1, epoll_ctl, timerfd_create, timerfd_settime
 };
 
 struct Fault {
-  std::uint64_t nth = 1;       ///< of the calls that it is about
-  int error = 0;               ///< what errno says; 0: a transfer does only half of its bytes
-  std::uint32_t calls = kAll;  ///< which calls count
-  int fd = -1;                 ///< those on this descriptor; -1: on any
+  std::uint64_t nth = 1;             ///< of the calls that it is about
+  int error = 0;                     ///< what errno says; 0: a transfer does only half of its bytes
+  std::uint32_t calls = kTransfers;  ///< which calls count
+  int fd = -1;                       ///< those on this descriptor; -1: on any
 };
 
 namespace detail {
@@ -129,6 +134,12 @@ ssize_t transfer_list(Call call, int fd, const iovec* list, int count, Do&& work
   });
 }
 
+/// A call that sets something up: it fails as a whole, or works.
+template <class Do>
+int set_up(int fd, Do&& work) {
+  return fate_of(kSetUp, fd, false) == Fate::kFails ? -1 : static_cast<int>(work());
+}
+
 inline ssize_t changed(ssize_t done) {
   if (done > 0) volatile_data = true;
   return done;
@@ -179,12 +190,50 @@ ssize_t writev(int fd, const iovec* list, int count) {
       faults::kWrite, fd, list, count,
       [&](const iovec* some, int n) -> ssize_t { return ::syscall(SYS_writev, fd, some, n); });
 }
+ssize_t read(int fd, void* to, size_t bytes) {
+  namespace faults = vmm::faulty_calls;
+  return faults::detail::transfer(faults::kPlainRead, fd, bytes, [&](size_t some) -> ssize_t {
+    return ::syscall(SYS_read, fd, to, some);
+  });
+}
+ssize_t write(int fd, const void* from, size_t bytes) {
+  namespace faults = vmm::faulty_calls;
+  return faults::detail::transfer(faults::kPlainWrite, fd, bytes, [&](size_t some) -> ssize_t {
+    return ::syscall(SYS_write, fd, from, some);
+  });
+}
 int fdatasync(int fd) {
   namespace faults = vmm::faulty_calls;
   if (faults::detail::fate_of(faults::kSync, fd, false) == faults::detail::Fate::kFails) return -1;
   const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
   if (done == 0) faults::detail::volatile_data = false;
   return done;
+}
+int fsync(int fd) {
+  namespace faults = vmm::faulty_calls;
+  if (faults::detail::fate_of(faults::kSync, fd, false) == faults::detail::Fate::kFails) return -1;
+  const auto done = static_cast<int>(::syscall(SYS_fsync, fd));
+  if (done == 0) faults::detail::volatile_data = false;
+  return done;
+}
+int eventfd(unsigned count, int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(-1,
+                                           [&] { return ::syscall(SYS_eventfd2, count, flags); });
+}
+int epoll_create1(int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(-1, [&] { return ::syscall(SYS_epoll_create1, flags); });
+}
+int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      fd, [&] { return ::syscall(SYS_epoll_ctl, epoll, operation, fd, event); });
+}
+int timerfd_create(int clock, int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      -1, [&] { return ::syscall(SYS_timerfd_create, clock, flags); });
+}
+int timerfd_settime(int fd, int flags, const itimerspec* value, itimerspec* before) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      fd, [&] { return ::syscall(SYS_timerfd_settime, fd, flags, value, before); });
 }
 int fallocate64(int fd, int mode, off64_t offset, off64_t bytes) {
   namespace faults = vmm::faulty_calls;

@@ -14,9 +14,12 @@ class FileFlusher final : public Flusher {
   explicit FileFlusher(UniqueFd file) : file_(std::move(file)) {}
   Result<void> flush() override {
     if (failed_) return fail(Error::os(EIO, "fsync, of which one failed before"));
-    if (::fsync(file_.get()) == 0) return {};
-    failed_ = true;
-    return fail(Error::from_errno("fsync"));
+    while (::fsync(file_.get()) != 0) {
+      if (errno == EINTR) continue;  // nothing is forgotten: it is done again
+      failed_ = true;
+      return fail(Error::from_errno("fsync"));
+    }
+    return {};
   }
 
  private:

@@ -67,10 +67,11 @@ class RngWorker final : public virtio_device::Worker {
         chain_.writer().unsafe_iovec(pieces, std::uint32_t{Rng::kMaxRequestBytes});
     if (chain_.writable_bytes() == 0) return -1;
     ssize_t got = 0;
+    int errors = 0;  // one may be of the moment: a hardware's, or a shortage of memory
     do {
       got =
           ::readv(source_, reinterpret_cast<const iovec*>(pieces.data()), static_cast<int>(count));
-    } while (got < 0 && errno == EINTR);
+    } while (got < 0 && (errno == EINTR || (errno != EAGAIN && ++errors < kMostErrors)));
     ended_ = got == 0 || (got < 0 && errno != EAGAIN);
     if (got <= 0) return 0;
     chain_.mark_written(static_cast<std::uint32_t>(got));
@@ -93,6 +94,8 @@ class RngWorker final : public virtio_device::Worker {
     }
     VMM_LOG_GUEST(kWarn, "entropy device: the source has ended; requests are not answered");
   }
+
+  static constexpr int kMostErrors = 8;  // one after another, until the source has ended
 
   int source_;
   event_manager::EventLoop* loop_ = nullptr;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+
+// Each transfer of a console's descriptors fails once, or does half of its work. No buffer of the
+// driver is lost; bytes are lost only by an error that says that nobody takes them.
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <string>
+
+#include "faulty_calls.h"
+#include "fd_pairs.h"
+#include "open_fds.h"
+#include "vmm/virtio_console/fd_port.h"
+#include "vmm/virtio_device/testing/device_rig.h"
+
+namespace vmm::virtio_console {
+namespace {
+
+using virtio_device::testing::bytes_of;
+using virtio_device::testing::DeviceRig;
+
+constexpr std::uint16_t kReceive = 0;
+constexpr std::uint16_t kTransmit = 1;
+
+std::string all_of(int fd) {
+  std::string text(256, '\0');
+  const ssize_t got = ::read(fd, text.data(), text.size());
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
+TEST_CASE("a write of a console that fails loses its bytes only where nobody takes them",
+          "[fd_port][faults]") {
+  const int error = GENERATE(0, EINTR, EAGAIN, EIO, ENOSPC, EPIPE);
+  const std::size_t before = open_fds();
+  for (std::uint64_t nth = 1;; ++nth) {
+    CAPTURE(error, nth);
+    const Pipe pipe(O_CLOEXEC | O_NONBLOCK);
+    FdOutput output(pipe.write.get());
+    DeviceRig rig(*Console::create({.output = &output}), {});
+    REQUIRE(rig.start());
+    faulty_calls::arm(
+        {.nth = nth, .error = error, .calls = faulty_calls::kPlainWrite, .fd = pipe.write.get()});
+    for (const char* const line : {"one ", "two ", "three "}) {
+      const auto answer = rig.exchange(kTransmit, {.readable = {bytes_of(line)}, .writable = {}});
+      REQUIRE(answer);
+      CHECK(answer->written == 0);
+    }
+    const bool failed = faulty_calls::disarm();
+    const std::string got = all_of(pipe.read.get());
+    const bool is_lost = failed && (error == EIO || error == ENOSPC || error == EPIPE);
+    if (!is_lost) {
+      CHECK(got == "one two three ");
+    } else {
+      CHECK(got == (nth == 1 ? "two three " : nth == 2 ? "one three " : "one two "));
+    }
+    if (!failed) break;
+    REQUIRE(nth < 100);
+  }
+  CHECK(open_fds() == before);
+}
+
+TEST_CASE("a read of a console that is short or interrupted loses nothing", "[fd_port][faults]") {
+  const int error = GENERATE(0, EINTR, EAGAIN);
+  const std::size_t before = open_fds();
+  for (std::uint64_t nth = 1;; ++nth) {
+    CAPTURE(error, nth);
+    const Pipe pipe;
+    const Pipe nowhere;
+    FdOutput output(nowhere.write.get());
+    const auto console = *Console::create({.output = &output, .capacity = 4});
+    DeviceRig rig(console, {});
+    REQUIRE(rig.start());
+    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+    REQUIRE(input);
+    pipe.put("0123456789");
+    faulty_calls::arm(
+        {.nth = nth, .error = error, .calls = faulty_calls::kPlainRead, .fd = pipe.read.get()});
+    std::string got;
+    while (got.size() < 10) {
+      const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
+      REQUIRE(answer);
+      for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
+    }
+    CHECK(got == "0123456789");
+    if (!faulty_calls::disarm()) break;
+    REQUIRE(nth < 100);
+  }
+  CHECK(open_fds() == before);
+}
+
+}  // namespace
+}  // namespace vmm::virtio_console
