@@ -37,6 +37,11 @@ def ram(at, data):
     return out
 
 
+def beside_agent(at, data, script=0x01000007):
+    """Written and served while a second agent changes the device's memory."""
+    return b"\xfd" + struct.pack("<I", script) + ram(at, data)[1:]
+
+
 def region(guest=0, size=1 << 20, user=USER, offset=0):
     return struct.pack("<QQQQ", guest, size, user, offset)
 
@@ -61,9 +66,10 @@ def start(queue=0, size=16, base=0):
 
 # One request: 5 bytes at 0x80000, room for 64 at 0x81000.
 DESCRIPTORS = struct.pack("<QIHHQIHH", 0x80000, 5, 1, 1, 0x81000, 64, 2, 0)
-REQUEST = ram(0x80000, b"hello") + ram(0x10000, DESCRIPTORS) + ram(0x11000, struct.pack("<HHH", 0, 1, 0))
-PACKED_REQUEST = ram(0x80000, b"hello") + ram(0x10000, struct.pack(
-    "<QIHHQIHH", 0x80000, 5, 0, 0x81, 0x81000, 64, 0, 0x82))
+BUFFERS = ram(0x80000, b"hello") + ram(0x10000, DESCRIPTORS)
+REQUEST = BUFFERS + ram(0x11000, struct.pack("<HHH", 0, 1, 0))
+PACKED_DESCRIPTORS = struct.pack("<QIHHQIHH", 0x80000, 5, 0, 0x81, 0x81000, 64, 0, 0x82)
+PACKED_REQUEST = ram(0x80000, b"hello") + ram(0x10000, PACKED_DESCRIPTORS)
 OK = message(39, u64(15))
 STOP = message(11, state(0, 0))
 INFLIGHT = struct.pack("<QQHHI", 0x1000, 0xF0000, 2, 16, 0)
@@ -111,6 +117,10 @@ seeds = {
     "polled": hello() + MEMORY + message(8, state(0, 16)) + message(9, rings(0)) + message(12, u64(0x100))
     + message(18, state(0, 1)) + OK + REQUEST + b"\xfe\xfe" + STOP,
     "served": hello() + MEMORY + start() + OK + REQUEST + STOP,
+    "double_fetch": hello() + MEMORY + start() + OK + BUFFERS + beside_agent(0x11000, struct.pack("<HHH", 0, 1, 0))
+    + beside_agent(0x11000, struct.pack("<HHHH", 0, 3, 0, 0), 0x06001234) + STOP,
+    "double_fetch_packed": hello(PACKED) + MEMORY + start(base=0x80008000) + OK + ram(0x80000, b"hello")
+    + beside_agent(0x10000, PACKED_DESCRIPTORS) + STOP,
     "served_packed": hello(PACKED) + MEMORY + start(base=0x80008000) + OK + PACKED_REQUEST + STOP,
     "without_a_status": hello(protocol=ALL & ~STATUS) + MEMORY + start() + b"\xfe\xfe" + REQUEST + STOP,
     "started_again": hello() + MEMORY + start() + OK + REQUEST + STOP + start(base=1) + OK + STOP,

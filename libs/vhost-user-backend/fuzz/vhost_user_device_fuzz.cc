@@ -3,19 +3,25 @@
 // Plays a front end, and the driver behind it, against a whole back end with a device: messages in
 // chunks, each with descriptors of guest memory or eventfds, and writes to guest memory between
 // them. Whatever comes: each step ends, memory that was not shared stays as it is (the sanitizers
-// watch), and at the end no worker and no descriptor is left.
+// watch), and at the end no worker and no descriptor is left. In steps of double-fetch mode
+// (second_agent.h) the device's mapping of the memory changes under it.
 
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cinttypes>
+#include <cstdio>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "fuzz_input.h"
 #include "open_fds.h"
+#include "second_agent.h"
 #include "vmm/sys_util/fd_passing.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vhost_user_backend/daemon.h"
@@ -51,6 +57,28 @@ class Extension final : public vhost_user_backend::DeviceExtension {
   }
 };
 
+/// Where this process has a file mapped first; empty: nowhere.
+std::span<std::byte> mapping_of(int fd) {
+  struct stat about = {};
+  require(::fstat(fd, &about) == 0);
+  std::FILE* const maps = std::fopen("/proc/self/maps", "re");
+  require(maps != nullptr);
+  std::array<char, 512> line;
+  std::span<std::byte> found;
+  while (found.empty() && std::fgets(line.data(), line.size(), maps) != nullptr) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    std::uint64_t inode = 0;
+    const int words = std::sscanf(line.data(), "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %" SCNu64,
+                                  &begin, &end, &inode);
+    if (words == 3 && inode == about.st_ino) {
+      found = {reinterpret_cast<std::byte*>(begin), end - begin};
+    }
+  }
+  require(std::fclose(maps) == 0);
+  return found;
+}
+
 class Player {
  public:
   explicit Player(Input& input) : input_(input) {
@@ -83,8 +111,12 @@ class Player {
  private:
   void act() {
     const std::uint8_t kind = input_.byte();
-    if (kind == 0xff) return write_ram();
+    if (kind == 0xff) {
+      write_ram();
+      return run();
+    }
     if (kind == 0xfe) return wait_a_little();
+    if (kind == 0xfd) return run_with_agent();
     const std::vector<int> fds(kind % 4, file_of(kind));
     const auto chunk = input_.bytes(input_.byte() + 1u);
     (void)sys_util::send_with_fds(peer_.get(), chunk, fds);
@@ -107,6 +139,14 @@ class Player {
             static_cast<ssize_t>(n));
     const std::uint64_t one = 1;
     require(::write(event_.get(), &one, sizeof(one)) == sizeof(one));  // a kick
+  }
+  void run_with_agent() {
+    const auto script = input_.take<std::uint32_t>();
+    write_ram();
+    const std::span<std::byte> mapped = mapping_of(ram_.fd());
+    if (mapped.empty()) return run();
+    SecondAgent agent(mapped, script);
+    const SecondAgent::Turn turn(agent);
     run();
   }
   // Until a device starts whose front end does not say when.
