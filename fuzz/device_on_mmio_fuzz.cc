@@ -64,6 +64,7 @@ class MmioBoard {
       const auto ready = loop_.run_once(std::chrono::milliseconds(0));
       if (!ready || *ready == 0) return;
     }
+    require(false);
   }
   template <class Done>
   bool run_until(Done&& done) {
@@ -89,7 +90,7 @@ class MmioBoard {
   }
 
  private:
-  static constexpr int kMaxRounds = 100;
+  static constexpr int kMaxRounds = 1000;
 
   static vm_memory::GuestMemory make_memory(std::byte* ram) {
     const vm_memory::RegionConfig config{.base = GuestAddress(0),

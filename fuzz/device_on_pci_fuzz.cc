@@ -64,6 +64,7 @@ class PciBoard {
       const auto ready = rig_.loop.run_once(std::chrono::milliseconds(0));
       if (!ready || *ready == 0) return;
     }
+    require(false);
   }
   template <class Done>
   bool run_until(Done&& done) {
@@ -95,7 +96,7 @@ class PciBoard {
   }
 
  private:
-  static constexpr int kMaxRounds = 100;
+  static constexpr int kMaxRounds = 1000;
   static constexpr std::uint32_t kFirstMessage = 100;
   static constexpr std::uint64_t kPage = 8 * pci::kConfigBytes;  // of slot 1
 

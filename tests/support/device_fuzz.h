@@ -182,7 +182,7 @@ class FuzzedDriver {
   void run() {
     std::optional<SecondAgent::Turn> turn;
     if (agent_) turn.emplace(*agent_);
-    rig_.run();
+    require(rig_.run());
   }
   void kick(std::uint16_t queue) {
     std::optional<SecondAgent::Turn> turn;

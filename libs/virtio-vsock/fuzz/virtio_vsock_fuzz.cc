@@ -172,7 +172,7 @@ class Run {
   void run() {
     std::optional<SecondAgent::Turn> turn;
     if (agent_) turn.emplace(*agent_);
-    rig_.run();
+    require(rig_.run());
   }
   void send_packet() {
     // The host's ports that it gives to clients are 1 << 30 and above.

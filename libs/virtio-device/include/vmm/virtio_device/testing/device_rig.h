@@ -178,12 +178,13 @@ class DeviceRig {
     }
     return true;
   }
-  /// Runs the workers until they have nothing to do.
-  void run() {
+  /// Runs the workers until they have nothing to do. False when there is no end of it.
+  bool run() {
     for (int round = 0; round < kMaxRounds; ++round) {
       const auto ready = loop_.run_once(Milliseconds(0));
-      if (!ready || *ready == 0) return;
+      if (!ready || *ready == 0) return true;
     }
+    return false;
   }
 
   /// An object of the configuration space.
