@@ -2,8 +2,9 @@
 
 // Scripts of packets of a guest and of what programs of the host do. Whatever they say: each step
 // ends, what comes back to the guest is a packet as the specification has it and fits its buffer,
-// each packet of the guest comes back, and after a reset the device can be set up again. In
-// double-fetch mode (bit 4 of the first byte, second_agent.h) what comes back is not looked at.
+// each packet of the guest comes back, what it sends reaches programs without a gap, and after a
+// reset the device can be set up again. In double-fetch mode (bit 4 of the first byte,
+// second_agent.h) what comes over is not looked at.
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,7 +12,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -46,9 +49,34 @@ void with_address(const std::string& path, Call&& call) {
   (void)call(reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)});
 }
 
+/// What comes out of a program's socket: perhaps the line that a client gets, then bytes of which
+/// each is one more than the one before.
+class Stream {
+ public:
+  explicit Stream(bool has_line = false) : in_line_(has_line) {}
+
+  void came(std::span<const char> bytes) {
+    for (const char c : bytes) {
+      const auto byte = static_cast<std::uint8_t>(c);
+      if (in_line_) {
+        in_line_ = byte != '\n';
+        continue;
+      }
+      require(!next_ || *next_ == byte);
+      next_ = static_cast<std::uint8_t>(byte + 1);
+    }
+  }
+
+ private:
+  bool in_line_;
+  std::optional<std::uint8_t> next_;
+};
+
 /// The programs of the host: one listener of each type, and the sockets they have.
 class Host {
  public:
+  bool is_known = true;  ///< the guest sends nothing but what Stream expects
+
   explicit Host(std::string path) : path_(std::move(path)) {
     listeners_[0] = listen("_0", SOCK_STREAM, 1);
     listeners_[1] = listen("_1", SOCK_SEQPACKET, 16);
@@ -56,16 +84,19 @@ class Host {
 
   void act(Input& script) {
     const std::uint8_t what = script.byte();
-    UniqueFd& socket = sockets_[script.byte() % kSockets];
+    const std::size_t which = script.byte() % kSockets;
+    UniqueFd& socket = sockets_[which];
     switch (what % 8) {
       case 0:
         socket = make_socket(SOCK_STREAM);
+        streams_[which] = Stream(true);
         return with_address(path_, [&](const sockaddr* at, socklen_t bytes) {
           return ::connect(socket.get(), at, bytes);
         });
       case 1:
         socket.reset(::accept4(listeners_[what / 8 % 2].get(), nullptr, nullptr,
                                SOCK_NONBLOCK | SOCK_CLOEXEC));
+        streams_[which] = Stream();
         return;
       case 2:
         return send(socket, "CONNECT " + std::to_string(script.byte() % kPorts) + "\n");
@@ -74,7 +105,7 @@ class Host {
       case 4:
         return send(socket, std::string(script.take<std::uint16_t>(), 'x'));
       case 5:
-        return read(socket);
+        return read(which);
       case 6:
         (void)::shutdown(socket.get(), what / 8 % 3);
         return;
@@ -96,14 +127,18 @@ class Host {
   static void send(const UniqueFd& socket, std::string_view text) {
     (void)::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
   }
-  static void read(const UniqueFd& socket) {
+  void read(std::size_t which) {
     std::array<char, 65536> buffer;
-    (void)::recv(socket.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t got = ::recv(sockets_[which].get(), buffer.data(), buffer.size(), 0);
+    if (got > 0 && is_known) {
+      streams_[which].came(std::span(buffer).first(static_cast<std::size_t>(got)));
+    }
   }
 
   std::string path_;
   std::array<UniqueFd, 2> listeners_;
   std::array<UniqueFd, kSockets> sockets_;
+  std::array<Stream, kSockets> streams_;
 };
 
 class Run {
@@ -119,6 +154,7 @@ class Run {
                        .ram_bytes = kRamBytes,
                        .external_ram = ram_.data()}) {
     if ((bits_ & 0x10) == 0) return;
+    host_.is_known = false;
     agent_.emplace(rig_.memory().regions()[0].host, script.take<std::uint32_t>());
   }
 
@@ -161,6 +197,7 @@ class Run {
       case 4:
         return take_back();
       case 5:
+        host_.is_known = false;
         (void)rig_.send(kTx, {.readable = {script_.bytes(script_.byte())}, .writable = {}});
         return;
       case 6:
@@ -188,7 +225,12 @@ class Run {
                         .flags = kinds / 16u % 4,
                         .buf_alloc = script_.take<std::uint16_t>(),
                         .fwd_cnt = script_.take<std::uint16_t>()};
-    const Bytes payload(script_.take<std::uint16_t>() % 6000u, std::byte{'g'});
+    Bytes payload(script_.take<std::uint16_t>() % 6000u, std::byte{'g'});
+    if (header.op == Op::kData) {
+      // Goes on where the last one of these ports ended.
+      std::uint8_t& next = next_[{header.src_port, header.dst_port}];
+      for (std::byte& byte : payload) byte = std::byte{next++};
+    }
     header.len = static_cast<std::uint32_t>(payload.size());
     (void)rig_.send(kTx, {.readable = {bytes_of(header.wire()), payload}, .writable = {}});
   }
@@ -226,6 +268,7 @@ class Run {
   const GuardedRam ram_{kRamBytes};
   DeviceRig rig_;
   std::optional<SecondAgent> agent_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint8_t> next_;  // by ports
 };
 
 }  // namespace
