@@ -181,6 +181,7 @@ class Run {
     limits.buffer_bytes = 4096;
     limits.small_buffer_bytes = 100;
     limits.greeting = limits.request = limits.backlog = std::chrono::milliseconds(0);
+    limits.tick = std::chrono::milliseconds(1);
     return limits;
   }
 
@@ -238,7 +239,7 @@ class Run {
     if (what % 4 == 0) require(rig_.start());
     if (what % 4 == 1) device_->transport_reset();
     if (what % 4 == 2) (void)rig_.send(kEvent, {.readable = {}, .writable = {what}});
-    if (what % 4 == 3) (void)rig_.loop().run_once(std::chrono::milliseconds(60));
+    if (what % 4 == 3) (void)rig_.loop().run_once(std::chrono::milliseconds(2));
   }
   void take_back() {
     while (const auto sent = rig_.receive(kTx)) require(agent_ || sent->written == 0);

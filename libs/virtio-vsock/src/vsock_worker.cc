@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vsock_worker.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "vmm/base/endian.h"
@@ -19,7 +21,6 @@ using virtio_queue::Writer;
 
 enum Queue : std::uint16_t { kRxQueue, kTxQueue, kEventQueue };
 
-constexpr std::chrono::milliseconds kTick{50};
 constexpr std::uint32_t kTransportReset = 0;  // struct virtio_vsock_event: 5.10.6.7
 
 }  // namespace
@@ -206,7 +207,8 @@ bool VsockWorker::fill_rx() {
 
 void VsockWorker::start_clock() {
   if (clock_runs_) return;
-  clock_runs_ = clock_->arm({.after = kTick, .every = kTick}).has_value();
+  const auto tick = std::max(core_->limits.tick, std::chrono::milliseconds(1));
+  clock_runs_ = clock_->arm({.after = tick, .every = tick}).has_value();
 }
 
 void VsockWorker::tick() {

@@ -22,6 +22,7 @@ struct Limits {
   std::chrono::milliseconds request{5000};   ///< the guest's answer to a request
   std::chrono::milliseconds backlog{2000};   ///< for room at a listener of the host
   std::chrono::milliseconds close{8000};     ///< the guest's reset after both directions ended
+  std::chrono::milliseconds tick{50};        ///< how often these are looked at, at least 1
   /// The host may take that long for each next part of what the guest left it.
   std::chrono::milliseconds linger{30000};
 
