@@ -11,6 +11,8 @@
 //
 // It stands in front of functions of the C library: those of this program that the code under test
 // calls. One source file of a test program may include it. What io_uring does are no such calls.
+// Under ThreadSanitizer kPlainRead, kPlainWrite and kSetUp always work: it has to see these calls,
+// as threads tell one another of events by them.
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -26,6 +28,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#if defined(__SANITIZE_THREAD__)
+#define VMM_FAULTS_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VMM_FAULTS_UNDER_TSAN 1
+#endif
+#endif
 
 namespace vmm::faulty_calls {
 
@@ -190,18 +200,6 @@ ssize_t writev(int fd, const iovec* list, int count) {
       faults::kWrite, fd, list, count,
       [&](const iovec* some, int n) -> ssize_t { return ::syscall(SYS_writev, fd, some, n); });
 }
-ssize_t read(int fd, void* to, size_t bytes) {
-  namespace faults = vmm::faulty_calls;
-  return faults::detail::transfer(faults::kPlainRead, fd, bytes, [&](size_t some) -> ssize_t {
-    return ::syscall(SYS_read, fd, to, some);
-  });
-}
-ssize_t write(int fd, const void* from, size_t bytes) {
-  namespace faults = vmm::faulty_calls;
-  return faults::detail::transfer(faults::kPlainWrite, fd, bytes, [&](size_t some) -> ssize_t {
-    return ::syscall(SYS_write, fd, from, some);
-  });
-}
 int fdatasync(int fd) {
   namespace faults = vmm::faulty_calls;
   if (faults::detail::fate_of(faults::kSync, fd, false) == faults::detail::Fate::kFails) return -1;
@@ -215,25 +213,6 @@ int fsync(int fd) {
   const auto done = static_cast<int>(::syscall(SYS_fsync, fd));
   if (done == 0) faults::detail::volatile_data = false;
   return done;
-}
-int eventfd(unsigned count, int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(-1,
-                                           [&] { return ::syscall(SYS_eventfd2, count, flags); });
-}
-int epoll_create1(int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(-1, [&] { return ::syscall(SYS_epoll_create1, flags); });
-}
-int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      fd, [&] { return ::syscall(SYS_epoll_ctl, epoll, operation, fd, event); });
-}
-int timerfd_create(int clock, int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      -1, [&] { return ::syscall(SYS_timerfd_create, clock, flags); });
-}
-int timerfd_settime(int fd, int flags, const itimerspec* value, itimerspec* before) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      fd, [&] { return ::syscall(SYS_timerfd_settime, fd, flags, value, before); });
 }
 int fallocate64(int fd, int mode, off64_t offset, off64_t bytes) {
   namespace faults = vmm::faulty_calls;
@@ -282,5 +261,39 @@ ssize_t send(int fd, const void* from, size_t bytes, int flags) {
     return ::syscall(SYS_sendto, fd, from, some, flags, nullptr, 0);
   });
 }
+
+#if !defined(VMM_FAULTS_UNDER_TSAN)
+ssize_t read(int fd, void* to, size_t bytes) {
+  namespace faults = vmm::faulty_calls;
+  return faults::detail::transfer(faults::kPlainRead, fd, bytes, [&](size_t some) -> ssize_t {
+    return ::syscall(SYS_read, fd, to, some);
+  });
+}
+ssize_t write(int fd, const void* from, size_t bytes) {
+  namespace faults = vmm::faulty_calls;
+  return faults::detail::transfer(faults::kPlainWrite, fd, bytes, [&](size_t some) -> ssize_t {
+    return ::syscall(SYS_write, fd, from, some);
+  });
+}
+int eventfd(unsigned count, int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(-1,
+                                           [&] { return ::syscall(SYS_eventfd2, count, flags); });
+}
+int epoll_create1(int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(-1, [&] { return ::syscall(SYS_epoll_create1, flags); });
+}
+int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      fd, [&] { return ::syscall(SYS_epoll_ctl, epoll, operation, fd, event); });
+}
+int timerfd_create(int clock, int flags) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      -1, [&] { return ::syscall(SYS_timerfd_create, clock, flags); });
+}
+int timerfd_settime(int fd, int flags, const itimerspec* value, itimerspec* before) noexcept {
+  return vmm::faulty_calls::detail::set_up(
+      fd, [&] { return ::syscall(SYS_timerfd_settime, fd, flags, value, before); });
+}
+#endif
 
 }  // extern "C"

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_pmem/pmem.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <cerrno>
 
-#include "vmm/sys_util/temp_file.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
 
@@ -16,22 +12,6 @@ using namespace vmm::virtio_pmem;
 using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
 using virtio_device::testing::Request;
-
-namespace {
-
-int failing_fsyncs = 0;
-
-}  // namespace
-
-// The C library's function, as the code under test calls it.
-extern "C" int fsync(int fd) {
-  if (failing_fsyncs != 0) {
-    --failing_fsyncs;
-    errno = EIO;
-    return -1;
-  }
-  return static_cast<int>(::syscall(SYS_fsync, fd));
-}
 
 namespace {
 
@@ -178,15 +158,4 @@ TEST_CASE("the driver is told where the memory is and cannot change it", "[pmem]
   fixture.rig.set_config(8, Le64(1));
   CHECK(fixture.rig.config<Le64>(0).get() == 0x1'2345'0000);
   CHECK(fixture.rig.config<Le64>(8).get() == 0x20'0000);
-}
-
-TEST_CASE("after a file that could not be written, none of its flushes succeeds", "[pmem]") {
-  const auto file = sys_util::TempFile::create();
-  REQUIRE(file);
-  const auto flusher = make_file_flusher(UniqueFd(::dup(file->fd())));
-  REQUIRE(flusher->flush());
-  failing_fsyncs = 1;
-  CHECK_FALSE(flusher->flush());
-  CHECK(failing_fsyncs == 0);
-  CHECK_FALSE(flusher->flush());
 }
