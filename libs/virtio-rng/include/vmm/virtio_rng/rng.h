@@ -18,8 +18,9 @@ namespace vmm::virtio_rng {
 ///
 /// A request gets at most kMaxRequestBytes, and may get fewer when the source has no more: the used
 /// length says how many. It is answered with at least one byte (5.4.6.2), so requests wait while
-/// the source is dry: for good, when it has ended or cannot be read. Only what has no byte to write
-/// to comes back with none. Requests are served one after another on one worker.
+/// the source is dry: for good, when it has ended or cannot be read, several times over. Only what
+/// has no byte to write to comes back with none. Requests are served one after another on one
+/// worker.
 ///
 /// Threads: as VirtioDevice.
 class Rng final : public virtio_device::VirtioDevice {
