@@ -55,6 +55,8 @@ static_assert(std::ranges::none_of(kNames,
 constexpr std::size_t kMaxWaiting = 1024;
 /// Of what a guest can cause as often as it likes: the rest is for what the VMM has to say.
 constexpr std::size_t kMaxWaitingOfGuest = kMaxWaiting / 2;
+/// Ids are as long as who gave them liked.
+constexpr std::size_t kMaxWaitingBytes = std::size_t{1} << 20;
 constexpr int kPatienceMs = 1000;
 
 std::string quoted(std::string_view text) {
@@ -144,9 +146,11 @@ void EventMonitor::report(Event event, const Properties& properties) {
   const std::lock_guard lock(mutex_);
   const bool of_guest = event == Event::kDeviceActivated || event == Event::kDeviceReset;
   if (waiting_.size() >= (of_guest ? kMaxWaitingOfGuest : kMaxWaiting)) return;
+  if (waiting_bytes_ >= kMaxWaitingBytes) return;
   // Under the lock, so that the times in the stream ascend.
   waiting_.push_back(
       text_of(std::chrono::steady_clock::now() - start_, name.source, name.name, properties));
+  waiting_bytes_ += waiting_.back().size();
   changed_.notify_one();
 }
 
@@ -164,6 +168,7 @@ void EventMonitor::write_events() {
       if (waiting_.empty()) return;
       text = std::move(waiting_.front());
       waiting_.pop_front();
+      waiting_bytes_ -= text.size();
     }
     if (!write(text)) return;
   }

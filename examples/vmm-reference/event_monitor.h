@@ -85,6 +85,7 @@ class EventMonitor {
   std::mutex mutex_;  // with a condition, for which Mutex is not made; guards what follows
   std::condition_variable changed_;
   std::deque<std::string> waiting_;
+  std::size_t waiting_bytes_ = 0;
   bool ending_ = false;
   sys_util::Thread thread_;
 };

@@ -84,6 +84,34 @@ TEST_CASE("nor does one that stops within a long event", "[event-monitor][hostil
   CHECK(std::chrono::steady_clock::now() < begun + kLong);
 }
 
+TEST_CASE("of long events few wait for a listener that does not listen",
+          "[event-monitor][hostile]") {
+  Pipe pipe;
+  REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
+  std::atomic<bool> over{false};
+  std::size_t all = 0;
+  std::thread listener;
+  {
+    auto monitor = EventMonitor::open({.path = {}, .fd = pipe.write.release()});
+    REQUIRE(monitor.has_value());
+    for (int i = 0; i < 64; ++i) {
+      (*monitor)->report(Event::kDeviceRemoved, {{"id", std::string(1 << 19, 'x')}});
+    }
+    listener = std::thread([&] {
+      for (;;) {
+        std::array<char, 65536> part{};
+        const ssize_t got = ::read(pipe.read.get(), part.data(), part.size());
+        if (got > 0) all += static_cast<std::size_t>(got);
+        if (got <= 0 && over) return;
+      }
+    });
+  }
+  over = true;
+  listener.join();
+  CHECK(all >= std::size_t{1} << 20);
+  CHECK(all < std::size_t{4} << 20);
+}
+
 std::size_t count_of(const std::string& text, std::string_view word) {
   std::size_t count = 0;
   for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
