@@ -80,6 +80,10 @@ class Connection {
 
   /// When expire() is due.
   [[nodiscard]] const std::optional<Clock::time_point>& deadline() const { return deadline_; }
+  /// Its deadline, if it has one, is later by so much.
+  void postpone(Clock::duration by) {
+    if (deadline_) *deadline_ += by;
+  }
   /// Ends what took too long. kLingering: the caller drops the connection.
   void expire() { reset(); }
 

@@ -91,6 +91,10 @@ void HostClients::remove(Client& client) {
   if (!retry_) pause(false);
 }
 
+void HostClients::postpone(Clock::duration by) {
+  for (const auto& client : clients_) client->deadline += by;
+}
+
 void HostClients::expire(Clock::time_point now) {
   std::erase_if(clients_, [&](const auto& client) { return client->deadline <= now; });
   if (retry_ && *retry_ <= now) retry_.reset();

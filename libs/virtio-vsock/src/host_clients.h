@@ -38,6 +38,8 @@ class HostClients {
   void set_on_deadline(std::function<void()> on_deadline) { on_deadline_ = std::move(on_deadline); }
   [[nodiscard]] bool has_deadlines() const { return retry_ || !clients_.empty(); }
 
+  /// Gives all of them so much more time.
+  void postpone(Clock::duration by);
   /// Closes those whose time is up, and accepts again if that was not possible.
   void expire(Clock::time_point now);
   /// Closes all.

@@ -21,7 +21,14 @@ using virtio_queue::Writer;
 
 enum Queue : std::uint16_t { kRxQueue, kTxQueue, kEventQueue };
 
+/// So late a tick is only when this thread stood still, as it does while a VM is paused. Nobody
+/// could do then what is waited for.
+constexpr std::chrono::seconds kStandstill{1};
 constexpr std::uint32_t kTransportReset = 0;  // struct virtio_vsock_event: 5.10.6.7
+
+std::chrono::milliseconds tick_of(const Limits& limits) {
+  return std::max(limits.tick, std::chrono::milliseconds(1));
+}
 
 }  // namespace
 
@@ -207,12 +214,15 @@ bool VsockWorker::fill_rx() {
 
 void VsockWorker::start_clock() {
   if (clock_runs_) return;
-  const auto tick = std::max(core_->limits.tick, std::chrono::milliseconds(1));
-  clock_runs_ = clock_->arm({.after = tick, .every = tick}).has_value();
+  last_tick_ = Connection::Clock::now();
+  const auto every = tick_of(core_->limits);
+  clock_runs_ = clock_->arm({.after = every, .every = every}).has_value();
 }
 
 void VsockWorker::tick() {
   const auto now = Connection::Clock::now();
+  const auto late = now - std::exchange(last_tick_, now) - tick_of(core_->limits);
+  if (late > kStandstill) postpone(late);
   for (Connection* const connection : connections_.with_deadlines()) expire(*connection, now);
   clients_.expire(now);
   if (connections_.with_deadlines().empty() && !clients_.has_deadlines()) {
@@ -220,6 +230,11 @@ void VsockWorker::tick() {
     clock_runs_ = false;
   }
   serve_rx();
+}
+
+void VsockWorker::postpone(Connection::Clock::duration by) {
+  for (Connection* const connection : connections_.with_deadlines()) connection->postpone(by);
+  clients_.postpone(by);
 }
 
 void VsockWorker::expire(Connection& connection, Connection::Clock::time_point now) {

@@ -47,6 +47,7 @@ class VsockWorker final : public virtio_device::Worker {
 
   void start_clock();
   void tick();
+  void postpone(Connection::Clock::duration by);
   void expire(Connection& connection, Connection::Clock::time_point now);
 
   void reset_transport();
@@ -69,6 +70,7 @@ class VsockWorker final : public virtio_device::Worker {
   event_manager::Registration reset_watch_;
   std::optional<event_manager::Timer> clock_;
   bool clock_runs_ = false;
+  Connection::Clock::time_point last_tick_{};
 };
 
 }  // namespace vmm::virtio_vsock

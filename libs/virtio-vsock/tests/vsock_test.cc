@@ -4,6 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
+#include <thread>
+
 #include "rig.h"
 
 namespace vmm::virtio_vsock {
@@ -192,6 +195,22 @@ TEST_CASE("a guest that does not accept is given up in time", "[vsock]") {
   rig.run_for(std::chrono::milliseconds(300));
   CHECK(client.at_end());
   rig.expect(Op::kReset);
+}
+
+TEST_CASE("the time of a pause is nobody's", "[vsock]") {
+  Rig rig({.limits = {.greeting = std::chrono::milliseconds(1500),
+                      .request = std::chrono::milliseconds(1500)}});
+  const HostProgram silent = HostProgram::connect(rig.path);
+  const HostProgram client = HostProgram::connect(rig.path);
+  const Packet request = rig.ask(client);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1800));  // the device's thread stands still
+  rig.run_for(std::chrono::milliseconds(200));
+  CHECK_FALSE(silent.at_end());
+  CHECK_FALSE(client.at_end());
+  rig.send(Rig::packet(Op::kResponse, 5000, request.header.src_port));
+  CHECK(client.read().starts_with("OK"));
+  rig.run_for(std::chrono::milliseconds(1600));
+  CHECK(silent.at_end());
 }
 
 TEST_CASE("a client that goes before the guest accepts is taken back", "[vsock]") {

@@ -6,8 +6,8 @@
 
 namespace vmm::virtio_vsock {
 
-/// What one device may use of the host, and how long it waits. Both sides get their connections
-/// from one budget.
+/// What one device may use of the host, and how long it waits, without the time in which its thread
+/// stands still, as in a pause of the VM. Both sides get their connections from one budget.
 struct Limits {
   std::uint32_t connections = 1024;  ///< at once; one that is beyond is refused
   std::uint32_t clients = 64;        ///< of the host that have not said yet what they want
