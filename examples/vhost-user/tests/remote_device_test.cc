@@ -54,9 +54,12 @@ class BackEnd {
   void hang(std::shared_future<void> end) {
     control_->loop().post([end = std::move(end)] { end.wait(); });
   }
+  /// On any thread.
   Result<UniqueFd> connect() {
     std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+      return fail(Error::from_errno("socketpair"));
+    }
     bool taken = false;
     UniqueFd theirs(ends[1]);
     UniqueFd ours(ends[0]);

@@ -227,13 +227,17 @@ class Run {
                         .buf_alloc = script_.take<std::uint16_t>(),
                         .fwd_cnt = script_.take<std::uint16_t>()};
     Bytes payload(script_.take<std::uint16_t>() % 6000u, std::byte{'g'});
+    // Data goes on where the last one of these ports ended.
+    std::uint8_t& last = next_[{header.src_port, header.dst_port}];
+    std::uint8_t next = last;
     if (header.op == Op::kData) {
-      // Goes on where the last one of these ports ended.
-      std::uint8_t& next = next_[{header.src_port, header.dst_port}];
       for (std::byte& byte : payload) byte = std::byte{next++};
     }
     header.len = static_cast<std::uint32_t>(payload.size());
-    (void)rig_.send(kTx, {.readable = {bytes_of(header.wire()), payload}, .writable = {}});
+    const virtio_device::testing::Request request{.readable = {bytes_of(header.wire()), payload},
+                                                  .writable = {}};
+    if (rig_.send(kTx, request)) last = next;
+    if (rig_.heap().ran_out()) host_.is_known = false;
   }
   void change(std::uint8_t what) {
     if (what % 4 == 0) require(rig_.start());
