@@ -278,12 +278,16 @@ def report(rows, programs, peers, options):
 
 
 def earlier(paths, peers):
-    """The rows of earlier runs; the peers' figures are today's."""
+    """The rows of earlier runs, of which one may have times and one instructions; the peers' figures
+    are today's."""
     rows = {}
     for path in paths:
         try:
             for row in json.loads(path.read_text()):
-                rows[row["name"]] = row
+                # Without a time of ours, the floor's is the documented one.
+                known = {key: value for key, value in row.items() if value is not None and
+                         (key != "floor_ns" or row["ns"] is not None)}
+                rows[row["name"]] = rows.get(row["name"], row) | known
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Fail(f"{path}: not the results of a run: {error}") from None
     for name, row in rows.items():

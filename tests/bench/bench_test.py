@@ -99,6 +99,17 @@ class EarlierResultsTest(unittest.TestCase):
             self.assertIn("| find_region | 51.0 | 102 (0.50) |", page)
             self.assertIn("| fdt_1cpu_4virtio | 51.0 | 83,742 (0.00) |", page)
 
+    def test_one_run_may_have_the_times_and_another_the_instructions(self):
+        name = "vm-memory/find_region"
+        with tempfile.TemporaryDirectory() as folder:
+            times, counts = pathlib.Path(folder, "times"), pathlib.Path(folder, "counts")
+            times.write_text(json.dumps(bench.merge({name: 2.0, "floor:" + name: 1.0}, {}, {}, {})))
+            documented = {name: {"floor_ns": 9.0}}
+            counts.write_text(json.dumps(bench.merge({}, {name: 51.0}, {}, documented)))
+            for files in [(times, counts), (counts, times)]:
+                (row,) = bench.earlier(files, {})
+                self.assertEqual((row["ns"], row["floor_ns"], row["instructions"]), (2.0, 1.0, 51.0))
+
     def test_a_check_fails_for_a_goal_of_instructions_that_is_missed(self):
         name = "vm-memory/x_bitmap_mark_dirty_1page"
         for locked, wanted in [(0.0, 0), (1.0, 1)]:
