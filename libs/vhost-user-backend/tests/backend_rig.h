@@ -53,12 +53,15 @@ class Process {
       backend_.reset();
     });
   }
-  /// Our end of a connection to it.
+  /// Our end of a connection to it; nothing when it takes none. On any thread.
   UniqueFd connect() {
     std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    control_->call([&] { REQUIRE(daemon_->serve(UniqueFd(ends[1]))); });
-    return UniqueFd(ends[0]);
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return {};
+    UniqueFd ours(ends[0]);
+    UniqueFd theirs(ends[1]);
+    bool taken = false;
+    control_->call([&] { taken = daemon_->serve(std::move(theirs)).has_value(); });
+    return taken ? std::move(ours) : UniqueFd();
   }
   bool serving() {
     bool serving = false;
