@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -287,6 +288,9 @@ VMM_BENCH(bench) {
   DirtyBitmap& bitmap = *memory.regions()[0].dirty;
   bench.run("vm-memory/x_bitmap_mark_dirty_1page",
             [&] { bitmap.mark(opaque(kAt), opaque(std::uint64_t{1})); });
+  std::atomic<std::uint64_t> word{1};
+  bench.floor("vm-memory/x_bitmap_mark_dirty_1page",
+              [&] { word.fetch_or(opaque(std::uint64_t{1})); });
   bench.run("vm-memory/x_bitmap_mark_dirty_1MiB", [&] { bitmap.mark(opaque(kAt), opaque(kMiB)); });
   DirtyBitmap clear(4 * kGiB);
   bench.run("vm-memory/x_bitmap_get_and_reset_4GiB", [&] { keep(clear.get_and_reset()); });
