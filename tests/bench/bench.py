@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ PEERS = pathlib.Path(__file__).resolve().with_name("peers.tsv")
 EMPTY = "bench:empty"
 PREPARE = "prepare:"
 FLOOR = "floor:"
+# Times are measured in so many runs of a program.
+RUNS = 5
 
 
 class Fail(Exception):
@@ -83,13 +86,21 @@ def build(directory):
 
 
 def measure_times(program, filter_options, rounds):
-    """{row: ns}; in two parts, so that a row and its floor do not have their turns all at once."""
-    times = {}
-    for part in filter(None, (rounds - rounds // 2, rounds // 2)):
-        for line in run([program, "--rounds", str(part), *filter_options]).splitlines():
+    """({row: ns}, {row: time to its floor's}): the best time of all rounds, and of several runs the
+    median of the ratio, as a busy moment strikes a row and its floor, which follows it, alike."""
+    times, ratios = {}, {}
+    runs = min(rounds, RUNS)
+    for number in range(runs):
+        share = rounds // runs + (number < rounds % runs)
+        once = {}
+        for line in run([program, "--rounds", str(share), *filter_options]).splitlines():
             name, ns = line.split("\t")
-            times[name] = min(float(ns), times.get(name, float("inf")))
-    return times
+            once[name] = float(ns)
+            times[name] = min(once[name], times.get(name, once[name]))
+        for name in once:
+            if FLOOR + name in once and once[FLOOR + name] > 0:
+                ratios.setdefault(name, []).append(once[name] / once[FLOOR + name])
+    return times, {name: statistics.median(all_runs) for name, all_runs in ratios.items()}
 
 
 def parse_callgrind(text):
@@ -134,7 +145,7 @@ def per_op(brackets):
             for name, total, ops in brackets if name != EMPTY and not name.startswith(PREPARE)}
 
 
-def merge(times, counts, locked, peers):
+def merge(times, counts, locked, peers, floor_ratios=None):
     """The rows of the report, in the order in which the programs ran them."""
     rows = []
     for name in [n for n in dict.fromkeys([*times, *counts]) if not n.startswith(FLOOR)]:
@@ -145,6 +156,7 @@ def merge(times, counts, locked, peers):
                      "locked": rounded(locked.get(name)),
                      "peer": peer.get("ns"), "peer_instructions": peer.get("instructions"),
                      "floor_ns": times.get(FLOOR + name, peer.get("floor_ns")),
+                     "floor_ratio": (floor_ratios or {}).get(name),
                      "floor_instructions": rounded(counts.get(FLOOR + name))})
     return rows
 
@@ -239,20 +251,23 @@ def find_programs(options):
 
 
 def measure(programs, options):
-    """({row: ns}, {row: instructions}, {row: locked instructions}) of all programs."""
-    times, counts, locked = {}, {}, {}
+    """({row: ns}, {row: instructions}, {row: locked instructions}, {row: time to its floor's}) of all
+    programs."""
+    times, counts, locked, floor_ratios = {}, {}, {}, {}
     filter_options = ["--filter", options.filter] if options.filter else []
     for program in programs:
         if not run([program, "--list", *filter_options]).strip():
             continue
         print(f"running {program.name}", file=sys.stderr)
         if options.rounds > 0:
-            times |= measure_times(program, filter_options, options.rounds)
+            measured = measure_times(program, filter_options, options.rounds)
+            times |= measured[0]
+            floor_ratios |= measured[1]
         if options.instructions:
             more = count_instructions(program, filter_options, options.count)
             counts |= more[0]
             locked |= more[1]
-    return times, counts, locked
+    return times, counts, locked, floor_ratios
 
 
 def about():
@@ -308,7 +323,8 @@ def main():
         if not options.no_build:
             build(options.build_dir)
         programs = find_programs(options)
-        rows = merge(*measure(programs, options), peers)
+        times, counts, locked, floor_ratios = measure(programs, options)
+        rows = merge(times, counts, locked, peers, floor_ratios)
     if not rows:
         raise Fail(f"no row matches {options.filter!r}")
     report(rows, programs, peers, options)

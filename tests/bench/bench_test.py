@@ -65,6 +65,19 @@ class PeersTest(unittest.TestCase):
             "virtio-queue", "vm-allocator", "vm-memory", "vm-superio"})
 
 
+class TimesTest(unittest.TestCase):
+    def test_a_ratio_to_a_floor_is_the_median_of_runs_and_a_time_the_best(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program")
+            program.write_text("#!/bin/sh\ncd " + folder + "\necho x >> runs\ncase $(wc -l < runs) in\n"
+                               "1) set 10 5;; 2) set 40 10;; *) set 30 10;; esac\n"
+                               'printf "a/b\\t%s\\nfloor:a/b\\t%s\\n" $1 $2\n')
+            program.chmod(0o755)
+            times, ratios = bench.measure_times(program, [], 3)
+            self.assertEqual(times, {"a/b": 10.0, "floor:a/b": 5.0})
+            self.assertEqual(ratios, {"a/b": 3.0})
+
+
 class ReportTest(unittest.TestCase):
     def test_a_measured_floor_wins_over_the_documented_one(self):
         peers = {"a/b": {"ns": 5.0, "instructions": 9.0, "floor_ns": 3.0, "bulk": False}}
@@ -72,7 +85,7 @@ class ReportTest(unittest.TestCase):
                            {"a/b": 1.0}, peers)
         self.assertEqual(rows, [{"name": "a/b", "ns": 4.0, "instructions": 10.0, "locked": 1.0,
                                  "peer": 5.0,
-                                 "peer_instructions": 9.0, "floor_ns": 2.0,
+                                 "peer_instructions": 9.0, "floor_ns": 2.0, "floor_ratio": None,
                                  "floor_instructions": 7.0}])
         self.assertTrue(bench.exceeds(rows[0]))
 

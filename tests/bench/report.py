@@ -52,6 +52,7 @@ def collect(rows, peers):
             row[what] = {"ours": ours.get(what), "floor": ours.get("floor_" + what)}
             row[what] |= {peer: theirs.get(peer, {}).get(what) for peer in PEERS}
         row["locked"] = {"ours": ours.get("locked")}
+        row["floor_ratio"] = ours.get("floor_ratio")
         if row["ns"]["floor"] is None:
             row["ns"]["floor"] = next((p["floor_ns"] for p in theirs.values() if p["floor_ns"]), None)
         libraries.setdefault(name.split("/")[0], []).append(row)
@@ -59,9 +60,12 @@ def collect(rows, peers):
 
 
 def ratio(row, what, other):
-    """Ours to the other's, or None; what is copied in bulk has no count of instructions."""
+    """Ours to the other's, or None; what is copied in bulk has no count of instructions. Of times and floors
+    that is the median of several runs, which the best times of all may not be near."""
     if other is None:
         return row[what]["ours"]
+    if (what, other) == ("ns", "floor") and row["floor_ratio"] is not None:
+        return row["floor_ratio"]
     ours, theirs = row[what]["ours"], row[what][other]
     if ours is None or not theirs or (what == "instructions" and row["bulk"]):
         return None
@@ -194,7 +198,8 @@ this page; [benchmarks](benchmarks.md) says what is measured how, and how whole 
 
 Instructions are counted by callgrind and repeat exactly. Nanoseconds are the best of several rounds; the peers'
 come from another run, on the machine that `tests/bench/peers.tsv` describes: on another kind of machine they say
-little, and a few tens of per cent say nothing on any. Floors of ours are of the same run. A floor is the
+little, and a few tens of per cent say nothing on any. Floors of ours are of the same
+run, and a time's ratio to its floor is the median of several. A floor is the
 least work that is still correct, in plain C; in time also the system call or the memcpy alone. Rows with ~ copy
 so much in one piece that callgrind's count says nothing: look at their time. A row that has no figure of ours
 was not measured here.
