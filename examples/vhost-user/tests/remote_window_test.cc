@@ -62,7 +62,14 @@ struct Slot final : WindowSlot {
     at = address == nullptr ? std::nullopt : std::optional(*address);
     return {};
   }
-  char letter(std::uint64_t offset) const { return static_cast<char>(seen[offset]); }
+  // As the guest sees it: what is mapped there changes on another thread. That it has, a message
+  // said, on a socket that came by another one: an order that ThreadSanitizer does not know.
+  __attribute__((no_sanitize("thread"))) char letter(std::uint64_t offset) const {
+    return static_cast<char>(*(seen.data() + offset));
+  }
+  __attribute__((no_sanitize("thread"))) void put(std::uint64_t offset, char value) const {
+    *(seen.data() + offset) = static_cast<std::byte>(value);
+  }
   std::span<std::byte> seen;
   std::optional<GuestAddress> at;
 };
@@ -130,7 +137,7 @@ TEST_CASE("a back end maps files where the guest sees them", "[window]") {
   CHECK(machine.slot->letter(kPage) == 't');
   CHECK(machine.slot->letter(0) == 0);
   REQUIRE(machine.map(kWindow - kPage, ShmemArea::kWritable));
-  machine.slot->seen[kWindow - kPage] = std::byte{'n'};
+  machine.slot->put(kWindow - kPage, 'n');
   CHECK(machine.slot->letter(kPage) == 'n');
 
   // What cannot be is refused, and the channel goes on.
@@ -152,7 +159,7 @@ TEST_CASE("a back end maps files where the guest sees them", "[window]") {
     machine.kill_back_end();
     REQUIRE(soon([&] { return (machine.core->status() & 64) != 0; }));
     CHECK(machine.slot->letter(kWindow - kPage) == 0);
-    machine.slot->seen[kWindow - kPage] = std::byte{'x'};  // and nobody else's
+    machine.slot->put(kWindow - kPage, 'x');  // and nobody else's
     std::array<char, 1> read{};
     REQUIRE(::pread(machine.file.fd(), read.data(), 1, 0) == 1);
     CHECK(read[0] == 'n');
