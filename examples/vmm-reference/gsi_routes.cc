@@ -30,17 +30,18 @@ Result<void> GsiRoutes::set(kvm_ioctls::Gsi gsi, const std::optional<kvm_ioctls:
   const auto at = routes_.find(gsi);
   const std::optional<kvm_ioctls::IrqRoute> before =
       at == routes_.end() ? std::nullopt : std::optional(at->second);
-  const auto put = [&](const std::optional<kvm_ioctls::IrqRoute>& what) {
-    if (what) {
-      routes_.insert_or_assign(gsi, *what);
-    } else {
-      routes_.erase(gsi);
-    }
-  };
-  put(route);
+  put(gsi, route);
   Result<void> applied = apply();
-  if (!applied) put(before);
+  if (!applied) put(gsi, before);
   return applied;
+}
+
+void GsiRoutes::put(kvm_ioctls::Gsi gsi, const std::optional<kvm_ioctls::IrqRoute>& route) {
+  if (route) {
+    routes_.insert_or_assign(gsi, *route);
+  } else {
+    routes_.erase(gsi);
+  }
 }
 
 Result<void> GsiRoutes::apply() {

@@ -31,6 +31,8 @@ class GsiRoutes {
   Result<void> set(kvm_ioctls::Gsi gsi, const std::optional<kvm_ioctls::IrqRoute>& route);
 
  private:
+  void put(kvm_ioctls::Gsi gsi, const std::optional<kvm_ioctls::IrqRoute>& route)
+      VMM_REQUIRES(mutex_);
   Result<void> apply() VMM_REQUIRES(mutex_);
 
   const kvm_ioctls::Vm& vm_;
