@@ -21,6 +21,7 @@
 #include <future>
 #include <thread>
 
+#include "ioctl_order.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/sys_util/event_fd.h"
 
@@ -71,6 +72,7 @@ inline void answer_one(int listener, const Answer& answer) {
 /// when this kernel does not let programs do that. `answer` is called on the caller's thread.
 inline bool with_answers(std::uint8_t type, const Answer& answer,
                          const std::function<void()>& body) {
+  let_ioctls_order_threads();
   auto done = *sys_util::EventFd::create();
   std::promise<int> listener_fd;
   UniqueFd listener;

@@ -29,13 +29,7 @@
 #include <cstdint>
 #include <vector>
 
-#if defined(__SANITIZE_THREAD__)
-#define VMM_FAULTS_UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define VMM_FAULTS_UNDER_TSAN 1
-#endif
-#endif
+#include "thread_sanitizer.h"
 
 namespace vmm::faulty_calls {
 
@@ -262,7 +256,7 @@ ssize_t send(int fd, const void* from, size_t bytes, int flags) {
   });
 }
 
-#if !defined(VMM_FAULTS_UNDER_TSAN)
+#if !defined(VMM_THREAD_SANITIZER)
 ssize_t read(int fd, void* to, size_t bytes) {
   namespace faults = vmm::faulty_calls;
   return faults::detail::transfer(faults::kPlainRead, fd, bytes, [&](size_t some) -> ssize_t {
