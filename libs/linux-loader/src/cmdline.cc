@@ -48,10 +48,11 @@ bool printable(std::string_view text) {
   return bad == 0;
 }
 
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
 std::string_view trim(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
   return text;
 }
 
@@ -60,9 +61,10 @@ std::size_t find_separator(std::string_view text) {
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
-    if (quoted || text[i] != '-' || (i != 0 && text[i - 1] != ' ')) continue;
+    if (quoted || text[i] != '-' || (i != 0 && !is_space(text[i - 1]))) continue;
     const std::string_view rest = text.substr(i);
-    if (rest == kSeparatorWord || rest.starts_with("-- ")) return i;
+    if (!rest.starts_with(kSeparatorWord)) continue;
+    if (rest.size() == kSeparatorWord.size() || is_space(rest[kSeparatorWord.size()])) return i;
   }
   return std::string_view::npos;
 }

@@ -149,6 +149,8 @@ TEST_CASE("a whole command line is split at the first separator outside quotes",
       {"x--", "x--", ""},
       {"--x -- y", "--x", "y"},
       {"--- a", "--- a", ""},
+      {"a\n--\tb", "a", "b"},
+      {"a --\r", "a", ""},
   }));
   CAPTURE(c.text);
   const auto cmdline = Cmdline::parse(c.text, 100);
@@ -173,6 +175,8 @@ TEST_CASE("a bad whole command line is refused", "[cmdline][hostile]") {
       {" -- b", 100, CmdlineError::kNoBootArgs},
       {"-- b", 100, CmdlineError::kNoBootArgs},
       {"-- --", 100, CmdlineError::kNoBootArgs},
+      {"--\r -- b", 100, CmdlineError::kNoBootArgs},
+      {"a\t-- b -- c\n\xff", 100, CmdlineError::kNotPrintable},
   }));
   CAPTURE(c.text, c.capacity);
   const auto cmdline = Cmdline::parse(c.text, c.capacity);

@@ -47,8 +47,8 @@ class Cmdline {
   /// An empty one; `capacity` is in bytes and counts the closing NUL. Errors: kCapacity.
   static Result<Cmdline, CmdlineError> create(std::size_t capacity);
   /// From a whole text, split as the kernel does at the first word "--" outside double quotes, be
-  /// it the first or last; white space around both parts is dropped. Errors: kCapacity, kTooLong,
-  /// kNotPrintable, kNoBootArgs.
+  /// it the first or last; white space, tabs and line ends too, ends words, and is dropped
+  /// around both parts. Errors: kCapacity, kTooLong, kNotPrintable, kNoBootArgs.
   static Result<Cmdline, CmdlineError> parse(std::string_view text, std::size_t capacity);
 
   /// Appends `key=value`. Errors: kKey, kQuoting, kNotPrintable, kTooLong.
