@@ -65,6 +65,32 @@ TEST_CASE("a doorbell is KVM's until it is removed", "[kvm_board]") {
   CHECK(odd.error().is_os(EINVAL));
 }
 
+TEST_CASE("doorbells of one address are told apart by size and value", "[kvm_board]") {
+  const auto vm = make_vm();
+  KvmDoorbells doorbells(vm);
+  const auto bell = sys_util::EventFd::create();
+  REQUIRE(bell);
+  const auto bytes = GENERATE(as<std::uint32_t>{}, 1, 2, 4, 8);
+  CAPTURE(bytes);
+  vm_device::Doorbell first{
+      .address = GuestAddress(0xd000'0000), .bytes = bytes, .value = 1, .fd = bell->fd()};
+  vm_device::Doorbell second = first;
+  second.value = 0xfe;
+  REQUIRE(doorbells.add(first));
+  REQUIRE(doorbells.add(second));
+  vm_device::Doorbell any = first;
+  any.value.reset();
+  CHECK_FALSE(doorbells.add(any));
+  doorbells.remove(first);
+  CHECK_FALSE(doorbells.add(any));
+  doorbells.remove(second);
+  REQUIRE(doorbells.add(any));
+  CHECK_FALSE(doorbells.add(first));
+  doorbells.remove(any);
+  any.bytes = 0;
+  CHECK(doorbells.add(any));
+}
+
 TEST_CASE("shared peripheral interrupts are numbered as KVM wants them", "[kvm_board]") {
   CHECK(static_cast<std::uint32_t>(spi_line(0)) == 0x0100'0020);
   CHECK(static_cast<std::uint32_t>(spi_line(11)) == 0x0100'002b);
