@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_gpio/gpio.h"
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <string>
+#include <vector>
 
 #include "gpio_board.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
@@ -191,6 +195,92 @@ TEST_CASE("what a chip cannot do has the status ERR", "[gpio]") {
   CHECK(fails(Message::kGetValue, 0));
   CHECK(fails(Message::kSetIrqType, 1));
   CHECK_FALSE(fails(Message::kSetDirection, kNone));
+}
+
+TEST_CASE("what a GPIO device is", "[gpio]") {
+  const auto device = *Gpio::create(*SimulatedChip::create({.lines = 1, .names = {}}));
+  CHECK(device->type() == virtio_device::DeviceType::kGpio);
+  CHECK(device->features() == kFeatureIrq);
+  CHECK(std::ranges::equal(device->queue_sizes(), std::array{256, 1024}));
+  CHECK(device->state_owner() != nullptr);
+}
+
+/// What a device saves that is stopped to go on elsewhere: its workers run on this thread, and a
+/// drained one changes nothing any more.
+std::vector<std::byte> state_of(DeviceRig& rig) {
+  rig.drain();
+  return rig.core().device().state_owner()->save_state();
+}
+
+TEST_CASE("a device goes on with the lines of another one", "[gpio]") {
+  Board before;
+  REQUIRE(before.say(Message::kSetValue, 1, 1) == kOk);
+  REQUIRE(before.say(Message::kSetDirection, 1, kOut) == kOk);
+  REQUIRE(before.say(Message::kSetDirection, 2, kIn) == kOk);
+  REQUIRE(before.set_irq(4, IrqType::kRisingEdge) == kOk);
+  REQUIRE(before.set_irq(5, IrqType::kFallingEdge) == kOk);
+  before.chip->drive(4, true);
+  before.rig.run();
+  const std::uint16_t unmasked = before.unmask(5);
+  const auto state = state_of(before.rig);
+  CHECK(before.came(unmasked, IrqStatus::kValid));
+
+  for (const std::uint64_t features : {kFeatureIrq, std::uint64_t{0}}) {
+    CAPTURE(features);
+    const auto chip = *SimulatedChip::create({.lines = 6, .names = {}});
+    DeviceRig rig(*Gpio::create(chip), {.features = features});
+    REQUIRE(rig.core().device().state_owner()->load_state(state));
+    CHECK(rig.core().device().state_owner()->save_state() == state);
+    REQUIRE(rig.start());
+    CHECK(chip->direction(0) == Direction::kNone);
+    CHECK(chip->direction(1) == Direction::kOut);
+    CHECK(*chip->value(0));  // the other end of the wire
+    CHECK(chip->direction(2) == Direction::kIn);
+    CHECK(chip->direction(4) == Direction::kIn);
+    const auto unmask = [&](std::byte line) {
+      REQUIRE(rig.send(kEvents, {.readable = {{line, {}}}, .writable = {1}}));
+      rig.run();
+      return rig.receive(kEvents);
+    };
+    if (features == 0) continue;
+    const auto latched = unmask(std::byte{4});
+    REQUIRE(latched);
+    CHECK(latched->at<IrqStatus>(0) == IrqStatus::kValid);
+    CHECK_FALSE(unmask(std::byte{5}));
+    chip->drive(5, true);
+    chip->drive(5, false);
+    rig.run();
+    const auto edge = rig.receive(kEvents);
+    REQUIRE(edge);
+    CHECK(edge->at<IrqStatus>(0) == IrqStatus::kValid);
+  }
+}
+
+TEST_CASE("a state that is no state of such lines is refused, and changes nothing",
+          "[gpio][hostile]") {
+  const auto device = *Gpio::create(*SimulatedChip::create({.lines = 2, .names = {}}));
+  virtio_device::StateOwner& owner = *device->state_owner();
+  const Bytes good{std::byte{2}, {}, std::byte{1}, std::byte{1}, {}, {}, {}, {}};
+  REQUIRE(owner.load_state(good));
+  Bytes bad = good;
+  SECTION("too short") { bad.pop_back(); }
+  SECTION("of more lines") { bad.resize(12); }
+  SECTION("an output with an interrupt") { bad[0] = std::byte{1}; }
+  const auto done = owner.load_state(bad);
+  REQUIRE_FALSE(done);
+  CHECK(done.error().is_os(EINVAL));
+  CHECK(owner.save_state() == good);
+}
+
+TEST_CASE("lines that a chip does not give again end a device's start", "[gpio]") {
+  for (const bool with_irq : {false, true}) {
+    DeviceRig rig(*Gpio::create(std::make_shared<BrokenChip>(1)), {.features = kFeatureIrq});
+    const Bytes input{std::byte{2}, {}, std::byte{with_irq}, {}};
+    REQUIRE(rig.core().device().state_owner()->load_state(input));
+    CHECK_FALSE(rig.start());
+    rig.reset();
+    CHECK(rig.start());
+  }
 }
 
 TEST_CASE("a GPIO device outlives each hostile chain", "[gpio][hostile]") {
