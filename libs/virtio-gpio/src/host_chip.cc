@@ -118,11 +118,14 @@ Result<void> HostChip::set_direction(std::uint16_t line, Direction direction, bo
 }
 
 Result<bool> HostChip::value(std::uint16_t line) {
-  if (!lines_[line].file) VMM_TRY_DO(take(line, 0, false));
+  const bool taken_before = static_cast<bool>(lines_[line].file);
+  if (!taken_before) VMM_TRY_DO(take(line, 0, false));
   gpio_v2_line_values values{.bits = 0, .mask = 1};
-  VMM_TRY_DO(
-      sys_util::ioctl(lines_[line].file.get(), VMM_IOCTL(GPIO_V2_LINE_GET_VALUES_IOCTL), &values));
-  return (values.bits & 1) != 0;
+  const auto done =
+      sys_util::ioctl(lines_[line].file.get(), VMM_IOCTL(GPIO_V2_LINE_GET_VALUES_IOCTL), &values);
+  if (done) return (values.bits & 1) != 0;
+  if (!taken_before) release(lines_[line]);  // the caller, who got nothing, will not
+  return fail(done.error());
 }
 
 Result<void> HostChip::set_value(std::uint16_t line, bool high) {

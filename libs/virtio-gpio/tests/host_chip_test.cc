@@ -248,6 +248,20 @@ TEST_CASE("each request that fails says so, and leaves the line as it was", "[ho
   });
 }
 
+TEST_CASE("a line whose value cannot be read is not kept for that", "[host]") {
+  FakeChip fake;
+  fake.count = 1;
+  with(fake, [&] {
+    const auto chip = open_chip();
+    fake.refused = {{GPIO_V2_LINE_GET_VALUES_IOCTL, EIO}};
+    check_error(chip->value(0), EIO, "GPIO_V2_LINE_GET_VALUES_IOCTL");
+    CHECK_FALSE(fake.is_held(0));
+    fake.refused.clear();
+    CHECK(chip->value(0));
+    CHECK(fake.is_held(0));
+  });
+}
+
 TEST_CASE("a file of a line that cannot be waited for is an error", "[host][hostile]") {
   FakeChip fake;
   fake.count = 1;
@@ -374,7 +388,7 @@ TEST_CASE("a device has its chip's lines, values and interrupts, and lets them g
       REQUIRE(answer);
       return std::pair(answer->at<std::int8_t>(0), answer->at<std::int8_t>(1));
     };
-    constexpr std::pair<std::int8_t, std::int8_t> kOk{0, 0}, kHigh{0, 1};
+    constexpr std::pair<std::int8_t, std::int8_t> kOk{0, 0}, kHigh{0, 1}, kError{1, 0};
     REQUIRE(rig.start());
     CHECK(rig.config<std::uint16_t>(0) == 3);
     CHECK(rig.config<std::uint32_t>(4) == 9);
@@ -391,6 +405,8 @@ TEST_CASE("a device has its chip's lines, values and interrupts, and lets them g
     const auto event = rig.wait(1);
     REQUIRE(event);
     CHECK(event->at<IrqStatus>(0) == IrqStatus::kValid);
+    fake.refused = {{GPIO_V2_LINE_GET_VALUES_IOCTL, EIO}};
+    CHECK(say(Message::kGetValue, 2, 0) == kError);
     rig.reset();
     CHECK_FALSE(fake.holds_any());
   });

@@ -37,7 +37,7 @@ class Chip {
   /// Takes a line as an input, or as an output that is `high` or low at once; or lets it go. Ends
   /// watching it. Errors: any; the line is as before.
   virtual Result<void> set_direction(std::uint16_t line, Direction direction, bool high) = 0;
-  /// Whether a line is high, whatever its direction. Errors: any.
+  /// Whether a line is high, whatever its direction. Errors: any; the line is as before.
   virtual Result<bool> value(std::uint16_t line) = 0;
   /// Precondition: an output. Errors: any.
   virtual Result<void> set_value(std::uint16_t line, bool high) = 0;
