@@ -117,6 +117,19 @@ Bytes bytes(std::initializer_list<int> values) {
   return result;
 }
 
+TEST_CASE("what an I2C device is", "[i2c]") {
+  Board board;
+  CHECK(board.device->type() == virtio_device::DeviceType::kI2c);
+  CHECK(std::ranges::equal(board.device->queue_sizes(), std::array{256}));
+  CHECK(board.device->config_bytes() == 0);
+  CHECK(board.rig.config<std::uint32_t>(0) == 0);
+  board.rig.set_config<std::uint32_t>(0, 1);
+  Bytes nothing;
+  board.device->read_config(nothing);
+  board.device->write_config(0, nothing);
+  CHECK(board.works());
+}
+
 TEST_CASE("a driver writes to a chip and reads it back", "[i2c]") {
   for (const bool packed : {false, true}) {
     for (const bool in_order : {false, true}) {
