@@ -351,6 +351,20 @@ TEST_CASE("edges are taken line by line, as many as there is room for", "[host]"
   });
 }
 
+TEST_CASE("a line that was let go is not waited for, whoever has its file as well", "[host]") {
+  FakeChip fake;
+  fake.count = 1;
+  with(fake, [&] {
+    const auto chip = open_chip();
+    REQUIRE(chip->set_direction(0, Direction::kIn, false));
+    const UniqueFd child(::fcntl(fake.lines[0].file, F_DUPFD_CLOEXEC, 0));  // as after a fork
+    REQUIRE(child);
+    REQUIRE(chip->set_direction(0, Direction::kNone, false));
+    fake.add_edges(0);
+    CHECK_FALSE(is_readable(chip->edges_fd()));
+  });
+}
+
 TEST_CASE("a line whose chip is gone is let go, once", "[host][hostile]") {
   FakeChip fake;
   fake.count = 2;
