@@ -36,7 +36,7 @@ TEST_CASE("a stream without its end is truncated, however much came out of it",
   const auto whole = decompress(ImageSource::from_bytes(packed), content, scratch.bytes());
   REQUIRE(whole);
   CHECK(*whole == plain.size());
-  for (const std::size_t cut : {1, 2, 3, 4, 5, 100}) {
+  for (const std::size_t cut : {1u, 2u, 3u, 4u, 5u, 100u}) {
     CAPTURE(with_gzip, cut);
     const Bytes front(packed.begin(), packed.end() - static_cast<std::ptrdiff_t>(cut));
     const auto bytes = decompress(ImageSource::from_bytes(front), content, scratch.bytes());

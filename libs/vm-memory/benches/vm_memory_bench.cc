@@ -182,7 +182,7 @@ void random_objects(bench::Bench& bench, std::size_t regions) {
 }
 
 VMM_BENCH(bench) {
-  for (const std::size_t regions : {1, 8, 64, 256}) random_objects(bench, regions);
+  for (const std::size_t regions : {1u, 8u, 64u, 256u}) random_objects(bench, regions);
 
   const GuestMemory owner = make(256, kMiB);
   const MemoryView memory = owner.view();
