@@ -2,8 +2,6 @@
 
 // Each virtio device behind the registers of virtio-mmio: see device_script.h.
 
-#include <chrono>
-
 #include "device_script.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/virtio_mmio/mmio_transport.h"
@@ -26,6 +24,7 @@ class MmioBoard {
                                            .doorbells = doorbells_,
                                            .base = GuestAddress(0xd000'0000)})) {}
 
+  event_manager::EventLoop& loop() { return loop_; }
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return memory_; }
   std::uint8_t status() { return static_cast<std::uint8_t>(get(Register::kStatus)); }
   std::uint64_t offered() {
@@ -59,21 +58,6 @@ class MmioBoard {
     return get(Register::kStatus) == 0xf;
   }
   void kick(std::uint16_t queue) { set(Register::kQueueNotify, queue); }
-  void run() {
-    for (int i = 0; i < kMaxRounds; ++i) {
-      const auto ready = loop_.run_once(std::chrono::milliseconds(0));
-      if (!ready || *ready == 0) return;
-    }
-    require(false);
-  }
-  template <class Done>
-  bool run_until(Done&& done) {
-    for (int i = 0; i < kMaxRounds; ++i) {
-      if (done()) return true;
-      (void)loop_.run_once(std::chrono::milliseconds(10));
-    }
-    return false;
-  }
   bool interrupted(std::uint16_t) {
     return line_.level() &&
            (get(Register::kInterruptStatus) & virtio_mmio::kInterruptUsedBuffers) != 0;
@@ -90,8 +74,6 @@ class MmioBoard {
   }
 
  private:
-  static constexpr int kMaxRounds = 1000;
-
   static vm_memory::GuestMemory make_memory(std::byte* ram) {
     const vm_memory::RegionConfig config{.base = GuestAddress(0),
                                          .bytes = DeviceScript<MmioBoard>::kRamBytes,

@@ -2,10 +2,9 @@
 
 // Each virtio device behind configuration space and BARs of virtio-pci: see device_script.h.
 
-#include <chrono>
-
 #include "device_script.h"
 #include "tests/pci_rig.h"
+#include "vmm/event_manager/event_loop.h"
 
 namespace {
 
@@ -19,6 +18,7 @@ class PciBoard {
     static_assert(PciRig::kRamBytes == DeviceScript<PciBoard>::kRamBytes);
   }
 
+  event_manager::EventLoop& loop() { return rig_.loop; }
   [[nodiscard]] const vm_memory::GuestMemory& memory() const { return rig_.memory; }
   std::uint8_t status() {
     find();
@@ -59,21 +59,6 @@ class PciBoard {
     return rig_.status() == PciRig::kOk;
   }
   void kick(std::uint16_t queue) { rig_.kick(queue); }
-  void run() {
-    for (int i = 0; i < kMaxRounds; ++i) {
-      const auto ready = rig_.loop.run_once(std::chrono::milliseconds(0));
-      if (!ready || *ready == 0) return;
-    }
-    require(false);
-  }
-  template <class Done>
-  bool run_until(Done&& done) {
-    for (int i = 0; i < kMaxRounds; ++i) {
-      if (done()) return true;
-      (void)rig_.loop.run_once(std::chrono::milliseconds(10));
-    }
-    return false;
-  }
   bool interrupted(std::uint16_t queue) { return rig_.sent(kFirstMessage + queue) != 0; }
   /// An access of the script: kinds from 0xa0 on.
   void access(std::uint8_t kind, Input& input) {
@@ -96,7 +81,6 @@ class PciBoard {
   }
 
  private:
-  static constexpr int kMaxRounds = 1000;
   static constexpr std::uint32_t kFirstMessage = 100;
   static constexpr std::uint64_t kPage = 8 * pci::kConfigBytes;  // of slot 1
 

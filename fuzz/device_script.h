@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -52,7 +53,7 @@ class DeviceScript {
 
   void play() {
     for (int step = 0; step < kMaxSteps && !input_.empty(); ++step) act(input_.byte());
-    board_.run();
+    run();
     check_status();
     revive();
     ram_.check();
@@ -60,6 +61,7 @@ class DeviceScript {
 
  private:
   static constexpr int kMaxSteps = 96;
+  static constexpr int kMaxRounds = 1000;
   static constexpr std::uint16_t kQueueSize = 8;
   static constexpr std::uint64_t kBuffers = 0x2'0000;
   static constexpr std::uint64_t kBufferBytes = 0x1000;
@@ -83,7 +85,7 @@ class DeviceScript {
         return take_back();
       case 8:
       case 9:
-        return board_.run();
+        return run();
       default:
         return board_.access(kind, input_);
     }
@@ -150,7 +152,7 @@ class DeviceScript {
   void run_with_agent() {
     SecondAgent agent(ram_.bytes(), input_.take<std::uint32_t>());
     const SecondAgent::Turn turn(agent);
-    board_.run();
+    run();
   }
   void write_memory() {
     const std::uint64_t at = input_.take<std::uint32_t>() % kRamBytes;
@@ -176,6 +178,23 @@ class DeviceScript {
     require((status & device::kDriverOk) == 0 || (status & device::kFeaturesOk) != 0);
   }
 
+  // Until nothing is left to do, of which there is an end.
+  void run() {
+    for (int round = 0; round < kMaxRounds; ++round) {
+      const auto ready = board_.loop().run_once(std::chrono::milliseconds(0));
+      if (!ready || *ready == 0) return;
+    }
+    require(false);
+  }
+  template <class Done>
+  bool run_until(Done&& done) {
+    for (int round = 0; round < kMaxRounds; ++round) {
+      if (done()) return true;
+      (void)board_.loop().run_once(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
   // What a driver that comes next does: no trace of the last one holds it up.
   void revive() {
     board_.reset();
@@ -185,7 +204,7 @@ class DeviceScript {
         (input_.byte() & 1) != 0 ? 0 : std::uint64_t{vmm::virtio_queue::kFeaturePacked};
     require(set_up(board_.offered() & ~unwanted));
     require(send(any_.probe_queue, any_.probe));
-    const bool answered = board_.run_until([this] {
+    const bool answered = run_until([this] {
       const auto used = drivers_[any_.probe_queue].reap();
       return used && used->has_value();
     });
