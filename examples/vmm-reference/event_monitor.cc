@@ -53,10 +53,11 @@ static_assert(std::ranges::none_of(kNames,
                                    [](const EventName& name) { return name.name.empty(); }));
 
 constexpr std::size_t kMaxWaiting = 1024;
-/// Of what a guest can cause as often as it likes: the rest is for what the VMM has to say.
-constexpr std::size_t kMaxWaitingOfGuest = kMaxWaiting / 2;
 /// Ids are as long as who gave them liked.
 constexpr std::size_t kMaxWaitingBytes = std::size_t{1} << 20;
+/// What a guest can cause as often as it likes has one of so many parts: the rest is for what the
+/// VMM has to say.
+constexpr std::size_t kGuestsShare = 2;
 constexpr int kPatienceMs = 1000;
 
 std::string quoted(std::string_view text) {
@@ -145,8 +146,8 @@ void EventMonitor::report(Event event, const Properties& properties) {
   if (!fd_) return;
   const std::lock_guard lock(mutex_);
   const bool of_guest = event == Event::kDeviceActivated || event == Event::kDeviceReset;
-  if (waiting_.size() >= (of_guest ? kMaxWaitingOfGuest : kMaxWaiting)) return;
-  if (waiting_bytes_ >= kMaxWaitingBytes) return;
+  const std::size_t share = of_guest ? kGuestsShare : 1;
+  if (waiting_.size() >= kMaxWaiting / share || waiting_bytes_ >= kMaxWaitingBytes / share) return;
   // Under the lock, so that the times in the stream ascend.
   waiting_.push_back(
       text_of(std::chrono::steady_clock::now() - start_, name.source, name.name, properties));

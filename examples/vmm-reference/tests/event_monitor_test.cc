@@ -139,13 +139,14 @@ TEST_CASE("a guest that resets its devices without an end is not told of each ti
 }
 
 TEST_CASE("what the VM has to say is not lost to what its guest does", "[event-monitor][hostile]") {
+  const auto id_bytes = GENERATE(as<std::size_t>{}, 64, 4096);  // too many, and too long
   Pipe pipe;
   std::string all;
   {
     auto monitor = EventMonitor::open({.path = {}, .fd = pipe.write.release()});
     REQUIRE(monitor.has_value());
     DeviceEvents events(**monitor);
-    for (int i = 0; i < 20'000; ++i) events.report(Event::kDeviceReset, std::string(64, 'd'));
+    for (int i = 0; i < 20'000; ++i) events.report(Event::kDeviceReset, std::string(id_bytes, 'd'));
     (*monitor)->report(Event::kShutdown);
     REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
