@@ -406,12 +406,15 @@ class Server:
         while True:
             connection, _ = self.listener.accept()
             with connection:
-                connection.sendall(self.data)
+                # Both ways at once: nc does not read while it waits to write.
+                sender = threading.Thread(target=connection.sendall, args=[self.data])
+                sender.start()
                 begin, got = time.monotonic(), hashlib.md5()
                 count = 0
                 while part := connection.recv(1 << 20):
                     got.update(part)
                     count += len(part)
+                sender.join()
                 self.got.append((count, got.hexdigest(), time.monotonic() - begin))
 
 
