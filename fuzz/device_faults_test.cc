@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
 // Each call that sets up what a device needs when its driver starts it fails once. Then the device
-// has no DRIVER_OK, asks for a reset, or works all the same; after a reset it works, and no
-// descriptor is left.
+// asks for a reset, or works all the same; after a reset it works, and no descriptor is left.
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -32,9 +31,7 @@ TEST_CASE("a device whose set-up fails says so, works after a reset, and leaves 
       const bool failed = faulty_calls::disarm();
       REQUIRE((started || failed));
       if (!started) {
-        const std::uint8_t status = rig.core().status();
-        CHECK(((status & virtio_device::kNeedsReset) != 0 ||
-               (status & virtio_device::kDriverOk) == 0));
+        CHECK((rig.core().status() & virtio_device::kNeedsReset) != 0);
         REQUIRE(rig.start());
       }
       const auto answer = rig.exchange(any.probe_queue, any.probe);

@@ -29,6 +29,12 @@ void DriverLink::needs_reset() {
   sink_.config_interrupt();
 }
 
+void DriverLink::did_not_start() {
+  const MutexLock lock(mutex_);
+  needs_reset_.store(true, std::memory_order_release);
+  sink_.config_interrupt();
+}
+
 void DriverLink::open() {
   const MutexLock lock(mutex_);
   open_ = true;

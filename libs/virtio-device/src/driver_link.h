@@ -33,6 +33,8 @@ class DriverLink final : public Interrupt {
   /// From when the device is activated until it was reset, calls have an effect.
   void open();
   void close();
+  /// As needs_reset(), of a device that could not be activated; until close().
+  void did_not_start();
   [[nodiscard]] bool wants_reset() const { return needs_reset_.load(std::memory_order_acquire); }
 
   [[nodiscard]] std::size_t config_bytes() const { return config_bytes_; }

@@ -95,8 +95,8 @@ void TransportCore::set_status(std::uint8_t value) {
 void TransportCore::step(std::uint8_t value) {
   const std::uint8_t added = static_cast<std::uint8_t>(value & ~driver_status_);
   if (added == kFeaturesOk && !accept_features()) return;
-  if (added == kDriverOk && !activate()) return;
   driver_status_ = value;
+  if (added == kDriverOk) activate();
 }
 
 bool TransportCore::accept_features() {
@@ -130,7 +130,7 @@ Result<std::vector<ActiveQueue>> TransportCore::make_queues() {
   return active;
 }
 
-bool TransportCore::activate() {
+void TransportCore::activate() {
   const auto start = [this]() -> Result<void> {
     VMM_TRY(auto queues, make_queues());
     link_->open();
@@ -146,11 +146,10 @@ bool TransportCore::activate() {
                   static_cast<unsigned>(parts_.device->type()), to_string(started.error()).c_str());
     link_->close();
     parts_.device->reset();
-    return false;
+    return link_->did_not_start();
   }
   active_ = true;
   (void)link_->generation();  // the start may have changed what the device says of itself
-  return true;
 }
 
 void TransportCore::stop() {
@@ -164,6 +163,7 @@ void TransportCore::stop() {
 
 void TransportCore::reset() {
   stop();
+  link_->close();  // also of a device that did not start
   if ((driver_status_ & kFeaturesOk) != 0) {
     parts_.device->set_features(0);
     (void)link_->generation();  // the next driver sees what is true now

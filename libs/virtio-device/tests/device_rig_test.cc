@@ -64,7 +64,7 @@ TEST_CASE("a rig says that a device refused", "[rig]") {
   DeviceRig other(device);
   device->refuse(true);
   CHECK_FALSE(other.start());
-  CHECK(other.core().status() == (kAcknowledge | kDriver | kFeaturesOk));
+  CHECK(other.core().status() == (DeviceRig::kRunning | kNeedsReset));
 }
 
 TEST_CASE("a device outlives each hostile chain", "[rig][hostile]") {

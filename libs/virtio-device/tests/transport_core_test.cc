@@ -187,26 +187,38 @@ TEST_CASE("an enabled queue has to be disabled before it changes", "[queue]") {
   CHECK(fixture.core->editable_queue(0) != nullptr);
 }
 
-TEST_CASE("DRIVER_OK is refused with a queue that cannot run", "[queue][hostile]") {
+TEST_CASE("DRIVER_OK with a queue that cannot run breaks the device", "[queue][hostile]") {
   CoreFixture fixture;
   bring_to(fixture, kADF);
   virtio_queue::QueueConfig* const queue = fixture.core->editable_queue(0);
   REQUIRE(queue->set_descriptors(GuestAddress(0xfffffff0)));
   fixture.core->enable_queue(0);
   fixture.core->set_status(kRun);
-  CHECK(fixture.core->status() == kADF);
+  CHECK(fixture.core->status() == (kRun | kNeedsReset));
+  CHECK(fixture.sink.config == 1);
   CHECK(fixture.device->activations() == 0);
   CHECK(fixture.device->workers() == 0);
 }
 
-TEST_CASE("DRIVER_OK is refused by a device, and may come again", "[status]") {
+TEST_CASE("a device that does not start asks for a reset, which helps", "[status]") {
   CoreFixture fixture;
   fixture.device->refuse(true);
   fixture.go();
-  CHECK(fixture.core->status() == kADF);
+  CHECK(fixture.core->status() == (kRun | kNeedsReset));
+  CHECK(fixture.sink.config == 1);
+  CHECK_FALSE(fixture.core->active());
   fixture.device->refuse(false);
+  fixture.core->set_status(kADF);  // no way back
   fixture.core->set_status(kRun);
+  fixture.core->reset_queue(0);
+  CHECK(fixture.core->editable_queue(0) == nullptr);
+  CHECK(fixture.core->status() == (kRun | kNeedsReset));
+  CHECK(fixture.device->activations() == 0);
+  fixture.core->set_status(0);
+  CHECK(fixture.core->status() == 0);
+  fixture.go();
   CHECK(fixture.core->status() == kRun);
+  CHECK(fixture.sink.config == 1);
 }
 
 TEST_CASE("a device serves its driver, over split and packed rings", "[device]") {

@@ -146,7 +146,7 @@ void MmioTransport::write_register(Register reg, std::uint32_t value) {
     case Register::kQueueNotify:
       return core_->kick(value);
     case Register::kInterruptAck:
-      if (core_->active()) clear_bits(value);
+      if ((core_->status() & virtio_device::kDriverOk) != 0) clear_bits(value);
       return;
     case Register::kStatus:
       return write_status(value);

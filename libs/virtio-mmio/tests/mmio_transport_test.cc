@@ -185,6 +185,23 @@ TEST_CASE("a reset takes the interrupt away", "[mmio]") {
   CHECK(board.get(Register::kInterruptStatus) == 0);
 }
 
+TEST_CASE("a device that does not start asks for a reset, by its interrupt too", "[mmio]") {
+  const auto device = std::make_shared<EchoDevice>();
+  Board board(device);
+  device->refuse(true);
+  board.go();
+  CHECK(board.get(Register::kStatus) == 0x4f);
+  CHECK(board.get(Register::kInterruptStatus) == 2);
+  CHECK(board.line.level());
+  board.set(Register::kInterruptAck, 2);
+  CHECK(board.get(Register::kInterruptStatus) == 0);
+  CHECK_FALSE(board.line.level());
+  board.set(Register::kStatus, 0);
+  device->refuse(false);
+  board.go();
+  CHECK(board.get(Register::kStatus) == 0xf);
+}
+
 // 4.2.2.1.
 TEST_CASE("a reset clears QueueReady of all queues", "[mmio]") {
   Board board(std::make_shared<EchoDevice>());

@@ -335,6 +335,19 @@ TEST_CASE("a broken ring asks for a reset, which helps", "[status][hostile]") {
   CHECK(rig.echo(0));
 }
 
+TEST_CASE("a device that does not start asks for a reset, which helps", "[device]") {
+  const auto device = echo();
+  PciRig rig(device);
+  device->refuse(true);
+  CHECK_FALSE(rig.start());
+  CHECK(rig.status() == (PciRig::kOk | virtio_device::kNeedsReset));
+  CHECK(rig.sent(100) == 1);
+  CHECK((rig.isr() & kIsrConfig) != 0);
+  device->refuse(false);
+  REQUIRE(rig.start());
+  CHECK(rig.echo(0));
+}
+
 TEST_CASE("the configuration space is read and written with any width", "[config]") {
   const auto device = echo();
   PciRig rig(device);

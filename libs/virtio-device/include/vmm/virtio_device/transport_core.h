@@ -107,15 +107,16 @@ class TransportCore {
   [[nodiscard]] std::uint8_t status() const;
   /// The driver's write of the status: 0 resets, at once; else one step of 3.1.1 at a time, but for
   /// ACKNOWLEDGE and DRIVER, which may come together. A write that is no such step changes nothing;
-  /// neither does a step that is refused: FEATURES_OK with features that were not offered or
-  /// without VERSION_1, DRIVER_OK with a queue or a device that cannot run.
+  /// neither does FEATURES_OK with features that were not offered or without VERSION_1. DRIVER_OK
+  /// with a queue or a device that cannot run is followed by DEVICE_NEEDS_RESET, and its
+  /// interrupt.
   void set_status(std::uint8_t value);
   /// Resets the device as a write of 0 does.
   void reset();
   /// Ends the workers, and takes DRIVER_OK away: nothing of the guest's memory is touched any more.
   /// For a transport that learns that the device may not.
   void stop();
-  /// Whether DRIVER_OK is set: the workers run.
+  /// Whether the workers run: from DRIVER_OK on, if the device could start.
   [[nodiscard]] bool active() const { return active_; }
 
   /// Queues that the device has, enabled or not.
@@ -160,7 +161,7 @@ class TransportCore {
   [[nodiscard]] bool may_set_up_queues() const;
   void step(std::uint8_t value);
   [[nodiscard]] bool accept_features();
-  [[nodiscard]] bool activate();
+  void activate();
   Result<std::vector<ActiveQueue>> make_queues();
   Result<ActiveQueue> make_queue(std::uint16_t index);
 

@@ -98,7 +98,8 @@ class VirtioDevice {
   /// The features that the driver has chosen, at FEATURES_OK, for those whose configuration space
   /// depends on them; 0 when it is gone.
   virtual void set_features(std::uint64_t /*features*/) {}
-  /// Makes the workers that serve the queues. Errors: the driver's DRIVER_OK is refused.
+  /// Makes the workers that serve the queues. Errors: the driver is told that the
+  /// device needs a reset.
   virtual Result<WorkerList> activate(Activation activation) = 0;
   /// Forgets the driver: after the workers were destroyed, also when activate() had failed.
   virtual void reset() = 0;
