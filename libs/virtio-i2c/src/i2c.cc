@@ -25,7 +25,8 @@ Result<std::shared_ptr<I2c>> I2c::create(std::vector<Bus> buses) {
 }
 
 std::uint64_t I2c::features() const {
-  return kFeatureZeroLengthRequest | virtio_queue::kFeatureInOrder;
+  return kFeatureZeroLengthRequest | virtio_queue::kFeatureInOrder |
+         virtio_queue::kFeatureRingReset;
 }
 
 Result<virtio_device::WorkerList> I2c::activate(virtio_device::Activation activation) {

@@ -9,24 +9,22 @@
 namespace vmm::virtio_i2c {
 
 I2cWorker::I2cWorker(Buses buses, virtio_device::Activation activation)
-    : buses_(std::move(buses)),
+    : SingleQueueWorker(std::move(activation)),
+      buses_(std::move(buses)),
       data_(new std::byte[Adapter::kMaxMessages * Adapter::kMaxMessageBytes]) {
   for (const I2c::Bus& bus : *buses_) {
     for (const Address& address : bus.addresses) adapters_.emplace(address, bus.adapter.get());
   }
-  for (virtio_device::ActiveQueue& queue : activation.queues) {
-    runner_.emplace(std::move(queue), activation.interrupt);
-  }
 }
 
-Result<void> I2cWorker::start(event_manager::EventLoop& loop) {
-  if (!runner_) return {};
-  return runner_->start(loop, [this] { serve(); });
+void I2cWorker::forget() {
+  failing_ = false;
+  in_group_ = false;
 }
 
 void I2cWorker::serve() {
-  if (!runner_->queue().refresh()) return (void)runner_->pop(requests_[0].chain);
-  runner_->queue().disable_notifications();
+  if (!runner().queue().refresh()) return (void)runner().pop(requests_[0].chain);
+  runner().queue().disable_notifications();
   int left = kBudget;
   for (; left != 0; --left) {
     gather();
@@ -34,9 +32,9 @@ void I2cWorker::serve() {
     execute();
     answer();
   }
-  if (runner_->broken()) return;
-  runner_->flush();  // of malformed ones
-  if (left == 0) runner_->kick_again();
+  if (runner().broken()) return;
+  runner().flush();  // of malformed ones
+  if (left == 0) runner().kick_again();
 }
 
 // A group that is longer than a transaction, or not there as a whole, is executed in parts: a
@@ -44,7 +42,7 @@ void I2cWorker::serve() {
 void I2cWorker::gather() {
   for (count_ = 0; count_ < requests_.size();) {
     Request& request = requests_[count_];
-    if (!runner_->pop_or_listen(request.chain)) return;
+    if (!runner().pop_or_listen(request.chain)) return;
     parse(count_);
     ++count_;
     if (!request.fail_next) return;
@@ -102,9 +100,9 @@ void I2cWorker::answer() {
   for (std::size_t i = 0; i < count_; ++i) {
     const std::span<const std::byte> data =
         messages_[i].read ? messages_[i].data : std::span<std::byte>();
-    runner_->complete(requests_[i].chain.head(), answer(requests_[i], data));
+    runner().complete(requests_[i].chain.head(), answer(requests_[i], data));
   }
-  runner_->flush();
+  runner().flush();
 }
 
 // The status is the last writable byte. Of a request that failed nothing before it is written.

@@ -6,23 +6,20 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 
-#include "vmm/virtio_device/queue_runner.h"
+#include "vmm/virtio_device/single_queue_worker.h"
 #include "vmm/virtio_i2c/i2c.h"
 #include "vmm/virtio_queue/chain.h"
 
 namespace vmm::virtio_i2c {
 
 /// Serves the request queue: gathers the requests of a group, executes them, answers them.
-class I2cWorker final : public virtio_device::Worker {
+class I2cWorker final : public virtio_device::SingleQueueWorker {
  public:
   using Buses = std::shared_ptr<const std::vector<I2c::Bus>>;
 
   I2cWorker(Buses buses, virtio_device::Activation activation);
-
-  Result<void> start(event_manager::EventLoop& loop) override;
 
  private:
   /// Linux' driver uses three; buffers of users may be in several pages.
@@ -38,7 +35,8 @@ class I2cWorker final : public virtio_device::Worker {
     bool done = false;
   };
 
-  void serve();
+  void serve() override;
+  void forget() override;
   void gather();
   void parse(std::size_t index);
   void execute();
@@ -51,7 +49,6 @@ class I2cWorker final : public virtio_device::Worker {
 
   Buses buses_;
   std::map<Address, Adapter*> adapters_;
-  std::optional<virtio_device::QueueRunner> runner_;
   std::array<Request, Adapter::kMaxMessages> requests_;
   std::array<Message, Adapter::kMaxMessages> messages_;
   std::size_t count_ = 0;  // of requests_

@@ -45,7 +45,7 @@ Result<void> Mem::unplug_all() { return state_->unplug_all(); }
 
 std::uint64_t Mem::features() const {
   return kFeatureUnpluggedInaccessible | virtio_queue::kFeatureInOrder |
-         (state_->options().node ? kFeatureAcpiPxm : 0);
+         virtio_queue::kFeatureRingReset | (state_->options().node ? kFeatureAcpiPxm : 0);
 }
 
 std::size_t Mem::config_bytes() const { return sizeof(Config); }

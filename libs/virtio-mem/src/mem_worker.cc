@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "mem_worker.h"
 
+#include <optional>
 #include <utility>
 
 namespace vmm::virtio_mem {
@@ -8,21 +9,14 @@ namespace vmm::virtio_mem {
 using virtio_queue::Chain;
 
 MemWorker::MemWorker(std::shared_ptr<Mem::RegionState> state, virtio_device::Activation activation)
-    : state_(std::move(state)) {
-  for (virtio_device::ActiveQueue& queue : activation.queues) {
-    runner_.emplace(std::move(queue), activation.interrupt);
-  }
-}
+    : SingleQueueWorker(std::move(activation)), state_(std::move(state)) {}
 
-Result<void> MemWorker::start(event_manager::EventLoop& loop) {
-  if (!runner_) return {};
-  return runner_->start(loop, [this] {
-    runner_->serve(chain_, [this](const Chain& chain) { return std::optional(serve(chain)); });
-  });
+void MemWorker::serve() {
+  runner().serve(chain_, [this](const Chain& chain) { return std::optional(answer(chain)); });
 }
 
 // What cannot be answered is not done: the driver would not know.
-std::uint32_t MemWorker::serve(const Chain& chain) {
+std::uint32_t MemWorker::answer(const Chain& chain) {
   if (chain.writable_bytes() < sizeof(Response)) return 0;
   Response response{};
   response.type = Le16(static_cast<std::uint16_t>(ResponseType::kError));

@@ -36,7 +36,9 @@ AddressRange Pmem::range() const {
   return range_;
 }
 
-std::uint64_t Pmem::features() const { return virtio_queue::kFeatureInOrder; }
+std::uint64_t Pmem::features() const {
+  return virtio_queue::kFeatureInOrder | virtio_queue::kFeatureRingReset;
+}
 
 std::size_t Pmem::config_bytes() const { return sizeof(Config); }
 

@@ -18,20 +18,12 @@ bool is_flush(const virtio_queue::Chain& chain) {
 
 }  // namespace
 
-PmemWorker::PmemWorker(Flusher& flusher, virtio_device::Activation activation) : flusher_(flusher) {
-  for (virtio_device::ActiveQueue& queue : activation.queues) {
-    runner_.emplace(std::move(queue), activation.interrupt);
-  }
-}
-
-Result<void> PmemWorker::start(event_manager::EventLoop& loop) {
-  if (!runner_) return {};
-  return runner_->start(loop, [this] { serve(); });
-}
+PmemWorker::PmemWorker(Flusher& flusher, virtio_device::Activation activation)
+    : SingleQueueWorker(std::move(activation)), flusher_(flusher) {}
 
 // One flush for all that wait: what they are to make durable was written before they came.
 void PmemWorker::serve() {
-  if (!runner_->queue().refresh()) return (void)runner_->pop(flushes_[0]);
+  if (!runner().queue().refresh()) return (void)runner().pop(flushes_[0]);
   const std::size_t count = collect();
   if (count != 0) {
     const auto flushed = flusher_.flush();
@@ -40,9 +32,9 @@ void PmemWorker::serve() {
       answer(flushes_[i], flushed ? Pmem::kDone : Pmem::kFailed);
     }
   }
-  if (runner_->broken()) return;
-  runner_->flush();
-  if (count == flushes_.size()) runner_->kick_again();
+  if (runner().broken()) return;
+  runner().flush();
+  if (count == flushes_.size()) runner().kick_again();
 }
 
 // Fills flushes_ and answers what is no flush; as many as the queue holds, at most.
@@ -50,20 +42,20 @@ std::size_t PmemWorker::collect() {
   std::size_t count = 0;
   for (std::uint32_t left = Pmem::kQueueSize; left != 0 && count < flushes_.size(); --left) {
     virtio_queue::Chain& chain = flushes_[count];
-    if (!runner_->pop_or_listen(chain)) break;
+    if (!runner().pop_or_listen(chain)) break;
     if (is_flush(chain)) {
       ++count;
     } else {
       answer(chain, Pmem::kFailed);
     }
-    if (left == 1) runner_->kick_again();
+    if (left == 1) runner().kick_again();
   }
   return count;
 }
 
 void PmemWorker::answer(const virtio_queue::Chain& chain, std::uint32_t result) {
   const bool written = chain.writer().write_obj(Le32(result)).has_value();
-  runner_->complete(chain.head(), written ? sizeof(Le32) : 0);
+  runner().complete(chain.head(), written ? sizeof(Le32) : 0);
 }
 
 }  // namespace vmm::virtio_pmem

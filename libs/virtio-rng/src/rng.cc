@@ -5,12 +5,11 @@
 #include <sys/uio.h>
 
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "vmm/base/log.h"
 #include "vmm/sys_util/fd_flags.h"
-#include "vmm/virtio_device/queue_runner.h"
+#include "vmm/virtio_device/single_queue_worker.h"
 #include "vmm/virtio_queue/chain.h"
 
 namespace vmm::virtio_rng {
@@ -23,40 +22,35 @@ using virtio_queue::IoVec;
 
 static_assert(sizeof(IoVec) == sizeof(iovec));
 
-class RngWorker final : public virtio_device::Worker {
+class RngWorker final : public virtio_device::SingleQueueWorker {
  public:
-  RngWorker(int source, Activation& activation) : source_(source) {
-    for (virtio_device::ActiveQueue& queue : activation.queues) {
-      runner_.emplace(std::move(queue), activation.interrupt);
-    }
-    activation.queues.clear();
-  }
-
-  Result<void> start(event_manager::EventLoop& loop) override {
-    loop_ = &loop;
-    if (!runner_) return {};
-    return runner_->start(loop, [this] { serve(); });
-  }
+  RngWorker(int source, Activation activation)
+      : SingleQueueWorker(std::move(activation)), source_(source) {}
 
  private:
+  void forget() override {
+    source_watch_.reset();
+    dry_ = false;
+  }
+
   // While the source has nothing, nothing is popped: an answer has at least one byte (5.4.6.2).
-  void serve() {
-    if (runner_->broken() || dry_) return;
-    if (!runner_->queue().refresh()) return (void)runner_->pop(chain_);  // tells the driver
-    runner_->queue().disable_notifications();
+  void serve() override {
+    if (runner().broken() || dry_) return;
+    if (!runner().queue().refresh()) return (void)runner().pop(chain_);  // tells the driver
+    runner().queue().disable_notifications();
     std::uint32_t left = QueueRunner::kBudget;
-    for (; left != 0 && runner_->pop_or_listen(chain_); --left) {
+    for (; left != 0 && runner().pop_or_listen(chain_); --left) {
       const ssize_t got = fill();
       if (got == 0) {
-        (void)runner_->queue().undo_pop(chain_);
+        (void)runner().queue().undo_pop(chain_);
         wait_for_source();
         break;
       }
-      runner_->complete(chain_.head(), got > 0 ? static_cast<std::uint32_t>(got) : 0);
+      runner().complete(chain_.head(), got > 0 ? static_cast<std::uint32_t>(got) : 0);
     }
-    if (runner_->broken()) return;
-    runner_->flush();
-    if (left == 0) runner_->kick_again();
+    if (runner().broken()) return;
+    runner().flush();
+    if (left == 0) runner().kick_again();
   }
 
   // The bytes written; 0: the source has none now; -1: the request is of another shape than
@@ -82,7 +76,7 @@ class RngWorker final : public virtio_device::Worker {
   void wait_for_source() {
     dry_ = true;
     if (!ended_) {
-      auto watch = loop_->add(source_, event_manager::kReadable, [this](event_manager::EventSet) {
+      auto watch = loop().add(source_, event_manager::kReadable, [this](event_manager::EventSet) {
         source_watch_.reset();
         dry_ = false;
         serve();
@@ -98,10 +92,8 @@ class RngWorker final : public virtio_device::Worker {
   static constexpr int kMostErrors = 8;  // one after another, until the source has ended
 
   int source_;
-  event_manager::EventLoop* loop_ = nullptr;
   bool dry_ = false;    // nothing was there at the last read, and nobody has said otherwise
   bool ended_ = false;  // the last read said that there will never be more
-  std::optional<QueueRunner> runner_;
   virtio_queue::ChainBuffer chain_{Rng::kQueueSize};
   event_manager::Registration source_watch_;
 };
@@ -119,11 +111,13 @@ Result<std::shared_ptr<Rng>> Rng::open(const std::string& path) {
   return std::shared_ptr<Rng>(new Rng(std::move(source)));
 }
 
-std::uint64_t Rng::features() const { return virtio_queue::kFeatureInOrder; }
+std::uint64_t Rng::features() const {
+  return virtio_queue::kFeatureInOrder | virtio_queue::kFeatureRingReset;
+}
 
 Result<virtio_device::WorkerList> Rng::activate(Activation activation) {
   virtio_device::WorkerList workers;
-  workers.push_back(std::make_unique<RngWorker>(source_.get(), activation));
+  workers.push_back(std::make_unique<RngWorker>(source_.get(), std::move(activation)));
   return workers;
 }
 

@@ -117,6 +117,19 @@ TEST_CASE("a reset ends the waiting for a dry source", "[rng]") {
   CHECK(answer->written == 16);
 }
 
+TEST_CASE("a reset of the queue alone ends the waiting for a dry source", "[rng][ring-reset]") {
+  Source source;
+  DeviceRig rig(*Rng::create(std::move(source.out)), {.features = virtio_queue::kFeatureRingReset});
+  REQUIRE(rig.start());
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
+  rig.core().reset_queue(0);
+  source.write(16);
+  CHECK(rig.run());
+  CHECK_FALSE(rig.receive(0));
+  CHECK(rig.running());
+}
+
 TEST_CASE("a source that ends leaves requests unanswered and costs nothing", "[rng]") {
   Source source;
   DeviceRig rig(*Rng::create(std::move(source.out)));

@@ -7,13 +7,12 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/sys_util/timer_fd.h"
-#include "vmm/virtio_device/queue_runner.h"
+#include "vmm/virtio_device/single_queue_worker.h"
 #include "vmm/virtio_queue/chain.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_watchdog {
 
-using virtio_device::QueueRunner;
 using virtio_queue::Chain;
 
 /// How long the driver may still be silent. Threads: any.
@@ -67,28 +66,23 @@ class Watchdog::Watch {
   bool paused_ VMM_GUARDED_BY(mutex_) = false;
 };
 
-class Watchdog::WatchdogWorker final : public virtio_device::Worker {
+class Watchdog::WatchdogWorker final : public virtio_device::SingleQueueWorker {
  public:
   WatchdogWorker(std::shared_ptr<Watch> watch, virtio_device::Activation activation)
-      : watch_(std::move(watch)) {
-    for (virtio_device::ActiveQueue& queue : activation.queues) {
-      runner_.emplace(std::move(queue), activation.interrupt);
-    }
-  }
+      : SingleQueueWorker(std::move(activation)), watch_(std::move(watch)) {}
   ~WatchdogWorker() override { watch_->forget(); }
 
   Result<void> start(event_manager::EventLoop& loop) override {
-    if (!runner_) return {};
     VMM_TRY(timer_, loop.add(watch_->timer_fd(), event_manager::kReadable,
                              [this](event_manager::EventSet) { watch_->expire(); }));
-    return runner_->start(loop, [this] { serve(); });
+    return SingleQueueWorker::start(loop);
   }
 
  private:
   // However many buffers there are, it is one sign of life.
-  void serve() {
+  void serve() override {
     bool alive = false;
-    runner_->serve(chain_, [&alive](const Chain& chain) -> std::optional<std::uint32_t> {
+    runner().serve(chain_, [&alive](const Chain& chain) -> std::optional<std::uint32_t> {
       if (!chain.writer().write_obj(std::uint8_t{1})) return 0;
       alive = true;
       return 1;
@@ -97,7 +91,6 @@ class Watchdog::WatchdogWorker final : public virtio_device::Worker {
   }
 
   std::shared_ptr<Watch> watch_;
-  std::optional<QueueRunner> runner_;
   virtio_queue::InlineChain<8> chain_;
   event_manager::Registration timer_;
 };
@@ -116,7 +109,9 @@ Watchdog::~Watchdog() = default;
 void Watchdog::pause() { watch_->pause(); }
 void Watchdog::resume() { watch_->resume(); }
 
-std::uint64_t Watchdog::features() const { return virtio_queue::kFeatureInOrder; }
+std::uint64_t Watchdog::features() const {
+  return virtio_queue::kFeatureInOrder | virtio_queue::kFeatureRingReset;
+}
 
 Result<virtio_device::WorkerList> Watchdog::activate(virtio_device::Activation activation) {
   virtio_device::WorkerList workers;
