@@ -9,29 +9,51 @@ namespace vmm::virtio_console {
 namespace {
 
 constexpr std::uint16_t kReceiveQueue = 0;
-constexpr std::uint16_t kTransmitQueue = 1;
 
 }  // namespace
 
 ConsoleWorker::ConsoleWorker(ConsoleOutput& output, std::shared_ptr<Console::Input> input,
                              virtio_device::Activation activation)
-    : output_(output), input_(std::move(input)) {
-  for (virtio_device::ActiveQueue& queue : activation.queues) {
-    auto& runner = queue.index == kReceiveQueue ? receive_ : transmit_;
-    if (queue.index <= kTransmitQueue) runner.emplace(std::move(queue), activation.interrupt);
-  }
-}
+    : output_(output),
+      input_(std::move(input)),
+      interrupt_(std::move(activation.interrupt)),
+      waiting_(std::move(activation.queues)) {}
 
 Result<void> ConsoleWorker::start(event_manager::EventLoop& loop) {
   loop_ = &loop;
-  if (receive_) {
-    VMM_TRY(input_watch_,
-            loop.add(input_->wake_fd(), event_manager::kReadable | sys_util::kOnChange,
-                     [this](event_manager::EventSet) { receive(); }));
-    VMM_TRY_DO(receive_->start(loop, [this] { receive(); }));
-  }
-  if (transmit_) VMM_TRY_DO(transmit_->start(loop, [this] { transmit(); }));
+  for (virtio_device::ActiveQueue& queue : waiting_) VMM_TRY_DO(start_queue(queue));
+  waiting_.clear();
   return {};
+}
+
+Result<void> ConsoleWorker::start_queue(virtio_device::ActiveQueue& queue) {
+  const std::uint16_t index = queue.index;
+  auto& runner = index == kReceiveQueue ? receive_ : transmit_;
+  runner.emplace(std::move(queue), interrupt_);
+  Result<void> started =
+      index == kReceiveQueue ? start_receiving() : transmit_->start(*loop_, [this] { transmit(); });
+  if (!started) (void)stop_queue(index);
+  return started;
+}
+
+Result<void> ConsoleWorker::start_receiving() {
+  VMM_TRY(input_watch_,
+          loop_->add(input_->wake_fd(), event_manager::kReadable | sys_util::kOnChange,
+                     [this](event_manager::EventSet) { receive(); }));
+  return receive_->start(*loop_, [this] { receive(); });
+}
+
+bool ConsoleWorker::stop_queue(std::uint16_t index) {
+  if (index == kReceiveQueue) {
+    input_watch_.reset();
+    receive_.reset();
+  } else {
+    room_watch_.reset();
+    full_ = false;
+    rest_.reset();
+    transmit_.reset();
+  }
+  return true;
 }
 
 void ConsoleWorker::drain() {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "input.h"
 #include "vmm/virtio_console/console.h"
@@ -18,7 +19,9 @@ class ConsoleWorker final : public virtio_device::Worker {
                 virtio_device::Activation activation);
 
   Result<void> start(event_manager::EventLoop& loop) override;
-  /// What the host's side had no room for is lost.
+  /// What the host's side had no room for is lost, here and in drain().
+  [[nodiscard]] bool stop_queue(std::uint16_t index) override;
+  Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
   void drain() override;
 
  private:
@@ -28,6 +31,7 @@ class ConsoleWorker final : public virtio_device::Worker {
   /// What one kick may have written before others get their turn.
   static constexpr std::uint32_t kTurnBytes = 1 << 20;
 
+  Result<void> start_receiving();
   void receive();
   void transmit();
   /// Serves chains until there are none, or it is enough for now: then true.
@@ -38,6 +42,8 @@ class ConsoleWorker final : public virtio_device::Worker {
 
   ConsoleOutput& output_;
   std::shared_ptr<Console::Input> input_;
+  std::shared_ptr<virtio_device::Interrupt> interrupt_;
+  std::vector<virtio_device::ActiveQueue> waiting_;  // for start()
   std::optional<virtio_device::QueueRunner> receive_;
   std::optional<virtio_device::QueueRunner> transmit_;
   Chain receive_chain_{Console::kQueueSize};

@@ -11,6 +11,7 @@
 #include "vmm/base/mutex.h"
 #include "vmm/base/result.h"
 #include "vmm/virtio_device/virtio_device.h"
+#include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_console {
 
@@ -87,7 +88,7 @@ class Console final : public virtio_device::VirtioDevice {
   }
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kQueueSizes; }
   [[nodiscard]] std::uint64_t features() const override {
-    return kFeatureSize | kFeatureEmergencyWrite;
+    return kFeatureSize | kFeatureEmergencyWrite | virtio_queue::kFeatureRingReset;
   }
   [[nodiscard]] std::size_t config_bytes() const override;
   void read_config(std::span<std::byte> config) override;
