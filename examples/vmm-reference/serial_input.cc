@@ -9,6 +9,8 @@ namespace vmm::reference {
 namespace {
 
 constexpr std::size_t kMost = 64;
+// Else the end of the other side would be told again and again while the port has no room.
+constexpr event_manager::EventSet kOnce = event_manager::kReadable | sys_util::kOneShot;
 /// How often a port that somebody has is asked for.
 constexpr std::chrono::milliseconds kAgain{20};
 
@@ -19,8 +21,7 @@ Outcome<void> SerialInput::start() {
   VMM_STEP("serial input", again_,
            event_manager::Timer::create(loop_, [this](std::uint64_t) { give(); }));
   VMM_STEP("serial input", registration_,
-           loop_.add(console_.input_fd(), event_manager::kReadable,
-                     [this](event_manager::EventSet) { read(); }));
+           loop_.add(console_.input_fd(), kOnce, [this](event_manager::EventSet) { read(); }));
   return {};
 }
 
@@ -31,16 +32,14 @@ void SerialInput::input_space() {
   });
 }
 
-void SerialInput::watch(bool on) {
-  if (!registration_) return;
-  const auto interest = on ? event_manager::kReadable : sys_util::kNoEvents;
-  if (!registration_.modify(interest)) registration_.reset();
+void SerialInput::watch_again() {
+  if (registration_ && !registration_.modify(kOnce)) registration_.reset();
 }
 
 // What is typed while somebody has the port is read all the same: it may be the escape.
 void SerialInput::read() {
   const std::size_t space = std::min(space_().value_or(kMost), kMost);
-  if (space == 0) return watch(false);  // asking for the space has armed input_space()
+  if (space == 0) return;  // asking for it has armed input_space()
   std::array<std::byte, kMost> bytes;
   const std::size_t read = console_.read_input(std::span(bytes).first(space));
   if (on_input_) on_input_();
@@ -57,12 +56,10 @@ void SerialInput::give() {
     if (!taken) return look_again_soon();
     typed_.erase(typed_.begin(), typed_.begin() + static_cast<std::ptrdiff_t>(*taken));
   }
-  watch(typed_.empty());
+  if (!typed_.empty()) return;
+  watch_again();
 }
 
-void SerialInput::look_again_soon() {
-  watch(false);
-  (void)again_->arm({.after = kAgain}).has_value();
-}
+void SerialInput::look_again_soon() { (void)again_->arm({.after = kAgain}).has_value(); }
 
 }  // namespace vmm::reference

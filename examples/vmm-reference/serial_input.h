@@ -56,7 +56,7 @@ class SerialInput final : public vm_superio::InputListener {
   Outcome<void> start();
   void read();
   void give();
-  void watch(bool on);
+  void watch_again();
   void look_again_soon();
 
   Console& console_;

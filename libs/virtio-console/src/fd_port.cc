@@ -9,6 +9,12 @@
 #include <utility>
 
 namespace vmm::virtio_console {
+namespace {
+
+// Else the end of the other side would be told again and again while the guest has no room.
+constexpr event_manager::EventSet kOnce = event_manager::kReadable | sys_util::kOneShot;
+
+}  // namespace
 
 std::size_t FdOutput::write(std::span<const std::byte> bytes) {
   const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
@@ -22,8 +28,7 @@ Result<std::unique_ptr<FdInput>> FdInput::create(event_manager::EventLoop& loop,
   std::unique_ptr<FdInput> input(new FdInput(fd, console));
   input->no_waiting_ = std::move(no_waiting);
   input->self_ = std::make_shared<FdInput*>(input.get());
-  auto watch = loop.add(fd, event_manager::kReadable,
-                        [raw = input.get()](event_manager::EventSet) { raw->pump(); });
+  auto watch = loop.add(fd, kOnce, [raw = input.get()](event_manager::EventSet) { raw->pump(); });
   if (!watch) {
     if (watch.error().is_os(EPERM)) return input;
     return fail(watch.error());
@@ -33,7 +38,7 @@ Result<std::unique_ptr<FdInput>> FdInput::create(event_manager::EventLoop& loop,
   console.set_on_space([poster = loop.poster(), self = input->self_] {
     (void)poster.post([self] {
       if (*self != nullptr && (*self)->watch_) {
-        (void)(*self)->watch_.modify(event_manager::kReadable);
+        (void)(*self)->watch_.modify(kOnce);
       }
     });
   });
@@ -48,10 +53,11 @@ FdInput::~FdInput() {
 void FdInput::pump() {
   std::array<std::byte, 1024> bytes;
   const std::size_t room = std::min(console_.space(), bytes.size());
-  if (room == 0) return (void)watch_.modify(event_manager::kNoEvents);
+  if (room == 0) return;
   const ssize_t got = ::read(fd_, bytes.data(), room);
   if (got > 0) (void)console_.enqueue(std::span(bytes).first(static_cast<std::size_t>(got)));
-  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) watch_.reset();
+  const bool goes_on = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+  if (!goes_on || !watch_.modify(kOnce)) watch_.reset();
 }
 
 }  // namespace vmm::virtio_console

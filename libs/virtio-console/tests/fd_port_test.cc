@@ -6,6 +6,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -66,6 +67,56 @@ TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[
     for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
   }
   CHECK(got == "0123456789");
+}
+
+TEST_CASE("the end of what was typed does not keep the loop busy before the guest has it",
+          "[fd_port]") {
+  Pipe pipe;
+  const Pipe nowhere;
+  FdOutput output(nowhere.write.get());
+  const auto console = *Console::create({.output = &output, .capacity = 4});
+  DeviceRig rig(console, {});
+  REQUIRE(rig.start());
+  const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+  REQUIRE(input);
+  pipe.put("01234567");
+  pipe.write.reset();
+  CHECK(rig.run());
+  std::string got;
+  while (got.size() < 8) {
+    const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
+    REQUIRE(answer);
+    for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
+  }
+  CHECK(got == "01234567");
+}
+
+TEST_CASE("a terminal's input goes on as long as somebody has its other side", "[fd_port]") {
+  const UniqueFd terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  std::array<char, 64> path{};
+  REQUIRE(::grantpt(terminal.get()) == 0);
+  REQUIRE(::unlockpt(terminal.get()) == 0);
+  REQUIRE(::ptsname_r(terminal.get(), path.data(), path.size()) == 0);
+  const auto open = [&path] {
+    return UniqueFd(::open(path.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  };
+  const UniqueFd held = open();
+  REQUIRE(held);
+  const Pipe nowhere;
+  FdOutput output(nowhere.write.get());
+  const auto console = *Console::create({.output = &output});
+  DeviceRig rig(console, {});
+  REQUIRE(rig.start());
+  const auto input = FdInput::create(rig.loop(), terminal.get(), *console);
+  REQUIRE(input);
+  for (int round = 0; round < 3; ++round) {
+    const UniqueFd other = open();
+    REQUIRE(::write(other.get(), "x", 1) == 1);
+    const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
+    REQUIRE(answer);
+    CHECK(answer->at<char>(0) == 'x');
+    CHECK(rig.run());
+  }
 }
 
 TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {

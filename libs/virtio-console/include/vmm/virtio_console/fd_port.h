@@ -31,7 +31,8 @@ class FdOutput final : public ConsoleOutput {
 };
 
 /// What the user types, from a descriptor to the guest: as much as the guest has room for; the rest
-/// waits in the descriptor. Ends with the end of the input.
+/// waits in the descriptor. Ends with the end of the input, which is that of a pty when nobody has
+/// its other side: who lets others come and go holds that open.
 ///
 /// Threads: the loop's.
 class FdInput {
