@@ -22,14 +22,15 @@ std::uint64_t DeviceSlot::queue_features() const {
   return features & queue_features_mask;
 }
 
-namespace {
+void DeviceSlot::pause() const {
+  for (const auto& thread : threads) thread->pause();
+}
 
-void pause_threads(const DeviceSlot& slot) {
-  for (const auto& thread : slot.threads) thread->pause();
+void DeviceSlot::resume() const {
+  for (const auto& thread : threads) thread->resume();
 }
-void resume_threads(const DeviceSlot& slot) {
-  for (const auto& thread : slot.threads) thread->resume();
-}
+
+namespace {
 
 /// The virtio console's way to the host's.
 class HostConsole final : public virtio_console::ConsoleOutput {
@@ -88,7 +89,7 @@ Outcome<void> DeviceSet::add(ThreadKind kind, std::string id, const DeviceConfig
     VMM_TRY(auto thread, IoThread::create(kind, name, queue_cpus[i]));
     slot.threads.push_back(std::move(thread));
   }
-  if (paused_) pause_threads(slot);
+  if (paused_) slot.pause();
   slots_.push_back(std::move(slot));
   return {};
 }
@@ -103,19 +104,19 @@ Outcome<void> DeviceSet::add_fixed(std::string id, const DeviceConfig& config,
 void DeviceSet::pause() {
   paused_ = true;
   if (watchdog_ != nullptr) watchdog_->pause();
-  for (const DeviceSlot& slot : slots_) pause_threads(slot);
+  for (const DeviceSlot& slot : slots_) slot.pause();
 }
 
 void DeviceSet::resume() {
   paused_ = false;
   if (watchdog_ != nullptr) watchdog_->resume();
-  for (const DeviceSlot& slot : slots_) resume_threads(slot);
+  for (const DeviceSlot& slot : slots_) slot.resume();
 }
 
 // A thread that stands still would not end.
 void DeviceSet::remove(const std::string& id) {
   for (const DeviceSlot& slot : slots_) {
-    if (paused_ && slot.id == id) resume_threads(slot);
+    if (paused_ && slot.id == id) slot.resume();
   }
   std::erase_if(slots_, [&id](const DeviceSlot& slot) { return slot.id == id; });
   std::erase_if(pmems_, [&id](const PmemFile& pmem) { return pmem.id == id; });

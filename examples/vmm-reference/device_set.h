@@ -45,6 +45,9 @@ struct DeviceSlot {
   std::shared_ptr<virtio_net::Net> net = nullptr;      ///< when the VMM moves its packets
   bool stays = false;                                  ///< it does not come and go
 
+  /// As IoThread's, all of its threads.
+  void pause() const;
+  void resume() const;
   /// The threads as the workers of one machine's life; `threads` outlive them.
   [[nodiscard]] std::unique_ptr<virtio_device::Workers> workers() const;
   /// The features of queues that the device offers.

@@ -13,6 +13,7 @@
 #include "device_set.h"
 #include "failure.h"
 #include "pci_hotplug.h"
+#include "pci_iommu.h"
 #include "vm_events.h"
 #include "vmm/event_manager/event_loop.h"
 #include "vmm/kvm_ioctls/system.h"
@@ -40,6 +41,9 @@ class Machine {
   virtual bool inject_nmi() = 0;
   /// For devices that come and go; nullptr: they cannot.
   [[nodiscard]] virtual PciHotplug* hotplug() = 0;
+  /// The virtual IOMMU; nullptr: there is none. Its thread is the machine's, unlike those of
+  /// others.
+  [[nodiscard]] virtual PciIommu* iommu() = 0;
 
  protected:
   Machine() = default;

@@ -169,12 +169,19 @@ void Vm::pause() {
   machine_->stop();
   if (machine_->hotplug() != nullptr) machine_->hotplug()->pause();
   devices_->pause();
+  if (machine_->iommu() != nullptr) machine_->iommu()->slot().pause();
   paused_ = true;
 }
 
-void Vm::resume() {
-  paused_ = false;
+// Of devices; not twice.
+void Vm::resume_threads() {
+  if (!std::exchange(paused_, false)) return;
   devices_->resume();
+  if (machine_->iommu() != nullptr) machine_->iommu()->slot().resume();
+}
+
+void Vm::resume() {
+  resume_threads();
   if (machine_->hotplug() != nullptr) machine_->hotplug()->resume();
   machine_->start();
 }
@@ -182,7 +189,7 @@ void Vm::resume() {
 // Stopped vCPUs stay so; what is taken apart waits for the devices' threads.
 void Vm::take_machine_apart() {
   if (machine_ != nullptr) machine_->stop();
-  if (std::exchange(paused_, false)) devices_->resume();
+  resume_threads();
   device_events_.mute(true);
   machine_.reset();
   if (hot_devices_) hot_devices_->forget_machine();

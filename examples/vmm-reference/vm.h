@@ -101,6 +101,7 @@ class Vm {
   Result<std::optional<AddedDevice>, DeviceRefusal> try_to_add(const HotDevice& device);
   Outcome<void> feed_console();
   void take_machine_apart();
+  void resume_threads();
 
   VmConfig config_;
   Host host_;

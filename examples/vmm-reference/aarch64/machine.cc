@@ -80,6 +80,7 @@ class Board final : public Machine {
   bool inject_nmi() override { return false; }
   void press_power_button() override;
   PciHotplug* hotplug() override { return hotplug_ ? &*hotplug_ : nullptr; }
+  PciIommu* iommu() override { return iommu_.get(); }
 
  private:
   Outcome<void> add_vcpus();

@@ -135,6 +135,7 @@ class Pc final : public Machine {
   }
   void press_power_button() override { ged_->notify(vm_superio::GedEvent::kPowerButton); }
   PciHotplug* hotplug() override { return hotplug_.has_value() ? &*hotplug_ : nullptr; }
+  PciIommu* iommu() override { return iommu_.get(); }
 
  private:
   Outcome<void> add_irqchip();

@@ -21,6 +21,17 @@ state() {
 # events: their sources and names, one a line.
 events() { awk -F'"' '/^  "source"/ { source = $4 } /^  "event"/ { print source, $4 }' events.json; }
 
+# call_of THREAD: the number of the system call in which a thread of the VMM waits.
+call_of() {
+  for task in /proc/"$vmm_pid"/task/*; do
+    [ "$(cat "$task"/comm)" != "$1" ] || cut -d' ' -f1 "$task"/syscall
+  done
+}
+case $arch in
+  x86_64) futex=202 ;;
+  *) futex=98 ;;
+esac
+
 # L1's kernel has a Landlock that is too old; landlock.sh has one that will do.
 case $(uname -r) in
   [1-5].* | 6.[01].*) landlock=false ;;
@@ -37,7 +48,7 @@ config() {
  "memory": {"size": 268435456, "shared": true},
  "payload": {"kernel": "vmlinuz", "initramfs": "$1", "cmdline": "console=$console panic=-1 quiet $2"},
  "vsock": {"cid": 3, "socket": "vm.sock"},
- "balloon": {"size": 0},
+ "balloon": {"size": 0}, "iommu": true,
  "landlock_enable": ${3:-$landlock}, "landlock_rules": [{"path": "/sys/devices", "access": "rw"}]}
 EOF2
 }
@@ -109,10 +120,13 @@ check 'api: the VM is paused' [ "$(state)" = Paused ]
 before=$(beats)
 sleep 3
 check 'api: a paused guest does nothing' [ "$(beats)" = "$before" ]
+check "api: the disk's thread stands still" [ "$(call_of data)" = "$futex" ]
+check "api: and so does the IOMMU's" [ "$(call_of __iommu)" = "$futex" ]
 check 'api: a second pause is refused' answers 500 PUT vm.pause
 check 'api: a boot of a paused VM is refused' answers 500 PUT vm.boot
 check 'api: resume' answers 204 PUT vm.resume
 check 'api: a resumed guest goes on' says "^beat $((before + 3))" 1 60
+check "api: and the IOMMU's thread waits for its driver" [ "$(call_of __iommu)" != "$futex" ]
 check 'api: a second resume is refused' answers 500 PUT vm.resume
 
 echo '{"desired_balloon": 67108864}' >balloon.json
