@@ -63,6 +63,38 @@ class IoapicPins::Connection {
   bool asserted_ VMM_GUARDED_BY(mutex_) = false;
 };
 
+/// Connections that the control loop is to watch, once it has the time: a guest may make and end
+/// any number until then, of which nothing is left here.
+class IoapicPins::Coming {
+ public:
+  /// Whether the loop has to be told.
+  [[nodiscard]] bool add(std::shared_ptr<Connection> connection) {
+    const MutexLock lock(mutex_);
+    connections_.push_back(std::move(connection));
+    return !std::exchange(told_, true);
+  }
+  /// Whether it was still here: the loop does not know it.
+  [[nodiscard]] bool remove(const std::shared_ptr<Connection>& connection) {
+    const MutexLock lock(mutex_);
+    return std::erase(connections_, connection) != 0;
+  }
+  /// On the loop's thread.
+  void watch(event_manager::EventLoop& loop) {
+    for (const auto& connection : take()) connection->watch(loop, connection);
+  }
+
+ private:
+  std::vector<std::shared_ptr<Connection>> take() {
+    const MutexLock lock(mutex_);
+    told_ = false;
+    return std::exchange(connections_, {});
+  }
+
+  Mutex mutex_;
+  bool told_ VMM_GUARDED_BY(mutex_) = false;
+  std::vector<std::shared_ptr<Connection>> connections_ VMM_GUARDED_BY(mutex_);
+};
+
 /// The devices on one line.
 class IoapicPins::Line final : public vm_device::ResampleListener {
  public:
@@ -90,7 +122,7 @@ class IoapicPins::Line final : public vm_device::ResampleListener {
 
 IoapicPins::IoapicPins(event_manager::EventLoop& loop, vm_superio::Ioapic& ioapic,
                        std::size_t first, std::size_t count)
-    : loop_(loop) {
+    : loop_(loop), coming_(std::make_shared<Coming>()) {
   for (std::size_t i = 0; i < count; ++i) {
     lines_.push_back(std::make_shared<Line>());
     ioapic.line(first + i).set_resample_listener(lines_.back().get());
@@ -110,10 +142,13 @@ Result<std::shared_ptr<const void>> IoapicPins::connect(const vfio_pci::PinWirin
       std::make_shared<Connection>(std::move(trigger), std::move(unmask), wiring.sink);
   const auto line = lines_[(wiring.slot + wiring.pin) % lines_.size()];
   line->add(connection);
-  loop_.post([&loop = loop_, connection] { connection->watch(loop, connection); });
-  auto end = [line, connection, poster = loop_.poster()](const void*) {
+  if (coming_->add(connection)) {
+    loop_.post([&loop = loop_, coming = coming_] { coming->watch(loop); });
+  }
+  auto end = [line, connection, coming = coming_, poster = loop_.poster()](const void*) {
     connection->end();
     line->remove(connection);
+    if (coming->remove(connection)) return;
     static_cast<void>(poster.post([connection] { connection->forget(); }));
   };
   return std::shared_ptr<const void>(connection.get(), std::move(end));

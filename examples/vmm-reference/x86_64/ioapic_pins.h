@@ -25,10 +25,12 @@ class IoapicPins final : public vfio_pci::PinRouter {
   Result<std::shared_ptr<const void>> connect(const vfio_pci::PinWiring& wiring) override;
 
  private:
+  class Coming;
   class Connection;
   class Line;
 
   event_manager::EventLoop& loop_;
+  const std::shared_ptr<Coming> coming_;
   std::vector<std::shared_ptr<Line>> lines_;
 };
 
