@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "user_devices.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -19,15 +21,26 @@ std::string name_of(const UserDeviceConfig& config) {
 
 }  // namespace
 
+/// What goes on with one server.
+struct UserDevices::Conversation {
+  const vfio_user::Client* client = nullptr;
+  event_manager::Registration watch;   // of `thread`
+  event_manager::Registration unmask;  // of `pin_thread`
+  std::unique_ptr<IoThread> thread;
+  std::unique_ptr<IoThread> pin_thread;  // ends before the other one, which its server may wait for
+};
+
+UserDevices::UserDevices(kvm_board::MappedMemory& mapped, vfio_pci::PinRouter* pins)
+    : slots_(mapped), pins_(pins) {}
+
 Outcome<std::unique_ptr<UserDevices>> UserDevices::create(kvm_board::MappedMemory& mapped,
                                                           vfio_pci::PinRouter* pins) {
   std::unique_ptr<UserDevices> devices(new UserDevices(mapped, pins));
-  VMM_TRY(devices->thread_, IoThread::create(ThreadKind::kPeer, "user-device"));
   devices->space_ = vfio_user::RemoteSpace::create(
       {.client = {.twin_socket = true},
        .on_connect = [self = devices.get()](
                          const std::shared_ptr<vfio_user::Client>& client) -> Result<void> {
-         self->watch(client);
+         watch(*self->coming_, client);
          return {};
        },
        .on_unmask_fd = [self = devices.get()](
@@ -41,22 +54,29 @@ UserDevices::~UserDevices() = default;
 // On a vCPU's thread, or that of the control loop. The event may outlive the descriptor.
 Result<void> UserDevices::unmask_by(const std::shared_ptr<vfio_user::Client>& client,
                                     std::uint32_t index, int fd) {
-  event_manager::EventLoop& loop = pin_thread_->loop();
+  const MutexLock lock(mutex_);
+  const auto is_it = [&client](const auto& one) { return one.second->client == client.get(); };
+  const auto found = std::ranges::find_if(conversations_, is_it);
+  if (found == conversations_.end() || found->second->pin_thread == nullptr) {
+    return fail(Error::os(ENODEV, "unmask a pin by a descriptor"));
+  }
+  event_manager::EventLoop& loop = found->second->pin_thread->loop();
+  event_manager::Registration& unmask = found->second->unmask;
   if (fd < 0) {
-    loop.post([this, client] { unmasks_.erase(client.get()); });
+    loop.post([&unmask] { unmask.reset(); });
     return {};
   }
   VMM_TRY(UniqueFd copy, sys_util::duplicate(fd));
   auto event = std::make_shared<sys_util::EventFd>(sys_util::EventFd::adopt(std::move(copy)));
-  loop.post([this, client, index, event] {
-    auto added = pin_thread_->loop().add(event->fd(), event_manager::kReadable,
-                                         [client, index, event](event_manager::EventSet) {
-                                           (void)event->take();
-                                           // Of a server that has gone serve() tells.
-                                           (void)client->unmask_irq(index);
-                                         });
+  loop.post([&loop, &unmask, client, index, event] {
+    auto added = loop.add(event->fd(), event_manager::kReadable,
+                          [client, index, event](event_manager::EventSet) {
+                            (void)event->take();
+                            // Of a server that has gone serve() tells.
+                            (void)client->unmask_irq(index);
+                          });
     if (added) {
-      unmasks_.insert_or_assign(client.get(), *std::move(added));
+      unmask = *std::move(added);
     } else {
       VMM_LOG(kError, "--user-device: %s", to_string(added.error()).c_str());
     }
@@ -64,13 +84,15 @@ Result<void> UserDevices::unmask_by(const std::shared_ptr<vfio_user::Client>& cl
   return {};
 }
 
-void UserDevices::watch(const std::shared_ptr<vfio_user::Client>& client) {
-  newest_ = client.get();
-  thread_->loop().post([this, client] {
-    auto added = thread_->loop().add(client->fd(), event_manager::kReadable,
-                                     [this, client](event_manager::EventSet) { serve(*client); });
+void UserDevices::watch(Conversation& conversation,
+                        const std::shared_ptr<vfio_user::Client>& client) {
+  conversation.client = client.get();
+  event_manager::EventLoop& loop = conversation.thread->loop();
+  loop.post([&loop, &watch = conversation.watch, client] {
+    auto added = loop.add(client->fd(), event_manager::kReadable,
+                          [&watch, client](event_manager::EventSet) { serve(*client, watch); });
     if (added) {
-      watches_.emplace(client.get(), *std::move(added));
+      watch = *std::move(added);
     } else {
       VMM_LOG(kError, "--user-device: %s", to_string(added.error()).c_str());
     }
@@ -78,26 +100,38 @@ void UserDevices::watch(const std::shared_ptr<vfio_user::Client>& client) {
 }
 
 // The client lives as long as this runs: the handler keeps it.
-void UserDevices::serve(vfio_user::Client& client) {
+void UserDevices::serve(vfio_user::Client& client, event_manager::Registration& watch) {
   const auto event = client.serve();
   if (event && *event != vfio_user::Client::Event::kClosed) return;
   VMM_LOG(kError, "--user-device: a server has gone: %s",
           event ? "it has closed its socket" : to_string(event.error()).c_str());
-  watches_.erase(&client);
+  watch.reset();
+}
+
+Result<std::unique_ptr<vfio::Device>> UserDevices::attach(const UserDeviceConfig& config,
+                                                          Conversation& conversation) {
+  // Its server is there before the VM, or about to be.
+  constexpr std::chrono::seconds kLittlePatience{3};
+  coming_ = &conversation;
+  auto device = patiently(kLittlePatience, [&] { return space_->attach(config.socket); });
+  coming_ = nullptr;
+  return device;
 }
 
 Outcome<pci::FunctionAddress> UserDevices::add(const UserDeviceConfig& config, PciBoard& board) {
   const std::string name = name_of(config);
-  // Its server is there before the VM, or about to be.
-  constexpr std::chrono::seconds kLittlePatience{3};
-  VMM_STEP(name, auto device,
-           patiently(kLittlePatience, [&] { return space_->attach(config.socket); }));
-  clients_[config.device.id] = newest_;
+  auto conversation = std::make_unique<Conversation>();
+  VMM_TRY(conversation->thread, IoThread::create(ThreadKind::kPeer, config.device.id));
+  VMM_STEP(name, auto device, attach(config, *conversation));
+  const bool has_pin = pins_ != nullptr && device->irq(vfio::PciIrq::kIntx).count != 0;
+  if (has_pin) {
+    VMM_TRY(conversation->pin_thread, IoThread::create(ThreadKind::kPeer, config.device.id));
+  }
+  {
+    const MutexLock lock(mutex_);
+    conversations_[config.device.id] = std::move(conversation);
+  }
   const auto place = [&]() -> Outcome<pci::FunctionAddress> {
-    const bool has_pin = pins_ != nullptr && device->irq(vfio::PciIrq::kIntx).count != 0;
-    if (has_pin && pin_thread_ == nullptr) {
-      VMM_TRY(pin_thread_, IoThread::create(ThreadKind::kPeer, "user-pins"));
-    }
     VMM_STEP(name, auto function,
              vfio_pci::HostFunction::create({.device = std::move(device),
                                              .mapper = &slots_,
@@ -113,12 +147,14 @@ Outcome<pci::FunctionAddress> UserDevices::add(const UserDeviceConfig& config, P
   return placed;
 }
 
-// What its thread still holds of the conversation is an address to it, nothing more.
+// Its threads end outside of the lock, as they may wait for the server.
 void UserDevices::remove(const std::string& id) {
-  const auto found = clients_.find(id);
-  if (found == clients_.end()) return;
-  thread_->loop().post([this, client = found->second] { watches_.erase(client); });
-  clients_.erase(found);
+  std::unique_ptr<Conversation> over;
+  const MutexLock lock(mutex_);
+  const auto found = conversations_.find(id);
+  if (found == conversations_.end()) return;
+  over = std::move(found->second);
+  conversations_.erase(found);
 }
 
 Outcome<void> UserDevices::map(const vm_memory::GuestMemory& memory) {

@@ -12,6 +12,7 @@
 #include "failure.h"
 #include "io_thread.h"
 #include "pci_board.h"
+#include "vmm/base/mutex.h"
 #include "vmm/vfio/address_space.h"
 #include "vmm/vfio_pci/host.h"
 #include "vmm/vfio_user/remote_space.h"
@@ -19,9 +20,10 @@
 
 namespace vmm::reference {
 
-/// PCI devices that other processes serve by vfio-user, in one life of a machine. A thread of its
-/// own answers what servers ask for, and hears of their end. Another one, once there is a device
-/// with an interrupt pin, unmasks pins: it waits for servers, which may wait for the first.
+/// PCI devices that other processes serve by vfio-user, in one life of a machine. Each has a thread
+/// that answers what its server asks for, and hears of its end, so that none waits for the server
+/// of another. A second one, of a device with an interrupt pin, unmasks that: it waits for the
+/// server, which may wait for the first.
 ///
 /// Made before the PCI board, which its functions outlive in no case: destroy it after the board.
 class UserDevices {
@@ -34,7 +36,7 @@ class UserDevices {
   /// Connects to a server, waiting for one that is not there yet, and puts the device into its
   /// slot. The device begins with a reset.
   Outcome<pci::FunctionAddress> add(const UserDeviceConfig& config, PciBoard& board);
-  /// Forgets the conversation with a device that has left the board.
+  /// Ends the conversation with a device that has left the board.
   void remove(const std::string& id);
   /// Lets the devices reach all of the guest's memory: servers map what is shared, and ask for the
   /// rest.
@@ -44,23 +46,22 @@ class UserDevices {
   void unmap(GuestAddress base);
 
  private:
-  UserDevices(kvm_board::MappedMemory& mapped, vfio_pci::PinRouter* pins)
-      : slots_(mapped), pins_(pins) {}
-  void watch(const std::shared_ptr<vfio_user::Client>& client);
-  void serve(vfio_user::Client& client);
+  struct Conversation;
+
+  UserDevices(kvm_board::MappedMemory& mapped, vfio_pci::PinRouter* pins);
+  Result<std::unique_ptr<vfio::Device>> attach(const UserDeviceConfig& config,
+                                               Conversation& conversation);
+  static void watch(Conversation& conversation, const std::shared_ptr<vfio_user::Client>& client);
+  static void serve(vfio_user::Client& client, event_manager::Registration& watch);
   Result<void> unmask_by(const std::shared_ptr<vfio_user::Client>& client, std::uint32_t index,
                          int fd);
 
   BarSlots slots_;
   vfio_pci::PinRouter* const pins_;
-  const vfio_user::Client* newest_ = nullptr;
-  std::map<std::string, const vfio_user::Client*> clients_;  // by the device's id
-  // Of the thread; destroyed when it has ended.
-  std::map<const vfio_user::Client*, event_manager::Registration> watches_;
-  std::unique_ptr<IoThread> thread_;
-  // Of the thread that unmasks: pins by their devices.
-  std::map<const vfio_user::Client*, event_manager::Registration> unmasks_;
-  std::unique_ptr<IoThread> pin_thread_;
+  Conversation* coming_ = nullptr;  // during attach()
+  Mutex mutex_;
+  std::map<std::string, std::unique_ptr<Conversation>> conversations_
+      VMM_GUARDED_BY(mutex_);  // by the device's id
   std::shared_ptr<vfio_user::RemoteSpace> space_;
   std::vector<vfio::DmaMapping> mappings_;
 };
