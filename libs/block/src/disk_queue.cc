@@ -97,6 +97,12 @@ void DiskQueue::Impl::advance(Slot& slot) {
 }
 
 void DiskQueue::Impl::end(Slot& slot) {
+  const DiskRequest& request = slot.request;
+  const bool writes =
+      request.kind == DiskRequest::Kind::kWrite || request.kind == DiskRequest::Kind::kWriteZeroes;
+  if (writes && request.range.offset + request.range.bytes > image_->size_bytes()) [[unlikely]] {
+    image_->trim();
+  }
   ended_[ended_at(ended_count_)] = {
       .tag = slot.request.tag, .error = slot.error, .bytes = slot.done};
   ++ended_count_;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "vmm/base/mutex.h"
 #include "vmm/block/open_image.h"
 
 namespace vmm::block {
@@ -54,14 +55,32 @@ class RawImage final : public Image {
       VMM_TRY(const std::uint64_t now, file_.size_bytes());
       if (bytes > now) return fail(Error::os(ENOTSUP, "make a disk longer than its device"));
     } else {
-      VMM_TRY_DO(file_.set_size(bytes));
+      return set_size(bytes);
     }
     bytes_.store(bytes, std::memory_order_relaxed);
     return {};
   }
+  // Of a disk that was never made shorter the file may end with a part of a sector.
+  void trim() override {
+    const MutexLock lock(mutex_);
+    if (shortened_) (void)file_.set_size(size_bytes());
+  }
   [[nodiscard]] bool guards_first_sector() const override { return options_.guard_first_sector; }
 
  private:
+  // What is beyond the new end is refused from then on that the file gets shorter.
+  Result<void> set_size(std::uint64_t bytes) {
+    const MutexLock lock(mutex_);
+    const std::uint64_t old = size_bytes();
+    if (bytes < old) bytes_.store(bytes, std::memory_order_relaxed);
+    if (const auto done = file_.set_size(bytes); !done) {
+      bytes_.store(old, std::memory_order_relaxed);
+      return done;
+    }
+    bytes_.store(bytes, std::memory_order_relaxed);
+    shortened_ = shortened_ || bytes < old;
+    return {};
+  }
   [[nodiscard]] bool holds(const ByteRange& range) const {
     const std::uint64_t size = size_bytes();
     return range.bytes != 0 && range.offset <= size && range.bytes <= size - range.offset;
@@ -75,6 +94,8 @@ class RawImage final : public Image {
   ImageFile file_;
   ImageOptions options_;
   std::atomic<std::uint64_t> bytes_;
+  Mutex mutex_;  // for who changes the size
+  bool shortened_ VMM_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

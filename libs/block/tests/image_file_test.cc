@@ -155,6 +155,28 @@ TEST_CASE("a raw disk gets longer and shorter while it is used", "[raw]") {
   CHECK(fixed->resize(4096).error().is_os(EROFS));
 }
 
+TEST_CASE("a write that was begun before a raw disk got shorter does not make it longer", "[raw]") {
+  const EngineKind engine = any_engine();
+  const Kind kind = GENERATE(Kind::kWrite, Kind::kWriteZeroes);
+  const Scratch disk(65536);
+  const auto image = disk.raw();
+  const auto queue = *DiskQueue::create(image, {.engine = engine, .depth = 4});
+  std::vector<std::byte> data = pattern(4096, 1);
+  const IoVec list{data.data(), data.size()};
+  queue->submit({.kind = kind, .range = {65536 - 4096, 4096}, .buffers = {&list, 1}});
+  REQUIRE(image->resize(32768));
+  if (engine == EngineKind::kSync) {  // it wrote at once: as if it had not
+    REQUIRE(::ftruncate(image->file().fd(), 65536) == 0);
+  }
+  queue->kick();
+  EndedRequest ended;
+  while (queue->reap({&ended, 1}) == 0) continue;
+  CHECK(ended.error == 0);
+  CHECK(*image->file().size_bytes() == 32768);
+  REQUIRE(image->resize(65536));
+  CHECK(disk.read(65536 - 4096, 4096) == std::vector<std::byte>(4096));
+}
+
 TEST_CASE("sparse=off gives a raw file all its space", "[raw]") {
   const bool sparse = GENERATE(true, false);
   const Scratch disk(1 << 20);

@@ -116,6 +116,9 @@ class Image {
   /// Changes the size of the disk to `bytes`, a multiple of 512. New bytes are zeros.
   /// Errors: also ENOTSUP.
   virtual Result<void> resize(std::uint64_t bytes) = 0;
+  /// After a write that resize() overtook, and that ended beyond the new end of the disk: what it
+  /// put there is no part of the disk, and goes where it was made a part of the file.
+  virtual void trim() {}
 
   /// The format was guessed to be raw: writes to the first sector that would make it look like
   /// another one are refused, as the next guess would believe them.
