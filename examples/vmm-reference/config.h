@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -104,6 +105,9 @@ struct PciSegmentConfig {
 
 /// What all virtio devices have.
 struct DeviceConfig {
+  /// Of an id: it is in messages, in events and in names of threads.
+  static constexpr std::size_t kMostIdBytes = 255;
+
   std::string id;  ///< unique; empty: the VMM makes one
   std::uint16_t pci_segment = 0;
   std::optional<std::uint8_t> pci_device;  ///< the slot; nullopt: the lowest that is free

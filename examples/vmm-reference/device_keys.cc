@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "device_keys.h"
 
+#include <string>
 #include <utility>
 
 namespace vmm::reference {
 Outcome<DeviceConfig> parse_device(const OptionValue& value) {
   DeviceConfig device;
   device.id = value.text("id").value_or("");
+  if (device.id.size() > DeviceConfig::kMostIdBytes) {
+    return fail(
+        value.error("id", "longer than " + std::to_string(DeviceConfig::kMostIdBytes) + " bytes"));
+  }
   if (device.id.starts_with("__")) {
     return fail(value.error("id", "ids that start with __ are the VMM's own"));
   }
