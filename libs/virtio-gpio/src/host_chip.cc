@@ -42,10 +42,15 @@ std::uint64_t edge_flags(Edges edges) {
          ((bits & 2) != 0 ? std::uint64_t{GPIO_V2_LINE_FLAG_EDGE_FALLING} : 0);
 }
 
-/// Takes up to kEventsAtOnce edges of a line; false when there are none.
-bool read_edges(int line) {
+/// What was taken of a line's edges.
+enum class Taken : std::uint8_t { kSome, kNone, kGone };
+
+/// Takes up to kEventsAtOnce edges of a line.
+Taken read_edges(int line) {
   std::array<gpio_v2_line_event, kEventsAtOnce> events;
-  return ::read(line, events.data(), sizeof(events)) > 0;
+  const ssize_t got = ::read(line, events.data(), sizeof(events));
+  if (got > 0) return Taken::kSome;
+  return got < 0 && (errno == EAGAIN || errno == EINTR) ? Taken::kNone : Taken::kGone;
 }
 
 }  // namespace
@@ -141,7 +146,7 @@ Result<void> HostChip::watch(std::uint16_t line, Edges edges) {
   VMM_TRY_DO(configure(line, GPIO_V2_LINE_FLAG_INPUT | edge_flags(edges), false));
   // What the kernel still holds is of before: at most GPIO_V2_LINES_MAX * kEventsAtOnce.
   for (int i = 0; i < GPIO_V2_LINES_MAX; ++i) {
-    if (!read_edges(lines_[line].file.get())) break;
+    if (read_edges(lines_[line].file.get()) != Taken::kSome) break;
   }
   return {};
 }
@@ -153,10 +158,15 @@ std::size_t HostChip::take_edges(std::span<std::uint16_t> lines) {
   std::size_t taken = 0;
   for (std::size_t i = 0; count && i < *count; ++i) {
     const auto line = static_cast<std::uint16_t>(ready[i].token);
-    if (read_edges(lines_[line].file.get())) {
-      lines[taken++] = line;
-    } else if (errno != EAGAIN) {
-      release(lines_[line]);  // the chip is gone
+    switch (read_edges(lines_[line].file.get())) {
+      case Taken::kSome:
+        lines[taken++] = line;
+        break;
+      case Taken::kNone:
+        break;
+      case Taken::kGone:  // the chip, too
+        release(lines_[line]);
+        break;
     }
   }
   return taken;

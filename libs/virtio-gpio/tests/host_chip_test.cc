@@ -386,6 +386,21 @@ TEST_CASE("a line whose chip is gone is let go, once", "[host][hostile]") {
   });
 }
 
+TEST_CASE("a line whose file ends is let go, whatever went wrong before", "[host][hostile]") {
+  FakeChip fake;
+  fake.count = 1;
+  with(fake, [&] {
+    const auto chip = open_chip();
+    REQUIRE(chip->set_direction(0, Direction::kIn, false));
+    fake.lines[0].kernel.reset();
+    std::array<std::uint16_t, 4> lines{};
+    errno = EAGAIN;
+    CHECK(chip->take_edges(lines) == 0);
+    CHECK_FALSE(is_readable(chip->edges_fd()));
+    CHECK(::fcntl(fake.lines[0].file, F_GETFD) == -1);
+  });
+}
+
 TEST_CASE("a device has its chip's lines, values and interrupts, and lets them go", "[host]") {
   using virtio_device::testing::Bytes;
   FakeChip fake;
