@@ -66,11 +66,13 @@ Result<IoEvents> Client::io_events(std::uint32_t region, std::uint64_t region_by
     return fail(UserError::kBadSize);
   }
   IoEvents answer;
+  std::vector<bool> used(reply.fds.size());
   for (std::uint32_t i = 0; i < head->count; ++i) {
     const auto entry = *front_as<RegionIoFd>(entries.subspan(i * sizeof(RegionIoFd)));
     if (entry.type != RegionIoFd::kIoEventFd) continue;
     if (!fits(entry.offset, entry.bytes, region_bytes)) return fail(UserError::kBadRange);
     if (entry.fd_index >= reply.fds.size()) return fail(UserError::kBadFdCount);
+    used[entry.fd_index] = true;
     answer.events.push_back({.offset = entry.offset,
                              .bytes = entry.bytes,
                              .value = (entry.flags & RegionIoFd::kDataMatch) != 0
@@ -78,7 +80,9 @@ Result<IoEvents> Client::io_events(std::uint32_t region, std::uint64_t region_by
                                           : std::nullopt,
                              .fd = reply.fds[entry.fd_index].get()});
   }
-  for (UniqueFd& fd : reply.fds) answer.fds.push_back(std::move(fd));
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) answer.fds.push_back(std::move(reply.fds[i]));
+  }
   return answer;
 }
 

@@ -149,6 +149,7 @@ Result<void> ServerSession::read_migration(const Request& request) {
   if (state != Migration::State::kPreCopy && state != Migration::State::kStopCopy) {
     return fail(Error::os(EINVAL, "VFIO_USER_MIG_DATA_READ"));
   }
+  // Of argsz clients do not agree whether it holds the data: `bytes` alone counts.
   if (question.bytes > kMaxData) return fail(UserError::kBadRange);
   std::vector<std::byte> data(question.bytes);
   VMM_TRY(const std::size_t saved, migration->save(data));

@@ -209,6 +209,29 @@ TEST_CASE("each answer is checked, and the conversation goes on", "[client][host
   CHECK(many(*rig.client).error().is_os(EIO));
 }
 
+TEST_CASE("descriptors that no event is of are not kept", "[client][hostile]") {
+  Rig rig;
+  REQUIRE(rig.client);
+  const std::size_t before = open_fds();
+  const auto event = [](std::uint32_t type, std::uint32_t fd) {
+    return to_bytes(RegionIoFd{.offset = 0, .bytes = 4, .fd_index = fd, .type = type});
+  };
+  constexpr std::uint32_t kAnother = RegionIoFd::kIoEventFd + 1;
+  rig.say(Command::kGetRegionIoFds,
+          to_bytes(RegionIoFds{.index = 1, .count = 3}) + event(RegionIoFd::kIoEventFd, 2) +
+              event(kAnother, 0) + event(RegionIoFd::kIoEventFd, 2),
+          4);
+  auto events = rig.client->io_events(1, 64);
+  REQUIRE(events);
+  REQUIRE(events->events.size() == 2);
+  REQUIRE(events->fds.size() == 1);
+  CHECK(events->events[0].fd == events->fds[0].get());
+  CHECK(events->events[1].fd == events->fds[0].get());
+  rig.say(Command::kReset);
+  REQUIRE(rig.client->reset());  // what came with the answer before goes
+  CHECK(open_fds() == before + 1);
+}
+
 class Shared {
  public:
   SharedMemory at(std::uint64_t iova, bool reads = true, bool writes = true) {
