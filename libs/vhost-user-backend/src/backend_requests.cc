@@ -140,8 +140,15 @@ Result<Reply> DeviceBackend::Impl::on(request::SetMemTable& request) {
   Reply reply = Reply::with(
       vhost_user::MemoryTableHeader{.count = static_cast<std::uint32_t>(request.regions.size())});
   for (const request::RegionFile& file : request.regions) {
-    VMM_TRY(const vhost_user::MemoryRegion here, watch(file.region));
-    const auto bytes = bytes_of(here);
+    const auto here = watch(file.region);
+    if (!here) {  // nobody would bring its pages
+      (void)change_memory([&]() -> Result<void> {
+        memory_.clear();
+        return {};
+      });
+      return fail(here.error());
+    }
+    const auto bytes = bytes_of(*here);
     reply.payload.insert(reply.payload.end(), bytes.begin(), bytes.end());
   }
   acknowledging_ = true;

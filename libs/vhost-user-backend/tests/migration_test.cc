@@ -2,14 +2,18 @@
 
 // Memory that migrates: what the device writes there is logged, and pages may come later than it.
 
+#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <thread>
 
 #include "echo_rig.h"
 #include "soon.h"
+#include "vmm/sys_util/fd_passing.h"
+#include "vmm/sys_util/temp_directory.h"
 
 namespace vmm::vhost_user_backend {
 namespace {
@@ -181,6 +185,44 @@ TEST_CASE("memory may arrive while the device runs", "[backend][postcopy]") {
   REQUIRE(::ioctl(faults->get(), UFFDIO_ZEROPAGE, &page) == 0);
   CHECK(rig.guest.answer(0) == "a");
   CHECK(frontend.postcopy_end());
+}
+
+TEST_CASE("memory whose pages cannot be waited for is not taken", "[backend][postcopy][hostile]") {
+  EchoRig rig;
+  rig.guest.negotiate();
+  vhost_user::Frontend& frontend = rig.guest.frontend();
+  if (!frontend.has(ProtocolFeature::kPagefault)) return;
+  REQUIRE(frontend.postcopy_advise());
+  REQUIRE(frontend.postcopy_listen());
+  // The second region is of a file system on a disk, or of none that a userfaultfd knows.
+  const auto folder = *sys_util::TempDirectory::create();
+  const UniqueFd file(::open((folder.path() + "/ram").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(::ftruncate(file.get(), kRamBytes) == 0);
+  const std::array<vhost_user::MemoryRegion, 2> regions{
+      {{.bytes = kRamBytes, .user_address = kUser},
+       {.guest_address = kRamBytes, .bytes = kRamBytes, .user_address = kUser + kRamBytes}}};
+  const std::array<int, 2> fds{rig.guest.ram_fd(), file.get()};
+  // One that wants an acknowledgement goes on after a refusal.
+  const vhost_user::MemoryTableHeader table{.count = 2};
+  const auto all = std::as_bytes(std::span(regions));
+  const vhost_user::Header header{
+      .request = static_cast<std::uint32_t>(vhost_user::FrontendCode::kSetMemTable),
+      .flags = vhost_user::kVersion | vhost_user::kNeedReply,
+      .size = static_cast<std::uint32_t>(sizeof(table) + all.size())};
+  const std::array<std::span<const std::byte>, 3> parts{bytes_of(header), bytes_of(table), all};
+  REQUIRE(sys_util::send_with_fds(frontend.fd(), parts, fds));
+  REQUIRE(Guest::readable(frontend.fd(), 5000));
+  struct Answer {
+    vhost_user::Header header;
+    std::array<std::uint32_t, 2> value;
+  } answer{};
+  REQUIRE(::recv(frontend.fd(), &answer, sizeof(answer), 0) == sizeof(answer));
+  if (answer.header.size != sizeof(answer.value)) {
+    WARN("the disk's files are in shared memory on this machine");
+    return;
+  }
+  CHECK(answer.value[0] != 0);
+  CHECK(frontend.postcopy_listen());  // refused where there is memory
 }
 
 TEST_CASE("a front end that goes while the device waits for its memory ends that",
