@@ -23,12 +23,16 @@ Result<QueueConfig, QueueError> QueueConfig::create(std::uint16_t max_size) {
 Result<QueueConfig, QueueError> QueueConfig::restore(const QueueConfigState& state) {
   auto config = create(state.max_size);
   if (!config) return fail(QueueError::kBadState);
-  config->set_features(state.features);
-  config->set_ready(state.ready);
-  if (!config->set_size(state.size) || !config->set_descriptors(state.rings.descriptors) ||
+  // A queue that is not ready may have been set up for the other kind of ring; activate() looks.
+  config->set_features(state.ready ? state.features : std::uint64_t{kFeaturePacked});
+  if (!config->set_size(state.size)) return fail(QueueError::kBadState);
+  config->set_features(state.ready ? state.features : 0);
+  if (!config->set_descriptors(state.rings.descriptors) ||
       !config->set_driver(state.rings.driver) || !config->set_device(state.rings.device)) {
     return fail(QueueError::kBadState);
   }
+  config->set_features(state.features);
+  config->set_ready(state.ready);
   return config;
 }
 

@@ -181,6 +181,29 @@ TEST_CASE("a saved configuration comes back, and others are refused", "[config][
   CHECK(refused([](auto& state) { state.rings.device = GuestAddress(2); }));
 }
 
+TEST_CASE("a saved configuration may be of before the kind of ring was agreed on", "[config]") {
+  const GuestMemory memory = make_memory();
+  for (const bool packed : {false, true}) {
+    CAPTURE(packed);
+    QueueConfig config = *QueueConfig::create(16);
+    config.set_features(packed ? 0 : kFeaturePacked);
+    REQUIRE(config.set_size(packed ? 8 : 7));
+    REQUIRE(config.set_driver(GuestAddress(packed ? 0x1002 : 0x1004)));
+    config.set_features(packed ? kFeaturePacked : 0);
+    auto back = QueueConfig::restore(config.state());
+    REQUIRE(back);
+    CHECK(back->state() == config.state());
+    back->set_ready(true);
+    CHECK_FALSE(back->activate(memory));
+    CHECK_FALSE(QueueConfig::restore(back->state()));
+  }
+  QueueConfigState state = QueueConfig::create(16)->state();
+  for (const std::uint16_t size : std::array<std::uint16_t, 2>{0, 17}) {
+    state.size = size;
+    CHECK(QueueConfig::restore(state).error() == QueueError::kBadState);
+  }
+}
+
 TEST_CASE("a saved position is checked against the ring", "[config][hostile]") {
   const GuestMemory memory = make_memory();
   const auto split = [&](std::uint16_t avail, std::uint16_t used) {

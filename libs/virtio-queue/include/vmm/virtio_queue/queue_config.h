@@ -34,7 +34,7 @@ class QueueConfig {
   /// Errors: kBadSize unless `max_size` is a power of two in [1, 32768].
   static Result<QueueConfig, QueueError> create(std::uint16_t max_size);
   /// Errors: kBadState when a queue that works cannot be in this state: a size or an address that
-  /// the negotiated format does not allow.
+  /// the negotiated format does not allow, or for a queue that is not ready no format.
   static Result<QueueConfig, QueueError> restore(const QueueConfigState& state);
 
   /// Back to not ready, no addresses, the maximum size; features stay.
