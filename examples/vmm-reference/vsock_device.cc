@@ -4,8 +4,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <memory>
+#include <semaphore>
 
-#include "opener.h"
+#include "io_thread.h"
 #include "vmm/vhost_device/kernel_vsock.h"
 #include "vmm/virtio_vsock/vsock.h"
 
@@ -20,13 +22,28 @@ void allow_descriptors(rlim_t connections) {
   (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// On a thread that has the rights of the opener and nothing else to do: a vCPU, whose guest resets
+// the device, does not wait for what the opener does for others.
+Outcome<std::function<void(const std::function<void()>&)>> make_opener() {
+  VMM_TRY(auto made, IoThread::create(ThreadKind::kOpener, "vsock-opener"));
+  const std::shared_ptr<IoThread> thread = std::move(made);
+  return [thread](const std::function<void()>& open) {
+    std::binary_semaphore done(0);
+    thread->loop().post([&] {
+      open();
+      done.release();
+    });
+    done.acquire();
+  };
+}
+
 }  // namespace
 
 Outcome<std::shared_ptr<virtio_device::VirtioDevice>> make_vsock(const VsockConfig& config) {
   if (config.vhost) {
     const std::string context = "--vsock: cid=" + std::to_string(config.cid) + ",vhost=on";
     vhost_device::KernelVsock::Options options{.cid = config.cid};
-    options.opener = [](const std::function<void()>& open) { opening(open); };
+    VMM_TRY(options.opener, make_opener());
     VMM_STEP(context, auto vsock, vhost_device::KernelVsock::create(std::move(options)));
     return vsock;
   }
