@@ -21,6 +21,7 @@
 #include "fuzz_input.h"
 #include "guarded_ram.h"
 #include "second_agent.h"
+#include "vmm/event_manager/testing/run_until_idle.h"
 #include "vmm/virtio_device/transport_core.h"
 #include "vmm/virtio_queue/driver/driver.h"
 
@@ -179,13 +180,7 @@ class DeviceScript {
   }
 
   // Until nothing is left to do, of which there is an end.
-  void run() {
-    for (int round = 0; round < kMaxRounds; ++round) {
-      const auto ready = board_.loop().run_once(std::chrono::milliseconds(0));
-      if (!ready || *ready == 0) return;
-    }
-    require(false);
-  }
+  void run() { require(vmm::event_manager::testing::run_until_idle(board_.loop(), kMaxRounds)); }
   template <class Done>
   bool run_until(Done&& done) {
     for (int round = 0; round < kMaxRounds; ++round) {

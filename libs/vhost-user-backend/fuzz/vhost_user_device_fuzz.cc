@@ -22,6 +22,7 @@
 #include "fuzz_input.h"
 #include "open_fds.h"
 #include "second_agent.h"
+#include "vmm/event_manager/testing/run_until_idle.h"
 #include "vmm/sys_util/fd_passing.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vhost_user_backend/daemon.h"
@@ -151,12 +152,7 @@ class Player {
   }
   // Until a device starts whose front end does not say when.
   void wait_a_little() { (void)loop_.run_once(std::chrono::milliseconds(5)); }
-  void run() {
-    for (int round = 0; round < 100; ++round) {
-      const auto ready = loop_.run_once(std::chrono::milliseconds(0));
-      if (!ready || *ready == 0) return;
-    }
-  }
+  void run() { (void)event_manager::testing::run_until_idle(loop_, 100); }
 
   Input& input_;
   EventLoop loop_ = *EventLoop::create();

@@ -16,6 +16,7 @@
 
 #include "vmm/base/endian.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/event_manager/testing/run_until_idle.h"
 #include "vmm/pci/config_access.h"
 #include "vmm/pci/segment.h"
 #include "vmm/virtio_device/testing/echo_device.h"
@@ -252,12 +253,7 @@ class PciRig {
     return used && used->has_value() && (*used)->written == 8 &&
            memory.view().read<Le64>(GuestAddress(kAnswer))->get() == sequence;
   }
-  void run() {
-    for (int i = 0; i < 8; ++i) {
-      const auto ready = loop.run_once(std::chrono::milliseconds(0));
-      if (!ready || *ready == 0) return;
-    }
-  }
+  void run() { (void)event_manager::testing::run_until_idle(loop, 8); }
 
   vm_memory::GuestMemory memory;
   event_manager::EventLoop loop = *event_manager::EventLoop::create();

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/event_manager/testing/run_until_idle.h"
 #include "vmm/virtio_device/testing/guest_heap.h"
 #include "vmm/virtio_device/testing/request.h"
 #include "vmm/virtio_device/transport_core.h"
@@ -179,13 +180,7 @@ class DeviceRig {
     return true;
   }
   /// Runs the workers until they have nothing to do. False when there is no end of it.
-  bool run() {
-    for (int round = 0; round < kMaxRounds; ++round) {
-      const auto ready = loop_.run_once(Milliseconds(0));
-      if (!ready || *ready == 0) return true;
-    }
-    return false;
-  }
+  bool run() { return event_manager::testing::run_until_idle(loop_); }
 
   /// An object of the configuration space.
   template <class T>
@@ -226,8 +221,6 @@ class DeviceRig {
   }
 
  private:
-  static constexpr int kMaxRounds = 10'000;
-
   struct Sink final : InterruptSink {
     void queue_interrupt(std::uint16_t queue) override { ++queues[queue]; }
     void config_interrupt() override { ++config; }
