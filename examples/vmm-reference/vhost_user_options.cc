@@ -78,9 +78,11 @@ Outcome<std::vector<std::uint16_t>> parse_queue_sizes(const OptionValue& value) 
   return all;
 }
 
-// Of the window's BAR, which has one page at least.
+// Of the window's BAR, which has one page at least. Beside dax=off it means nothing: programs that
+// knew older cloud-hypervisors write both.
 Outcome<std::uint64_t> parse_cache_size(const OptionValue& value, bool dax) {
   if (!value.has("cache_size")) return std::uint64_t{0};
+  if (!dax && value.has("dax")) return std::uint64_t{0};
   if (!dax) return fail(value.error("cache_size", "needs dax=on"));
   VMM_TRY(const std::uint64_t bytes, value.bytes("cache_size", 0));
   if (bytes < 4096 || !std::has_single_bit(bytes)) {

@@ -216,13 +216,15 @@ TEST_CASE("file systems and other devices of other processes", "[options]") {
       with_kernel({"--memory", "size=1G,shared=on", "--fs", "tag=a,socket=/a",
                    "tag=b,socket=/b,num_queues=2,queue_size=64,id=b,pci_segment=0,pci_device_id=9",
                    "tag=c,socket=/c,dax=on", "tag=d,socket=/d,dax=on,cache_size=8G",
-                   "--generic-vhost-user", "device_type=sound,socket=/s,queue_sizes=[64,64,32,32]",
+                   "tag=e,socket=/e,dax=off,cache_size=8G", "--generic-vhost-user",
+                   "device_type=sound,socket=/s,queue_sizes=[64,64,32,32]",
                    "virtio_id=41,socket=/g,queue_sizes=1024,id=g"});
   REQUIRE(got);
-  REQUIRE(got->vmm.vm->file_systems.size() == 4);
+  REQUIRE(got->vmm.vm->file_systems.size() == 5);
   CHECK_FALSE(got->vmm.vm->file_systems[0].dax);
   CHECK((got->vmm.vm->file_systems[2].dax && got->vmm.vm->file_systems[2].cache_bytes == 0));
   CHECK(got->vmm.vm->file_systems[3].cache_bytes == std::uint64_t{8} << 30);
+  CHECK((!got->vmm.vm->file_systems[4].dax && got->vmm.vm->file_systems[4].cache_bytes == 0));
   const FsConfig& plain = got->vmm.vm->file_systems[0];
   CHECK((plain.tag == "a" && plain.vhost_socket == "/a"));
   CHECK((plain.num_queues == 1 && plain.queue_size == 1024));
@@ -384,6 +386,7 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--pci-segment", "pci_segment=1"}, "--pci-segment: pci_segment: --platform"},
       {{"--pci-segment", "mmio32_aperture_weight=0"}, "--pci-segment: mmio32_aperture_weight"},
       {{"--disk", "path=d,id=__x"}, "--disk: id"},
+      {{"--disk", "path=d,id=" + std::string(256, 'x')}, "--disk: id: longer than 255 bytes"},
       {{"--disk", "path=d,id=a", "path=e,id=a"}, "id=a: given to two devices"},
       {{"--disk", "path=d,color=red"}, "--disk: color: unknown key"},
       {{"--disk", "path=d,pin_memory=on,_disable_io_uring=on"}, "--disk: pin_memory: not together"},
