@@ -66,6 +66,15 @@ def gpio(message, line, value=0):
     return good(0, [struct.pack("<HHI", message, line, value)], [2])
 
 
+def i2c(address, data=None, read=0, more=False, queued=False):
+    """Bytes to write, or how many to read; `more` of a group follow. `queued`: not served at once."""
+    head = struct.pack("<HHI", address, 0, more | (data is None) << 1)
+    script = good(0, [head] + ([data] if data else []), ([read] if read else []) + [1])
+    if queued:
+        return script[:2] + bytes([script[2] & 0x7f]) + script[3:]
+    return script + bytes([TAKE_BACK])
+
+
 def host(kind, data=b""):
     return bytes([HOST, kind]) + data
 
@@ -96,6 +105,20 @@ OWN = {
             0, [struct.pack("<HHI", 1, 0, 0)], [8]) + bytes([TAKE_BACK]),
         "interrupts": gpio(6, 2, 3) + good(1, [b"\2\0"], [1]) + host(6) + bytes([RUN]) + gpio(4, 2)
                       + gpio(6, 2, 4) + gpio(3, 2, 1) + gpio(6, 2) + gpio(3, 2) + bytes([TAKE_BACK]),
+    },
+    "virtio_i2c": {
+        "refused": i2c(0x40, b"\1ab", more=True, queued=True) + i2c(0x40, b"\xee", more=True, queued=True)
+                   + i2c(0x40, read=3) + i2c(0x40, b"\1") + i2c(0x40, read=3),
+        "groups": i2c(0x40, b"\5xyz", more=True, queued=True) + i2c(0x40, b"\5", more=True, queued=True)
+                  + i2c(0x40, read=3, more=True, queued=True) + i2c(0x60, b"\0q", more=True, queued=True)
+                  + i2c(0x60, b"\0", more=True, queued=True) + i2c(0x60, read=1)
+                  + i2c(0xfff6, b"\7", more=True) + i2c(0xfff6, read=40)
+                  + i2c(0x40, b"\0", more=True, queued=True) + i2c(0x22, read=1, more=True, queued=True)
+                  + i2c(0x40, read=1),
+        "smbus": b"".join(i2c(0x40, bytes(range(1, n + 1))) for n in (0, 1, 2, 3, 4, 33))
+                 + b"".join(i2c(0x60, b"\3", more=True, queued=True) + i2c(0x60, read=n)
+                            for n in (1, 2, 3, 32, 33)) + i2c(0x60, b"\3ab", more=True, queued=True)
+                 + i2c(0x60, read=2) + i2c(0x60, read=1) + i2c(0x60),
     },
     "virtio_pmem": {
         "flushes_that_fail": good(0, [FLUSH], [4]) + host(1) + good(0, [FLUSH], [4])
