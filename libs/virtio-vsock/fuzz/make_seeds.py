@@ -8,10 +8,11 @@ CORPUS = pathlib.Path(__file__).parent / "corpus/virtio_vsock"
 PACKET, HOST, BUFFER, TAKE, RAW, CHANGE, RUN = 0, 2, 3, 4, 5, 6, 7
 REQUEST, RESPONSE, RESET, SHUTDOWN, DATA, UPDATE, ASK = 1, 2, 3, 4, 5, 6, 7
 MESSAGES, CLIENT = 0x80, 0x80
+HONEST = 0x10  # of ports: `forwarded` is a part of what came, 0xffff all of it
 
 
 def packet(op, guest=1, host=0, flags=0, payload=0, kind=0, buffer=50000, forwarded=0):
-    ports = guest | (host & 3) << 2 | (host & CLIENT)
+    ports = guest | (host & 3) << 2 | (host & (CLIENT | HONEST))
     return bytes([PACKET, ports, op | flags << 4 | kind]) \
         + struct.pack("<HHH", buffer, forwarded, payload) + bytes([RUN])
 
@@ -55,6 +56,20 @@ seeds = {
     "bad_client": host(CONNECT) + host(SEND, b"\x0fGET / HTTP/1.1\n"),
     "transport_reset": START + bytes([CHANGE, 1, RUN, CHANGE, 6, RUN, TAKE]),
     "restart": START + bytes([CHANGE, 0]) + buffers(4) + packet(REQUEST),
+    "room_in_steps": buffers(8) + packet(REQUEST, buffer=500) + host(ACCEPT)
+                     + host(FLOOD, b"\xb8\x0b") + bytes([TAKE]) + host(SHUT_WR)
+                     + (packet(UPDATE, host=HONEST, buffer=500, forwarded=0xffff)
+                        + buffers(2, 9) + bytes([RUN, TAKE])) * 8,
+    "parts_of_messages": buffers(8, 9) + packet(REQUEST, host=1, kind=MESSAGES, buffer=1000)
+                         + host(ACCEPT_MESSAGES) + host(FLOOD, b"\x84\x03") + host(FLOOD, b"\x0a\0")
+                         + host(FLOOD, b"\x84\x03") + host(SHUT_WR) + bytes([TAKE])
+                         + (packet(UPDATE, host=1 | HONEST, kind=MESSAGES, buffer=1000,
+                                   forwarded=0xffff) + buffers(3, 9) + bytes([RUN, TAKE])) * 4,
+    "last_words": buffers(8) + SEQ + host(FLOOD, b"\x10\0") + bytes([TAKE])
+                  + packet(DATA, host=1, kind=MESSAGES, flags=1, payload=40)
+                  + bytes([HOST, FLOOD, 0]) + b"\x2c\x01" + host(CLOSE),
+    "host_sends_and_goes": CALL + host(FLOOD, b"\0\x10") + host(CLOSE) + buffers(8)
+                           + bytes([RUN, TAKE]),
     "raw": buffers(4) + bytes([RAW, 43]) + b"\x03" * 43 + bytes([RUN]),
 }
 

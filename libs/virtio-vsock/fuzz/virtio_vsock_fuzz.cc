@@ -2,9 +2,10 @@
 
 // Scripts of packets of a guest and of what programs of the host do. Whatever they say: each step
 // ends, what comes back to the guest is a packet as the specification has it and fits its buffer,
-// each packet of the guest comes back, what it sends reaches programs without a gap, and after a
-// reset the device can be set up again. In double-fetch mode (bit 4 of the first byte,
-// second_agent.h) what comes over is not looked at.
+// each packet of the guest comes back, what it sends reaches programs without a gap, what programs
+// send reaches it in order and as far as it has room (guest_watch.h), and after a reset the device
+// can be set up again. In double-fetch mode (bit 4 of the first byte, second_agent.h) what comes
+// over is not looked at.
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -20,6 +21,7 @@
 
 #include "fuzz_input.h"
 #include "guarded_ram.h"
+#include "guest_watch.h"
 #include "second_agent.h"
 #include "vmm/sys_util/temp_directory.h"
 #include "vmm/virtio_device/testing/device_rig.h"
@@ -75,9 +77,10 @@ class Stream {
 /// The programs of the host: one listener of each type, and the sockets they have.
 class Host {
  public:
-  bool is_known = true;  ///< the guest sends nothing but what Stream expects
+  bool is_known = true;    ///< the guest sends nothing but what Stream expects
+  bool says_known = true;  ///< it gets nothing but what HostBytes has
 
-  explicit Host(std::string path) : path_(std::move(path)) {
+  Host(std::string path, HostBytes& bytes) : path_(std::move(path)), bytes_(bytes) {
     listeners_[0] = listen("_0", SOCK_STREAM, 1);
     listeners_[1] = listen("_1", SOCK_SEQPACKET, 16);
   }
@@ -90,6 +93,7 @@ class Host {
       case 0:
         socket = make_socket(SOCK_STREAM);
         streams_[which] = Stream(true);
+        says_[which] = {.state = Says::kLine, .number = bytes_.add()};
         return with_address(path_, [&](const sockaddr* at, socklen_t bytes) {
           return ::connect(socket.get(), at, bytes);
         });
@@ -97,13 +101,15 @@ class Host {
         socket.reset(::accept4(listeners_[what / 8 % 2].get(), nullptr, nullptr,
                                SOCK_NONBLOCK | SOCK_CLOEXEC));
         streams_[which] = Stream();
+        says_[which] = {
+            .state = Says::kData, .number = bytes_.add(), .has_messages = what / 8 % 2 != 0};
         return;
       case 2:
-        return send(socket, "CONNECT " + std::to_string(script.byte() % kPorts) + "\n");
+        return say(which, "CONNECT " + std::to_string(script.byte() % kPorts) + "\n", true);
       case 3:
-        return send(socket, script.text(script.byte()));
+        return say(which, std::string(script.text(script.byte())));
       case 4:
-        return send(socket, std::string(script.take<std::uint16_t>(), 'x'));
+        return say(which, std::string(script.take<std::uint16_t>(), 'x'));
       case 5:
         return read(which);
       case 6:
@@ -116,6 +122,13 @@ class Host {
 
  private:
   static constexpr std::size_t kSockets = 4;
+  /// What a program has said by its socket.
+  struct Says {
+    enum State : std::uint8_t { kLine, kData, kNoLine };  // kLine: is still to say it
+    State state = kNoLine;
+    std::uint8_t number = 0;
+    bool has_messages = false;
+  };
 
   UniqueFd listen(const char* suffix, int type, int backlog) {
     UniqueFd fd = make_socket(type);
@@ -124,8 +137,23 @@ class Host {
     (void)::listen(fd.get(), backlog);
     return fd;
   }
-  static void send(const UniqueFd& socket, std::string_view text) {
-    (void)::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+  /// Text, or where bytes of a connection are due as many of them.
+  void say(std::size_t which, std::string text, bool is_line = false) {
+    if (text.empty()) return;
+    Says& says = says_[which];
+    HostBytes::Socket& bytes = bytes_[says.number];
+    for (std::size_t i = 0; says.state == Says::kData && i < text.size(); ++i) {
+      text[i] = static_cast<char>(HostBytes::byte(says.number, bytes.bytes + i));
+    }
+    const ssize_t sent = ::send(sockets_[which].get(), text.data(), text.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return;
+    if (says.state == Says::kData) {
+      bytes.bytes += static_cast<std::uint64_t>(sent);
+      if (says.has_messages) bytes.messages.push_back(static_cast<std::uint64_t>(sent));
+    } else if (says.state == Says::kLine) {
+      says.state = is_line ? Says::kData : Says::kNoLine;
+      if (!is_line && text[0] == 'C') says_known = false;  // who knows what it is
+    }
   }
   void read(std::size_t which) {
     std::array<char, 65536> buffer;
@@ -139,13 +167,15 @@ class Host {
   std::array<UniqueFd, 2> listeners_;
   std::array<UniqueFd, kSockets> sockets_;
   std::array<Stream, kSockets> streams_;
+  std::array<Says, kSockets> says_;
+  HostBytes& bytes_;
 };
 
 class Run {
  public:
   explicit Run(Input& script)
       : script_(script),
-        host_(path_),
+        host_(path_, bytes_),
         device_(*Vsock::create({.cid = kCid, .socket = path_, .limits = limits()})),
         bits_(script.byte()),
         rig_(device_, {.packed = (bits_ & 1) != 0,
@@ -234,27 +264,44 @@ class Run {
       for (std::byte& byte : payload) byte = std::byte{next++};
     }
     header.len = static_cast<std::uint32_t>(payload.size());
+    if ((ports & 0x10) != 0) {  // an honest count
+      header.fwd_cnt = static_cast<std::uint32_t>(
+          watch_.received(header.dst_port, header.src_port) * header.fwd_cnt / 0xffff);
+    }
     const virtio_device::testing::Request request{.readable = {bytes_of(header.wire()), payload},
                                                   .writable = {}};
-    if (rig_.send(kTx, request)) last = next;
+    if (rig_.send(kTx, request)) {
+      last = next;
+      watch_.sent(header);
+    }
     if (rig_.heap().ran_out()) host_.is_known = false;
   }
   void change(std::uint8_t what) {
-    if (what % 4 == 0) require(rig_.start());
-    if (what % 4 == 1) device_->transport_reset();
+    if (what % 4 == 0) {
+      require(rig_.start());
+      watch_.restarted();
+    }
+    if (what % 4 == 1) {
+      device_->transport_reset();
+      watch_.ended_all();
+    }
     if (what % 4 == 2) (void)rig_.send(kEvent, {.readable = {}, .writable = {what}});
     if (what % 4 == 3) (void)rig_.loop().run_once(std::chrono::milliseconds(2));
   }
   void take_back() {
-    while (const auto sent = rig_.receive(kTx)) require(agent_ || sent->written == 0);
+    while (const auto sent = rig_.receive(kTx)) {
+      require(agent_ || sent->written == 0);
+      if (host_.is_known) watch_.came_back();
+    }
     while (const auto answer = rig_.receive(kRx)) {
       if (agent_) continue;
       require(answer->written <= answer->bytes.size());
       if (answer->written != 0) check(*answer);
     }
+    if (host_.is_known) watch_.caught_up();
     while (rig_.receive(kEvent)) continue;
   }
-  static void check(const virtio_device::testing::Answer& answer) {
+  void check(const virtio_device::testing::Answer& answer) {
     require(answer.written >= kHeaderBytes);
     const PacketHeader header = PacketHeader::parse(answer.at<WireHeader>(0));
     require(header.dst_cid == kCid && header.len == answer.written - kHeaderBytes);
@@ -262,11 +309,14 @@ class Run {
     require((header.op == Op::kData) == (header.len != 0));
     require(header.op == Op::kReset || header.src_cid == kHostCid);
     require(header.op != Op::kShutdown || (header.flags >= 1 && header.flags <= 3));
+    if (host_.is_known && host_.says_known) watch_.came(header, answer);
   }
 
   Input& script_;
   const sys_util::TempDirectory directory_ = *sys_util::TempDirectory::create();
   const std::string path_ = directory_.path() + "/vsock";
+  HostBytes bytes_;
+  GuestWatch watch_{bytes_};
   Host host_;
   std::shared_ptr<Vsock> device_;
   const std::uint8_t bits_;
