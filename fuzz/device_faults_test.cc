@@ -19,14 +19,16 @@ using virtio_device::testing::DeviceRig;
 TEST_CASE("a device whose set-up fails says so, works after a reset, and leaves nothing",
           "[faults]") {
   const int error = GENERATE(EMFILE, ENOMEM, ENOSPC);
+  constexpr std::uint32_t kCalls = faulty_calls::kSetUp | faulty_calls::kOpen | faulty_calls::kMap;
   for (std::size_t number = 0; number < kAnyDevices; ++number) {
     const std::size_t before = open_fds();
+    const auto mapped = faulty_calls::mapped_bytes();
     for (std::uint64_t nth = 1;; ++nth) {
       CAPTURE(error, number, nth);
       const AnyDevice any = make_any_device(number);
       DeviceRig rig(any.device,
                     {.features = any.device->features() & virtio_device::kDeviceFeatures});
-      faulty_calls::arm({.nth = nth, .error = error, .calls = faulty_calls::kSetUp});
+      faulty_calls::arm({.nth = nth, .error = error, .calls = kCalls});
       const bool started = rig.start();
       const bool failed = faulty_calls::disarm();
       REQUIRE((started || failed));
@@ -41,6 +43,7 @@ TEST_CASE("a device whose set-up fails says so, works after a reset, and leaves 
       REQUIRE(nth < 100);
     }
     CHECK(open_fds() == before);
+    CHECK(faulty_calls::mapped_bytes() == mapped);
   }
 }
 

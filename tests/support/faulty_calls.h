@@ -10,15 +10,12 @@
 //   }
 //
 // It stands in front of functions of the C library: those of this program that the code under test
-// calls. One source file of a test program may include it. What io_uring does are no such calls.
-// Under ThreadSanitizer kPlainRead, kPlainWrite and kSetUp always work: it has to see these calls,
-// as threads tell one another of events by them.
+// calls. One source file of a test program may include it. What io_uring does are no such calls:
+// faulty_rings.h. Under ThreadSanitizer kPlainRead, kPlainWrite, kSetUp, kOpen and kMap always
+// work: it has to see these calls, as threads tell one another of events by them.
 
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -45,7 +42,16 @@ enum Call : std::uint32_t {
   kPlainRead = 64,    ///< read: also what takes events
   kPlainWrite = 128,  ///< write: also what makes events
   kSetUp = 256,       ///< eventfd, epoll_create1, epoll_ctl, timerfd_create, timerfd_settime
+  kOpen = 512,        ///< open, memfd_create
+  kMap = 1024,        ///< mmap
 };
+
+/// Whether kSetUp, kOpen and kMap can fail here.
+#if defined(VMM_THREAD_SANITIZER)
+inline constexpr bool kMakersFail = false;
+#else
+inline constexpr bool kMakersFail = true;
+#endif
 
 struct Fault {
   std::uint64_t nth = 1;             ///< of the calls that it is about
@@ -62,6 +68,7 @@ inline std::atomic<bool> happened{false};
 /// Whether something was written since the last call that made it durable.
 inline std::atomic<bool> volatile_data{false};
 inline std::atomic<std::uint32_t> failed_call{0};
+inline std::atomic<std::int64_t> mapped_bytes{0};
 }  // namespace detail
 
 /// From now on the Nth call fails. Precondition: no other thread makes calls right now.
@@ -92,6 +99,8 @@ class Pause {
 [[nodiscard]] inline std::uint32_t failed_call() { return detail::failed_call; }
 /// Whether a file was changed since the last fdatasync(2) or fsync(2) that worked.
 [[nodiscard]] inline bool has_volatile_data() { return detail::volatile_data; }
+/// What was mapped and not unmapped: the same number before and after means that no mapping leaked.
+[[nodiscard]] inline std::int64_t mapped_bytes() { return detail::mapped_bytes; }
 
 namespace detail {
 
@@ -136,12 +145,6 @@ ssize_t transfer_list(Call call, int fd, const iovec* list, int count, Do&& work
     }
     return work(shorter.data(), static_cast<int>(shorter.size()));
   });
-}
-
-/// A call that sets something up: it fails as a whole, or works.
-template <class Do>
-int set_up(int fd, Do&& work) {
-  return fate_of(kSetUp, fd, false) == Fate::kFails ? -1 : static_cast<int>(work());
 }
 
 inline ssize_t changed(ssize_t done) {
@@ -269,25 +272,10 @@ ssize_t write(int fd, const void* from, size_t bytes) {
     return ::syscall(SYS_write, fd, from, some);
   });
 }
-int eventfd(unsigned count, int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(-1,
-                                           [&] { return ::syscall(SYS_eventfd2, count, flags); });
-}
-int epoll_create1(int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(-1, [&] { return ::syscall(SYS_epoll_create1, flags); });
-}
-int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      fd, [&] { return ::syscall(SYS_epoll_ctl, epoll, operation, fd, event); });
-}
-int timerfd_create(int clock, int flags) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      -1, [&] { return ::syscall(SYS_timerfd_create, clock, flags); });
-}
-int timerfd_settime(int fd, int flags, const itimerspec* value, itimerspec* before) noexcept {
-  return vmm::faulty_calls::detail::set_up(
-      fd, [&] { return ::syscall(SYS_timerfd_settime, fd, flags, value, before); });
-}
 #endif
 
 }  // extern "C"
+
+#if !defined(VMM_THREAD_SANITIZER)
+#include "faulty_makers.h"
+#endif
