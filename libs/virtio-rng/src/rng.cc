@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "vmm/base/log.h"
@@ -24,10 +26,25 @@ static_assert(sizeof(IoVec) == sizeof(iovec));
 
 class RngWorker final : public virtio_device::SingleQueueWorker {
  public:
-  RngWorker(int source, Activation activation)
-      : SingleQueueWorker(std::move(activation)), source_(source) {}
+  RngWorker(int source, std::shared_ptr<rate_limiter::RateLimiter> limiter, Activation activation)
+      : SingleQueueWorker(std::move(activation)), source_(source), limiter_(std::move(limiter)) {}
+
+  Result<void> start(event_manager::EventLoop& loop) override {
+    if (limiter_ != nullptr) VMM_TRY_DO(start_gate(loop));
+    return SingleQueueWorker::start(loop);
+  }
 
  private:
+  Result<void> start_gate(event_manager::EventLoop& loop) {
+    VMM_TRY(gate_, rate_limiter::RateGate::create(limiter_));
+    VMM_TRY(gate_watch_,
+            loop.add(gate_->timer_fd(), event_manager::kReadable, [this](event_manager::EventSet) {
+              gate_->open();
+              if (runs()) serve();
+            }));
+    return {};
+  }
+
   void forget() override {
     source_watch_.reset();
     dry_ = false;
@@ -35,31 +52,41 @@ class RngWorker final : public virtio_device::SingleQueueWorker {
 
   // While the source has nothing, nothing is popped: an answer has at least one byte (5.4.6.2).
   void serve() override {
-    if (runner().broken() || dry_) return;
+    if (runner().broken() || dry_ || (gate_ && gate_->is_shut())) return;
     if (!runner().queue().refresh()) return (void)runner().pop(chain_);  // tells the driver
     runner().queue().disable_notifications();
     std::uint32_t left = QueueRunner::kBudget;
     for (; left != 0 && runner().pop_or_listen(chain_); --left) {
-      const ssize_t got = fill();
-      if (got == 0) {
+      const std::optional<std::uint32_t> written = answer();
+      if (!written) {
         (void)runner().queue().undo_pop(chain_);
-        wait_for_source();
         break;
       }
-      runner().complete(chain_.head(), got > 0 ? static_cast<std::uint32_t>(got) : 0);
+      runner().complete(chain_.head(), *written);
     }
     if (runner().broken()) return;
     runner().flush();
     if (left == 0) runner().kick_again();
   }
 
-  // The bytes written; 0: the source has none now; -1: the request is of another shape than
-  // 5.4.6.1 asks for, without a byte to write to.
-  ssize_t fill() {
+  // The bytes written, none where the request is of another shape than 5.4.6.1 asks for; nullopt:
+  // it waits, for the source or for the limiter.
+  std::optional<std::uint32_t> answer() {
+    const std::uint32_t most = std::min(chain_.writable_bytes(), Rng::kMaxRequestBytes);
+    if (most == 0) return 0;
+    if (gate_ && !gate_->pass(1, most)) return std::nullopt;
+    const std::uint32_t got = fill();
+    if (gate_ && got != most) gate_->refund(got == 0 ? 1 : 0, most - got);
+    if (got != 0) return got;
+    wait_for_source();
+    return std::nullopt;
+  }
+
+  // The bytes written; 0: the source has none now.
+  std::uint32_t fill() {
     std::array<IoVec, Rng::kQueueSize> pieces;
     const std::size_t count =
         chain_.writer().unsafe_iovec(pieces, std::uint32_t{Rng::kMaxRequestBytes});
-    if (chain_.writable_bytes() == 0) return -1;
     ssize_t got = 0;
     int errors = 0;  // one may be of the moment: a hardware's, or a shortage of memory
     do {
@@ -69,7 +96,7 @@ class RngWorker final : public virtio_device::SingleQueueWorker {
     ended_ = got == 0 || (got < 0 && errno != EAGAIN);
     if (got <= 0) return 0;
     chain_.mark_written(static_cast<std::uint32_t>(got));
-    return got;
+    return static_cast<std::uint32_t>(got);
   }
 
   // A source that has ended, or cannot be waited for, will never have more.
@@ -92,23 +119,28 @@ class RngWorker final : public virtio_device::SingleQueueWorker {
   static constexpr int kMostErrors = 8;  // one after another, until the source has ended
 
   int source_;
+  std::shared_ptr<rate_limiter::RateLimiter> limiter_;
+  std::optional<rate_limiter::RateGate> gate_;
   bool dry_ = false;    // nothing was there at the last read, and nobody has said otherwise
   bool ended_ = false;  // the last read said that there will never be more
   virtio_queue::ChainBuffer chain_{Rng::kQueueSize};
   event_manager::Registration source_watch_;
+  event_manager::Registration gate_watch_;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<Rng>> Rng::create(UniqueFd source) {
+Result<std::shared_ptr<Rng>> Rng::create(UniqueFd source,
+                                         std::shared_ptr<rate_limiter::RateLimiter> limiter) {
   VMM_TRY_DO(sys_util::set_nonblocking(source.get(), "entropy source: fcntl"));
-  return std::shared_ptr<Rng>(new Rng(std::move(source)));
+  return std::shared_ptr<Rng>(new Rng(std::move(source), std::move(limiter)));
 }
 
-Result<std::shared_ptr<Rng>> Rng::open(const std::string& path) {
+Result<std::shared_ptr<Rng>> Rng::open(const std::string& path,
+                                       std::shared_ptr<rate_limiter::RateLimiter> limiter) {
   UniqueFd source(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!source) return fail(Error::from_errno("open"));
-  return std::shared_ptr<Rng>(new Rng(std::move(source)));
+  return std::shared_ptr<Rng>(new Rng(std::move(source), std::move(limiter)));
 }
 
 std::uint64_t Rng::features() const {
@@ -117,7 +149,7 @@ std::uint64_t Rng::features() const {
 
 Result<virtio_device::WorkerList> Rng::activate(Activation activation) {
   virtio_device::WorkerList workers;
-  workers.push_back(std::make_unique<RngWorker>(source_.get(), std::move(activation)));
+  workers.push_back(std::make_unique<RngWorker>(source_.get(), limiter_, std::move(activation)));
   return workers;
 }
 

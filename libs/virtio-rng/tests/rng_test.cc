@@ -6,6 +6,8 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <memory>
 
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
@@ -13,6 +15,8 @@
 namespace vmm::virtio_rng {
 namespace {
 
+using rate_limiter::RateLimiter;
+using rate_limiter::RateLimits;
 using virtio_device::testing::Bytes;
 using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
@@ -100,6 +104,64 @@ TEST_CASE("requests wait for a dry source and are served when it has more", "[rn
       CHECK(third->written == 16);
     }
   }
+}
+
+TEST_CASE("a limiter holds requests back, and lets them go on", "[rng][limit]") {
+  for (const bool operations : {false, true}) {
+    const rate_limiter::BucketConfig bucket{
+        .size = operations ? 2u : 128u, .one_time_burst = 0, .refill_ms = 40};
+    const auto limiter = std::make_shared<RateLimiter>(
+        operations ? RateLimits{.bandwidth = {}, .operations = bucket}
+                   : RateLimits{.bandwidth = bucket, .operations = {}});
+    DeviceRig rig(*Rng::open("/dev/zero", limiter));
+    REQUIRE(rig.start());
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < 10; ++i) REQUIRE(rig.send(0, {.readable = {}, .writable = {64}}));
+    for (int i = 0; i < 10; ++i) {
+      const auto answer = rig.wait(0);
+      REQUIRE(answer);
+      CHECK(answer->written == 64);
+    }
+    // Two at once, then one each 20 ms.
+    CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(150));
+    // One that asks for more than there ever is waits for a full bucket only.
+    const auto large = rig.exchange(0, {.readable = {}, .writable = {4096}});
+    REQUIRE(large);
+    CHECK(large->written == 4096);
+  }
+}
+
+TEST_CASE("a limiter is asked for what a request gets, and for no more", "[rng][limit]") {
+  const rate_limiter::BucketConfig bucket{
+      .size = 1u << 20, .one_time_burst = 0, .refill_ms = 1u << 30};
+  const auto limiter =
+      std::make_shared<RateLimiter>(RateLimits{.bandwidth = bucket, .operations = bucket});
+  Source source;
+  DeviceRig rig(*Rng::create(std::move(source.out), limiter));
+  REQUIRE(rig.start());
+  // The source has less, and then nothing, and somebody asks for nothing at all.
+  source.write(10);
+  REQUIRE(rig.exchange(0, {.readable = {}, .writable = {1 << 20, 1 << 20}}));
+  REQUIRE(rig.exchange(0, {.readable = {bytes_of("please")}, .writable = {}}));
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {64}}));
+  CHECK(waits(rig));
+  CHECK(limiter->consume((1u << 20) - 1, (1u << 20) - 10).count() == 0);
+  CHECK(limiter->consume(1, 0).count() != 0);
+  CHECK(limiter->consume(0, 1).count() != 0);
+}
+
+TEST_CASE("a reset ends the waiting for the limiter", "[rng][limit]") {
+  const auto limiter = std::make_shared<RateLimiter>(RateLimits{
+      .bandwidth = {}, .operations = {.size = 1, .one_time_burst = 0, .refill_ms = 1u << 30}});
+  DeviceRig rig(*Rng::open("/dev/zero", limiter));
+  REQUIRE(rig.start());
+  REQUIRE(rig.exchange(0, {.readable = {}, .writable = {16}}));
+  REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+  CHECK(waits(rig));
+  rig.reset();
+  limiter->update({});
+  REQUIRE(rig.start());
+  REQUIRE(rig.exchange(0, {.readable = {}, .writable = {16}}));
 }
 
 TEST_CASE("a reset ends the waiting for a dry source", "[rng]") {

@@ -32,7 +32,9 @@ class SingleQueueWorker : public Worker {
   /// to be called before the queue starts again.
   virtual void forget() {}
 
-  /// Precondition: the queue runs, as it does in serve().
+  /// Whether the queue runs, as it does in serve().
+  [[nodiscard]] bool runs() const { return runner_.has_value(); }
+  /// Precondition: the queue runs.
   [[nodiscard]] QueueRunner& runner() { return *runner_; }
   /// Precondition: start() was called.
   [[nodiscard]] event_manager::EventLoop& loop() { return *loop_; }

@@ -7,9 +7,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/rate_limiter/rate_limiter.h"
 #include "vmm/virtio_device/virtio_device.h"
 
 namespace vmm::virtio_rng {
@@ -22,6 +24,8 @@ namespace vmm::virtio_rng {
 /// has no byte to write to comes back with none. Requests are served one after another on one
 /// worker.
 ///
+/// A limiter counts requests, and the bytes that they get. What it does not allow yet waits.
+///
 /// Threads: as VirtioDevice.
 class Rng final : public virtio_device::VirtioDevice {
  public:
@@ -29,10 +33,13 @@ class Rng final : public virtio_device::VirtioDevice {
   static constexpr std::uint32_t kMaxRequestBytes = 1 << 16;  ///< that a request gets at most
 
   /// Takes a descriptor that random bytes can be read from; it is made non-blocking, so that a dry
-  /// source holds nobody up. Errors: those of fcntl(2).
-  static Result<std::shared_ptr<Rng>> create(UniqueFd source);
+  /// source holds nobody up. A `limiter` of nullptr is none; others may share it. Errors: those of
+  /// fcntl(2).
+  static Result<std::shared_ptr<Rng>> create(
+      UniqueFd source, std::shared_ptr<rate_limiter::RateLimiter> limiter = nullptr);
   /// Opens a file, for example /dev/urandom. Errors: those of open(2).
-  static Result<std::shared_ptr<Rng>> open(const std::string& path);
+  static Result<std::shared_ptr<Rng>> open(
+      const std::string& path, std::shared_ptr<rate_limiter::RateLimiter> limiter = nullptr);
 
   [[nodiscard]] virtio_device::DeviceType type() const override {
     return virtio_device::DeviceType::kEntropy;
@@ -48,9 +55,11 @@ class Rng final : public virtio_device::VirtioDevice {
  private:
   static constexpr std::array<std::uint16_t, 1> kQueueSizes{kQueueSize};
 
-  explicit Rng(UniqueFd source) : source_(std::move(source)) {}
+  Rng(UniqueFd source, std::shared_ptr<rate_limiter::RateLimiter> limiter)
+      : source_(std::move(source)), limiter_(std::move(limiter)) {}
 
   UniqueFd source_;
+  std::shared_ptr<rate_limiter::RateLimiter> limiter_;
 };
 
 }  // namespace vmm::virtio_rng
