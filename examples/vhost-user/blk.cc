@@ -25,6 +25,8 @@ struct DiskOptions {
 bool set_format(std::string_view name, DiskOptions& options) {
   if (name == "raw") options.image.format = block::ImageFormat::kRaw;
   if (name == "qcow2") options.image.format = block::ImageFormat::kQcow2;
+  if (name == "vhd") options.image.format = block::ImageFormat::kVhd;
+  if (name == "vhdx") options.image.format = block::ImageFormat::kVhdx;
   return options.image.format.has_value();
 }
 
@@ -57,7 +59,7 @@ int main(int argc, char** argv) {
                      return !value.empty();
                    }},
                   {"read-only", nullptr, "the guest cannot write", flag(options.image.readonly)},
-                  {"format", "raw|qcow2", "of the image; else a guess that is not trusted",
+                  {"format", "raw|qcow2|vhd|vhdx", "of the image; else a guess that is not trusted",
                    [&](std::string_view value) { return set_format(value, options); }},
                   {"direct", nullptr, "go past the host's page cache", flag(options.image.direct)},
                   {"num-queues", "N", "queues, with a thread each (default 1)",

@@ -118,7 +118,7 @@ struct DeviceConfig {
 };
 
 struct DiskConfig {
-  enum class Format { kDetect, kRaw, kQcow2 };
+  enum class Format { kDetect, kRaw, kQcow2, kVhd, kVhdx };
 
   DeviceConfig device;
   std::string path;

@@ -87,10 +87,10 @@ Outcome<DiskConfig::Format> parse_format(const OptionValue& value) {
   if (!text) return Format::kDetect;
   if (*text == "raw") return Format::kRaw;
   if (*text == "qcow2") return Format::kQcow2;
-  if (*text == "vhd" || *text == "vhdx" || *text == "vmdk") {
-    return fail(value.error("image_type", *text + " is not offered yet"));
-  }
-  return fail(value.error("image_type", "\"" + *text + "\" is not raw or qcow2"));
+  if (*text == "vhd") return Format::kVhd;
+  if (*text == "vhdx") return Format::kVhdx;
+  if (*text == "vmdk") return fail(value.error("image_type", *text + " is not offered yet"));
+  return fail(value.error("image_type", "\"" + *text + "\" is not raw, qcow2, vhd or vhdx"));
 }
 
 Outcome<bool> parse_lock(const OptionValue& value) {

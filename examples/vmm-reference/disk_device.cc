@@ -28,6 +28,10 @@ std::optional<block::ImageFormat> format_of(const DiskConfig& config) {
       return block::ImageFormat::kRaw;
     case DiskConfig::Format::kQcow2:
       return block::ImageFormat::kQcow2;
+    case DiskConfig::Format::kVhd:
+      return block::ImageFormat::kVhd;
+    case DiskConfig::Format::kVhdx:
+      return block::ImageFormat::kVhdx;
   }
   return std::nullopt;
 }

@@ -101,7 +101,7 @@ constexpr std::array kOptions{
               &of_vm<parse_console>},
     OptionRow{"disk", Arity::kMany,
               "path=PATH,readonly=off,direct=off,num_queues=1,queue_size=128,\n"
-              "image_type=raw|qcow2,backing_files=off,sparse=on,serial=TEXT,\n"
+              "image_type=raw|qcow2|vhd|vhdx,backing_files=off,sparse=on,serial=TEXT,\n"
               "lock_granularity=byte-range|full,queue_affinity=[QUEUE@[CPUS],...],\n"
               "pin_memory=off,\n"
               "rate_limit_group=ID, or limits: bw_size, bw_one_time_burst,\n"

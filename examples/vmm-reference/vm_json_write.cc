@@ -116,7 +116,7 @@ json::object of(const ConsoleConfig& console) {
 }
 
 json::object of(const DiskConfig& disk) {
-  constexpr const char* kFormats[] = {"Unknown", "Raw", "Qcow2"};
+  constexpr const char* kFormats[] = {"Unknown", "Raw", "Qcow2", "FixedVhd", "Vhdx"};
   json::object object;
   put(object, "path", disk.path);
   object["readonly"] = disk.readonly;

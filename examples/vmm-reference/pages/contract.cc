@@ -65,7 +65,7 @@ constexpr Name kDisk[] = {{"path"},
                           {"serial"},
                           {"backing_files"},
                           {"sparse"},
-                          {"image_type", "`raw` and `qcow2`; the other three are refused by name"},
+                          {"image_type", "`vmdk` is refused by name; `vhd` is a fixed one"},
                           {"lock_granularity"},
                           {"_disable_io_uring"},
                           {"_disable_aio", "nothing to disable: there is no such engine"}};

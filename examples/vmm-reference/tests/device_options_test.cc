@@ -362,7 +362,7 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--disk", "path=d,num_queues=0"}, "--disk: num_queues"},
       {{"--disk", "path=d,num_queues=5"}, "--disk: num_queues: more than there are vCPUs"},
       {{"--disk", "path=d,serial=123456789012345678901"}, "--disk: serial"},
-      {{"--disk", "path=d,image_type=vhd"}, "--disk: image_type: vhd is not offered yet"},
+      {{"--disk", "path=d,image_type=vmdk"}, "--disk: image_type: vmdk is not offered yet"},
       {{"--disk", "path=d,image_type=iso"}, "--disk: image_type"},
       {{"--disk", "path=d,lock_granularity=sector"}, "--disk: lock_granularity"},
       {{"--disk", "path=d,queue_affinity=[1@2]"}, "--disk: queue_affinity"},

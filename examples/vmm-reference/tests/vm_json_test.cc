@@ -270,7 +270,7 @@ TEST_CASE("JSON: members obey the rules of the options", "[json][hostile]") {
       {R"("disks": [{"path": true}])", "--disk: path: not a string"},
       {R"("disks": [{"path": "a", "readonly": "on"}])", "--disk: readonly: not a boolean"},
       {R"("disks": [{"path": "a", "image_type": "raw"}])", "image_type: not a name"},
-      {R"("disks": [{"path": "a", "image_type": "Vhdx"}])", "vhdx is not offered"},
+      {R"("disks": [{"path": "a", "image_type": "FlatVmdk"}])", "vmdk is not offered"},
       {R"("rtc": {"iommu": true})", "iommu"},
       {R"("disks": [{"path": "a", "pin_memory": true, "iommu": true}])", "pin_memory"},
       {R"("disks": [{"path": "a", "id": "x"}, {"path": "b", "id": "x"}])", "id=x"},

@@ -5,19 +5,14 @@
 //
 // Input: options, the number of requests, the requests (8 bytes each), the image.
 
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <memory>
 #include <vector>
 
 #include "fuzz_input.h"
-#include "vmm/block/disk_queue.h"
-#include "vmm/block/open_image.h"
-#include "vmm/sys_util/file_io.h"
+#include "image_guest.h"
 
 namespace {
 
@@ -26,67 +21,7 @@ using namespace vmm::block;
 
 constexpr std::size_t kMaxRequests = 24;
 constexpr std::size_t kMaxImage = 256 << 10;
-constexpr std::size_t kMaxSectors = 600;
-constexpr std::uint64_t kMaxResize = 64 << 20;
 constexpr std::uint64_t kMaxFile = std::uint64_t{4} << 30;  // sparse
-constexpr std::byte kCanary{0xa5};
-
-struct Step {
-  std::uint8_t kind = 0;
-  std::uint8_t flags = 0;
-  std::uint16_t sectors = 0;
-  std::uint32_t sector = 0;
-};
-
-UniqueFd image_file(const std::vector<std::byte>& bytes) {
-  UniqueFd fd(::memfd_create("image", MFD_CLOEXEC));
-  require(static_cast<bool>(fd));
-  require(sys_util::pwrite_all(fd.get(), bytes, 0).has_value());
-  return fd;
-}
-
-class Guest {
- public:
-  explicit Guest(std::shared_ptr<Image> image)
-      : image_(std::move(image)),
-        queue_(*DiskQueue::create(image_,
-                                  {.engine = EngineKind::kSync, .depth = 2, .max_buffers = 2})),
-        memory_(kMaxSectors * 512 + 2, kCanary) {}
-
-  void take(const Step& step) {
-    const std::uint64_t sectors = std::max<std::uint64_t>(image_->size_bytes() / 512, 1);
-    const std::uint64_t bytes = (1 + step.sectors % kMaxSectors) * 512;
-    const std::uint64_t at = step.sector % sectors * 512;
-    if (step.kind % 8 == 7) {
-      (void)image_->resize(step.sector * std::uint64_t{512} % kMaxResize);
-      return;
-    }
-    static constexpr DiskRequest::Kind kKinds[] = {
-        DiskRequest::Kind::kRead,    DiskRequest::Kind::kWrite,       DiskRequest::Kind::kWrite,
-        DiskRequest::Kind::kDiscard, DiskRequest::Kind::kWriteZeroes, DiskRequest::Kind::kFlush,
-        DiskRequest::Kind::kRead};
-    const IoVec list{memory_.data() + 1, bytes};
-    DiskRequest request{.kind = kKinds[step.kind % 8],
-                        .durable = (step.flags & 1) != 0,
-                        .may_unmap = (step.flags & 2) != 0};
-    if (request.kind != DiskRequest::Kind::kFlush) request.range = {.offset = at, .bytes = bytes};
-    if (request.kind == DiskRequest::Kind::kRead || request.kind == DiskRequest::Kind::kWrite) {
-      request.buffers = {&list, 1};
-    }
-    queue_->submit(request);
-    queue_->kick();
-    EndedRequest ended;
-    require(queue_->reap({&ended, 1}) == 1);
-    require(ended.bytes <= bytes && (ended.error == 0 || ended.error > 0));
-    require(memory_.front() == kCanary);
-    require(bytes + 1 == memory_.size() || memory_.back() == kCanary);
-  }
-
- private:
-  std::shared_ptr<Image> image_;
-  std::unique_ptr<DiskQueue> queue_;
-  std::vector<std::byte> memory_;
-};
 
 }  // namespace
 

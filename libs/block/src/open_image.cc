@@ -47,6 +47,8 @@ Result<ImageFormat> backing_format(const Header& header) {
   }
   if (*header.backing_format == "raw") return ImageFormat::kRaw;
   if (*header.backing_format == "qcow2") return ImageFormat::kQcow2;
+  if (*header.backing_format == "vhdx") return ImageFormat::kVhdx;
+  if (*header.backing_format == "vpc") return ImageFormat::kVhd;  // QEMU's name of it
   return fail(Error::os(ENOTSUP, "open the backing file: its format is not supported"));
 }
 
@@ -72,19 +74,26 @@ Result<std::unique_ptr<Image>> open_backing(const Header& header, const Place& p
                      further);
 }
 
+// For formats whose disk is in the file as it is.
+Result<void> reserve_file(const ImageFile& file) {
+  if (!file.writable() || file.is_block_device()) return {};
+  VMM_TRY(const std::uint64_t bytes, file.size_bytes());
+  // A file system that cannot do it gives space when it is needed.
+  if (bytes != 0) (void)sys_util::reserve_space(file.fd(), {.offset = 0, .length = bytes});
+  return {};
+}
+
 Result<std::unique_ptr<Image>> open_format(ImageFile file, ImageFormat format, const Place& place,
                                            const OpenOptions& options) {
   if (options.lock) VMM_TRY_DO(file.lock(*options.lock));
   const ImageOptions image_options = {.sparse = options.sparse,
                                       .guard_first_sector = !options.format && place.depth == 0};
-  if (format == ImageFormat::kRaw) {
-    if (!options.sparse && file.writable() && !file.is_block_device()) {
-      VMM_TRY(const std::uint64_t bytes, file.size_bytes());
-      // A file system that cannot do it gives space when it is needed.
-      if (bytes != 0) (void)sys_util::reserve_space(file.fd(), {.offset = 0, .length = bytes});
-    }
-    return open_raw(std::move(file), image_options);
+  if (format == ImageFormat::kRaw || format == ImageFormat::kVhd) {
+    if (!options.sparse) VMM_TRY_DO(reserve_file(file));
+    return format == ImageFormat::kRaw ? open_raw(std::move(file), image_options)
+                                       : open_vhd(std::move(file), image_options);
   }
+  if (format == ImageFormat::kVhdx) return open_vhdx(std::move(file), image_options);
   if (format != ImageFormat::kQcow2) {
     return fail(Error::os(ENOTSUP, "open the image: its format is not supported"));
   }

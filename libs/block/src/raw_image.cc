@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "fixed_part.h"
 #include "vmm/base/mutex.h"
 #include "vmm/block/open_image.h"
 
@@ -12,10 +13,13 @@ namespace {
 
 constexpr std::uint64_t kSector = 512;
 
+/// What of the file is the disk, from its first byte on.
+enum class Part : std::uint8_t { kAll, kFixed };
+
 class RawImage final : public Image {
  public:
-  RawImage(ImageFile file, const ImageOptions& options, std::uint64_t bytes)
-      : file_(std::move(file)), options_(options), bytes_(bytes) {}
+  RawImage(ImageFile file, const ImageOptions& options, std::uint64_t bytes, Part part)
+      : file_(std::move(file)), options_(options), part_(part), bytes_(bytes) {}
 
   [[nodiscard]] std::uint64_t size_bytes() const override {
     return bytes_.load(std::memory_order_relaxed);
@@ -50,6 +54,9 @@ class RawImage final : public Image {
   Result<void> resize(std::uint64_t bytes) override {
     if (bytes % kSector != 0) return fail(Error::os(EINVAL, "a disk consists of whole sectors"));
     if (!file_.writable()) return fail(Error::os(EROFS, "change the size of a read-only disk"));
+    if (part_ == Part::kFixed) {
+      return fail(Error::os(ENOTSUP, "change the size of a disk whose format has a fixed one"));
+    }
     if (file_.is_block_device()) {
       // Somebody else made it longer or shorter; the disk can follow.
       VMM_TRY(const std::uint64_t now, file_.size_bytes());
@@ -93,6 +100,7 @@ class RawImage final : public Image {
 
   ImageFile file_;
   ImageOptions options_;
+  Part part_;
   std::atomic<std::uint64_t> bytes_;
   Mutex mutex_;  // for who changes the size
   bool shortened_ VMM_GUARDED_BY(mutex_) = false;
@@ -103,7 +111,12 @@ class RawImage final : public Image {
 Result<std::unique_ptr<Image>> open_raw(ImageFile file, const ImageOptions& options) {
   VMM_TRY(const std::uint64_t bytes, file.size_bytes());
   return std::unique_ptr<Image>(
-      std::make_unique<RawImage>(std::move(file), options, bytes / kSector * kSector));
+      std::make_unique<RawImage>(std::move(file), options, bytes / kSector * kSector, Part::kAll));
+}
+
+std::unique_ptr<Image> open_fixed_part(ImageFile file, const ImageOptions& options,
+                                       std::uint64_t bytes) {
+  return std::make_unique<RawImage>(std::move(file), options, bytes, Part::kFixed);
 }
 
 }  // namespace vmm::block

@@ -43,14 +43,31 @@ Result<std::unique_ptr<Image>> open_raw(ImageFile file, const ImageOptions& opti
 /// image is marked corrupt or its metadata overlaps.
 Result<std::unique_ptr<Image>> open_qcow2(ImageFile file, const ImageOptions& options);
 
+/// A fixed VHD image: the disk, and a footer of one sector at the end of the file. It keeps its
+/// size. Its format has to be said: without the footer it is a raw image, and the guest of one may
+/// write what looks like a footer.
+///
+/// Errors: EINVAL for a footer that is not there, or not sound; ENOTSUP for images that grow and
+/// those that are the difference to another one; those of ImageFile::size_bytes() and pread(2).
+Result<std::unique_ptr<Image>> open_vhd(ImageFile file, const ImageOptions& options);
+
+/// A VHDX image, of any size of blocks, that grows or has all of its space. It keeps the size of
+/// its disk, and its blocks.
+///
+/// Errors, each of which says what it is: EINVAL for what makes no sense; ENOTSUP for a log that is
+/// not empty, differences to other images, sectors of 4096 bytes, and what is not known; EFBIG for
+/// a disk of more than 4 Mi blocks; EROFS when `file` is writable and a block is where no data can
+/// be.
+Result<std::unique_ptr<Image>> open_vhdx(ImageFile file, const ImageOptions& options);
+
 /// How to open an image as a user asks for it.
 struct OpenOptions {
   /// nullopt: look at the file. A format found like that is not trusted: a raw one guards its first
   /// sector, and no backing file is opened.
   std::optional<ImageFormat> format{};
-  bool readonly = false;       ///< else for writing
-  bool direct = false;         ///< O_DIRECT for the disk's data
-  bool sparse = true;          ///< discards may make holes; false: a raw file gets all its space
+  bool readonly = false;  ///< else for writing
+  bool direct = false;    ///< O_DIRECT for the disk's data
+  bool sparse = true;     ///< discards may make holes; false: a raw or VHD file gets all its space
   bool backing_files = false;  ///< qcow2 images may name another image that has the rest
   /// On every file of the chain; nullopt: not locked.
   std::optional<LockKind> lock = LockKind::kByteRange;
@@ -62,9 +79,10 @@ inline constexpr int kMaxBackingDepth = 16;
 /// Opens an image and, if allowed, its backing files, read-only.
 ///
 /// The name of a backing file is relative to the folder of the image that names it; the image
-/// must say its format. Errors: those of ImageFile::open(), lock(), open_raw() and open_qcow2();
-/// ENOTSUP for formats that cannot be opened and names with a protocol; EACCES for a backing file
-/// that is not allowed; ELOOP for a longer chain; EINVAL for a backing file of unsaid format.
+/// must say its format. Errors: those of ImageFile::open(), lock(), open_raw(), open_qcow2(),
+/// open_vhd() and open_vhdx(); ENOTSUP for formats that cannot be opened and names with a protocol;
+/// EACCES for a backing file that is not allowed; ELOOP for a longer chain; EINVAL for a backing
+/// file of unsaid format.
 Result<std::unique_ptr<Image>> open_image(const std::string& path, const OpenOptions& options);
 /// The same for a file that somebody opened, as `options` ask for; it has no folder for relative
 /// names.
