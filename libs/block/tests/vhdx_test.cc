@@ -57,9 +57,9 @@ TEST_CASE("VHDX images of all kinds are read as QEMU reads them", "[vhdx]") {
       "qemu-io -f vhdx -c 'write -P 1 0 64k' -c 'write -P 2 100k 512' -c 'write -P 3 1000k "
       "3M' -c 'write -P 4 21503k 1k' '" +
       path + "'");
+  const auto theirs = content_by_qemu(path, "vhdx");
   const auto image = open(path, {.format = ImageFormat::kVhdx, .readonly = true});
   CHECK(image->size_bytes() == 21 << 20);
-  const auto theirs = content_by_qemu(path, "vhdx");
   require_same(content_by_us(image), theirs);
   require_same(content_by_us(image, 512 * 7, any_engine()), theirs);
 }
