@@ -6,28 +6,13 @@
 
 #include "any_device.h"
 #include "vmm/virtio_device/testing/device_rig.h"
+#include "vmm/virtio_device/testing/restart_queue.h"
 
 namespace vmm {
 namespace {
 
 using virtio_device::testing::DeviceRig;
-
-// What the driver does then: 2.6.1.
-void set_up_again(DeviceRig& rig, std::uint16_t queue) {
-  const virtio_queue::RingAddresses rings = rig.rings(queue);
-  const std::uint16_t size = rig.core().queue(queue)->size();
-  rig.core().reset_queue(queue);
-  virtio_queue::QueueConfig* const config = rig.core().editable_queue(queue);
-  REQUIRE(config != nullptr);
-  REQUIRE(config->set_size(size));
-  REQUIRE(config->set_descriptors(rings.descriptors));
-  REQUIRE(config->set_driver(rings.driver));
-  REQUIRE(config->set_device(rings.device));
-  rig.driver(queue) = *virtio_queue::driver::Driver::create(
-      {.rings = rings, .size = size, .packed = rig.options().packed}, rig.memory());
-  rig.core().enable_queue(queue);
-  REQUIRE(rig.core().queue(queue)->ready());
-}
+using virtio_device::testing::restart_queue;
 
 TEST_CASE("a device that offers RING_RESET serves a queue again that was reset", "[ring-reset]") {
   const bool packed = GENERATE(false, true);
@@ -45,7 +30,7 @@ TEST_CASE("a device that offers RING_RESET serves a queue again that was reset",
     REQUIRE(rig.exchange(any.probe_queue, any.probe));
     for (int round = 0; round < 3; ++round) {
       for (std::uint16_t queue = 0; queue < rig.core().queue_count(); ++queue) {
-        set_up_again(rig, queue);
+        REQUIRE(restart_queue(rig, queue));
         CHECK(rig.run());
       }
       CHECK(rig.exchange(any.probe_queue, any.probe));

@@ -68,8 +68,8 @@ TEST_CASE("a fixed VHD image is a disk without its footer", "[vhd]") {
   Bytes data = pattern(kDisk, 1);
   const IoVec list{data.data(), data.size()};
   CHECK(run(*queue, {.kind = Kind::kWrite, .range = {0, kDisk}, .buffers = {&list, 1}}).error == 0);
-  CHECK(file.read(0, kDisk) == data);
-  CHECK(content_by_us(image) == data);
+  require_same(file.read(0, kDisk), data);
+  require_same(content_by_us(image), data);
   const IoVec sector{data.data(), 512};
   for (const Kind kind : {Kind::kRead, Kind::kWrite}) {
     CHECK(run(*queue, {.kind = kind, .range = {kDisk, 512}, .buffers = {&sector, 1}}).error ==
@@ -79,7 +79,7 @@ TEST_CASE("a fixed VHD image is a disk without its footer", "[vhd]") {
     CHECK(run(*queue, {.kind = kind, .range = {kDisk - 512, 1024}}).error == ERANGE);
     CHECK(run(*queue, {.kind = kind, .range = {0, kDisk}}).error == 0);
   }
-  CHECK(file.read(0, kDisk) == Bytes(kDisk));
+  require_same(file.read(0, kDisk), Bytes(kDisk));
   CHECK(file.read(kDisk, kFooter) == footer);
 }
 

@@ -111,11 +111,11 @@ TEST_CASE("a block takes space when it is written, and not before", "[vhdx]") {
   constexpr std::uint64_t kMiB = VhdxMaker::kMiB;
   const auto image = open(file.path());
   const auto queue = *DiskQueue::create(image, {.engine = EngineKind::kSync, .depth = 1});
-  CHECK(content_by_us(image) == Bytes(VhdxMaker::kDisk));
+  require_same(content_by_us(image), Bytes(VhdxMaker::kDisk));
   CHECK(run(*queue, {.kind = Kind::kWriteZeroes, .range = {0, VhdxMaker::kDisk}}).error == 0);
   CHECK(run(*queue, {.kind = Kind::kDiscard, .range = {0, VhdxMaker::kDisk}}).error == 0);
   CHECK(run(*queue, {.kind = Kind::kFlush}).error == 0);
-  CHECK(file.read(0, maker.bytes.size()) == maker.bytes);  // nobody has begun to write
+  require_same(file.read(0, maker.bytes.size()), maker.bytes);  // nobody has begun to write
   CHECK(file_bytes(file.path()) == VhdxMaker::kEnd);
 
   CHECK(write(*queue, 3 * kMiB - 512, pattern(1024, 1)) == 0);  // two blocks
@@ -126,7 +126,7 @@ TEST_CASE("a block takes space when it is written, and not before", "[vhdx]") {
   CHECK(file_bytes(file.path()) == VhdxMaker::kEnd + 3 * kMiB);
   const Bytes content = content_by_us(image);
   CHECK(part(content, 2 * kMiB, 4096) == pattern(4096, 2));
-  CHECK(part(content, 0, 2 * kMiB) == Bytes(2 * kMiB));
+  require_same(part(content, 0, 2 * kMiB), Bytes(2 * kMiB));
   CHECK(image->resize(kMiB).error().is_os(ENOTSUP));
 }
 
@@ -145,13 +145,13 @@ TEST_CASE("a VHDX image is good at any time, and has what was flushed", "[vhdx]"
   const auto image = open(file.path());
   const auto queue = *DiskQueue::create(image, {.engine = EngineKind::kSync, .depth = 1});
   CHECK(write(*queue, 0, pattern(512, 1)) == 0);
-  CHECK(crash() == Bytes(VhdxMaker::kDisk));
+  require_same(crash(), Bytes(VhdxMaker::kDisk));
   CHECK(run(*queue, {.kind = Kind::kFlush}).error == 0);
   Bytes shadow(VhdxMaker::kDisk);
   std::ranges::copy(pattern(512, 1), shadow.begin());
-  CHECK(crash() == shadow);
+  require_same(crash(), shadow);
   CHECK(write(*queue, 4 << 20, pattern(512, 2)) == 0);
-  CHECK(crash() == shadow);
+  require_same(crash(), shadow);
 }
 
 TEST_CASE("who begins to write says so in the headers, one after the other", "[vhdx]") {
@@ -189,7 +189,7 @@ TEST_CASE("a VHDX image that may not be written is not", "[vhdx]") {
     CHECK(run(*queue, {.kind = kind, .range = {0, 512}}).error == EROFS);
   }
   CHECK(image->resize(1 << 20).error().is_os(EROFS));
-  CHECK(file.read(0, maker.bytes.size()) == maker.bytes);
+  require_same(file.read(0, maker.bytes.size()), maker.bytes);
 }
 
 }  // namespace

@@ -5,27 +5,53 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
-#include "console_worker.h"
-#include "input.h"
-#include "vmm/base/endian.h"
+#include "config.h"
+#include "port_input.h"
+#include "port_server.h"
 
 namespace vmm::virtio_console {
 namespace {
 
-struct Config {
-  Le16 columns;
-  Le16 rows;
-  Le32 max_ports;
-  Le32 emergency_write;
-};
-static_assert(sizeof(Config) == 12);
+constexpr std::uint16_t kReceiveQueue = 0;
 
-constexpr std::uint64_t kEmergencyOffset = 8;
+/// Serves both queues of the only port.
+class ConsoleWorker final : public virtio_device::Worker {
+ public:
+  ConsoleWorker(ConsoleOutput& output, std::shared_ptr<PortInput> input,
+                virtio_device::Activation activation)
+      : port_(output, std::move(input)),
+        interrupt_(std::move(activation.interrupt)),
+        waiting_(std::move(activation.queues)) {}
+
+  Result<void> start(event_manager::EventLoop& loop) override {
+    loop_ = &loop;
+    for (virtio_device::ActiveQueue& queue : waiting_) VMM_TRY_DO(start_queue(queue));
+    waiting_.clear();
+    return {};
+  }
+  Result<void> start_queue(virtio_device::ActiveQueue& queue) override {
+    return queue.index == kReceiveQueue
+               ? port_.start_receive(*loop_, std::move(queue), interrupt_)
+               : port_.start_transmit(*loop_, std::move(queue), interrupt_);
+  }
+  [[nodiscard]] bool stop_queue(std::uint16_t index) override {
+    index == kReceiveQueue ? port_.stop_receive() : port_.stop_transmit();
+    return true;
+  }
+  void drain() override { port_.drain(); }
+
+ private:
+  PortServer port_;
+  std::shared_ptr<virtio_device::Interrupt> interrupt_;
+  std::vector<virtio_device::ActiveQueue> waiting_;  // for start()
+  event_manager::EventLoop* loop_ = nullptr;
+};
 
 }  // namespace
 
-Console::Console(const Options& options, std::shared_ptr<Input> input)
+Console::Console(const Options& options, std::shared_ptr<PortInput> input)
     : output_(*options.output), input_(std::move(input)), size_(options.size) {}
 
 Console::~Console() = default;
@@ -35,7 +61,7 @@ Result<std::shared_ptr<Console>> Console::create(const Options& options) {
     return fail(Error::os(EINVAL, "virtio console"));
   }
   VMM_TRY(auto wake, sys_util::EventFd::create());
-  auto input = std::make_shared<Input>(options.capacity, std::move(wake));
+  auto input = std::make_shared<PortInput>(options.capacity, std::move(wake));
   return std::shared_ptr<Console>(new Console(options, std::move(input)));
 }
 

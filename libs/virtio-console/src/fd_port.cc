@@ -23,7 +23,7 @@ std::size_t FdOutput::write(std::span<const std::byte> bytes) {
 }
 
 Result<std::unique_ptr<FdInput>> FdInput::create(event_manager::EventLoop& loop, int fd,
-                                                 Console& console) {
+                                                 ConsoleInput& console) {
   VMM_TRY(auto no_waiting, sys_util::NonBlocking::create(fd, "console input: fcntl"));
   std::unique_ptr<FdInput> input(new FdInput(fd, console));
   input->no_waiting_ = std::move(no_waiting);

@@ -10,32 +10,16 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/base/result.h"
+#include "vmm/virtio_console/port.h"
 #include "vmm/virtio_device/virtio_device.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::virtio_console {
 
-/// Where a console's output goes. Outlives the device.
-///
-/// Threads: called by the device's worker; write_emergency() by a vCPU thread.
-class ConsoleOutput {
- public:
-  virtual ~ConsoleOutput() = default;
-  ConsoleOutput(const ConsoleOutput&) = delete;
-  ConsoleOutput& operator=(const ConsoleOutput&) = delete;
-
-  /// Takes as many bytes as there is room for, without waiting, and returns how many.
-  virtual std::size_t write(std::span<const std::byte> bytes) = 0;
-  /// What gets writable when there is room again; -1 when there always is.
-  [[nodiscard]] virtual int room_fd() const = 0;
-
- protected:
-  ConsoleOutput() = default;
-};
-
 ///@{
 /// Feature bits: virtio 1.3, 5.3.3.
 inline constexpr std::uint64_t kFeatureSize = 1u << 0;
+inline constexpr std::uint64_t kFeatureMultiport = 1u << 1;
 inline constexpr std::uint64_t kFeatureEmergencyWrite = 1u << 2;
 ///@}
 
@@ -50,13 +34,15 @@ struct TerminalSize {
   friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
 };
 
-/// The console device with one port: virtio 1.3, 5.3.
+class PortInput;
+
+/// The console device with one port: virtio 1.3, 5.3. For more of them see MultiportConsole.
 ///
 /// Output goes from the driver's buffers to the ConsoleOutput; when that is full, the driver waits.
 /// Input is kept up to a capacity, in order, until the driver has buffers.
 ///
 /// Threads: as VirtioDevice; space(), enqueue(), resize() from any thread.
-class Console final : public virtio_device::VirtioDevice {
+class Console final : public virtio_device::VirtioDevice, public ConsoleInput {
  public:
   static constexpr std::uint16_t kQueueSize = 256;    ///< the most entries of each queue
   static constexpr std::size_t kMaxCapacity = 16384;  ///< bytes; the largest Options::capacity
@@ -73,13 +59,9 @@ class Console final : public virtio_device::VirtioDevice {
   static Result<std::shared_ptr<Console>> create(const Options& options);
   ~Console() override;
 
-  /// How many bytes enqueue() takes now. After an answer of 0, `on_space` is called once there is
-  /// room again, by the worker: it must not block.
-  [[nodiscard]] std::size_t space();
-  /// Sets what space() speaks of; empty: nothing is called.
-  void set_on_space(std::function<void()> on_space);
-  /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
-  [[nodiscard]] bool enqueue(std::span<const std::byte> bytes);
+  [[nodiscard]] std::size_t space() override;
+  void set_on_space(std::function<void()> on_space) override;
+  [[nodiscard]] bool enqueue(std::span<const std::byte> bytes) override;
   /// A driver that knows of sizes is told; one that comes later reads it, and is told at its start.
   void resize(const TerminalSize& size);
 
@@ -97,19 +79,16 @@ class Console final : public virtio_device::VirtioDevice {
   void reset() override;
 
  private:
-  class Input;
   static constexpr std::array<std::uint16_t, 2> kQueueSizes{kQueueSize, kQueueSize};
 
-  Console(const Options& options, std::shared_ptr<Input> input);
+  Console(const Options& options, std::shared_ptr<PortInput> input);
 
   ConsoleOutput& output_;
-  std::shared_ptr<Input> input_;
+  std::shared_ptr<PortInput> input_;
   Mutex mutex_;
   TerminalSize size_ VMM_GUARDED_BY(mutex_);
   // Of a driver that wants to hear of sizes.
   std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
-
-  friend class ConsoleWorker;
 };
 
 }  // namespace vmm::virtio_console

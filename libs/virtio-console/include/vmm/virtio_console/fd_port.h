@@ -37,23 +37,23 @@ class FdOutput final : public ConsoleOutput {
 /// Threads: the loop's.
 class FdInput {
  public:
-  /// `fd`, `loop` and `console` are borrowed: all outlive this object. `fd` does not block until
-  /// the object ends, nor do others of the same open file: a terminal's output, the shell's copies.
-  /// A file that cannot be waited for (a regular one, /dev/null) is no input at all.
-  /// Errors: those of fcntl(2) and EventLoop::add().
+  /// `fd`, `loop` and `console`, a Console or a port, are borrowed: all outlive this object. `fd`
+  /// does not block until the object ends, nor do others of the same open file: a terminal's
+  /// output, the shell's copies. A file that cannot be waited for (a regular one, /dev/null) is no
+  /// input at all. Errors: those of fcntl(2) and EventLoop::add().
   static Result<std::unique_ptr<FdInput>> create(event_manager::EventLoop& loop, int fd,
-                                                 Console& console);
+                                                 ConsoleInput& console);
   ~FdInput();
   FdInput(const FdInput&) = delete;
   FdInput& operator=(const FdInput&) = delete;
 
  private:
-  FdInput(int fd, Console& console) : fd_(fd), console_(console) {}
+  FdInput(int fd, ConsoleInput& console) : fd_(fd), console_(console) {}
   void pump();
 
   int fd_;
   sys_util::NonBlocking no_waiting_;
-  Console& console_;
+  ConsoleInput& console_;
   event_manager::Registration watch_;
   std::shared_ptr<FdInput*> self_;  // null when this object is gone, for what was posted before
 };

@@ -238,9 +238,9 @@ class DeviceRig {
     const std::uint16_t size = std::min(options_.queue_size, config.max_size());
     if (!config.set_size(size)) return false;
     while (rings_.size() <= queue) {
-      rings_.push_back({.descriptors = heap_.take(kRingBytes),
-                        .driver = heap_.take(kRingBytes),
-                        .device = heap_.take(kRingBytes)});
+      rings_.push_back({.descriptors = heap_.take(ring_bytes()),
+                        .driver = heap_.take(ring_bytes()),
+                        .device = heap_.take(ring_bytes())});
     }
     const virtio_queue::QueueShape shape{.rings = rings_[queue],
                                          .size = size,
@@ -255,6 +255,11 @@ class DeviceRig {
     (void)config.set_device(shape.rings.device);
     core_->enable_queue(queue);
     return config.ready();
+  }
+  // Where there are many queues, no more than they need.
+  [[nodiscard]] std::uint64_t ring_bytes() const {
+    if (core_->queue_count() <= kFewQueues) return kRingBytes;
+    return std::max<std::uint64_t>(0x1000, options_.queue_size * kDescriptorBytes);
   }
   // The table is given back with the buffers.
   std::optional<std::uint16_t> send_indirect(std::uint16_t queue, Flight& flight) {
@@ -271,6 +276,7 @@ class DeviceRig {
   }
 
   static constexpr std::uint64_t kRingBytes = 0x1'0000;  // of each part: up to 4096 entries
+  static constexpr std::uint16_t kFewQueues = 5;
   static constexpr std::size_t kDescriptorBytes = 16;
 
   const RigOptions options_;

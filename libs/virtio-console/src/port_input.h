@@ -10,26 +10,26 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/sys_util/event_fd.h"
-#include "vmm/virtio_console/console.h"
+#include "vmm/virtio_console/port.h"
 
 namespace vmm::virtio_console {
 
 /// Bytes that wait for the driver. Threads: any.
-class Console::Input {
+class PortInput final : public ConsoleInput {
  public:
-  Input(std::size_t capacity, sys_util::EventFd wake)
+  PortInput(std::size_t capacity, sys_util::EventFd wake)
       : capacity_(capacity), wake_(std::move(wake)) {}
 
-  std::size_t space() {
+  [[nodiscard]] std::size_t space() override {
     const MutexLock lock(mutex_);
     if (bytes_.size() == capacity_) wanted_ = true;
     return capacity_ - bytes_.size();
   }
-  void set_on_space(std::function<void()> on_space) {
+  void set_on_space(std::function<void()> on_space) override {
     const MutexLock lock(mutex_);
     on_space_ = std::move(on_space);
   }
-  bool enqueue(std::span<const std::byte> bytes) {
+  [[nodiscard]] bool enqueue(std::span<const std::byte> bytes) override {
     {
       const MutexLock lock(mutex_);
       if (bytes.size() > capacity_ - bytes_.size()) return false;

@@ -1,62 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "console_worker.h"
+#include "port_server.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
 namespace vmm::virtio_console {
-namespace {
 
-constexpr std::uint16_t kReceiveQueue = 0;
-
-}  // namespace
-
-ConsoleWorker::ConsoleWorker(ConsoleOutput& output, std::shared_ptr<Console::Input> input,
-                             virtio_device::Activation activation)
-    : output_(output),
-      input_(std::move(input)),
-      interrupt_(std::move(activation.interrupt)),
-      waiting_(std::move(activation.queues)) {}
-
-Result<void> ConsoleWorker::start(event_manager::EventLoop& loop) {
-  loop_ = &loop;
-  for (virtio_device::ActiveQueue& queue : waiting_) VMM_TRY_DO(start_queue(queue));
-  waiting_.clear();
-  return {};
-}
-
-Result<void> ConsoleWorker::start_queue(virtio_device::ActiveQueue& queue) {
-  const std::uint16_t index = queue.index;
-  auto& runner = index == kReceiveQueue ? receive_ : transmit_;
-  runner.emplace(std::move(queue), interrupt_);
-  Result<void> started =
-      index == kReceiveQueue ? start_receiving() : transmit_->start(*loop_, [this] { transmit(); });
-  if (!started) (void)stop_queue(index);
+Result<void> PortServer::start_receive(event_manager::EventLoop& loop,
+                                       virtio_device::ActiveQueue queue,
+                                       std::shared_ptr<virtio_device::Interrupt> interrupt) {
+  receive_.emplace(std::move(queue), std::move(interrupt));
+  const auto start = [&]() -> Result<void> {
+    VMM_TRY(input_watch_,
+            loop.add(input_->wake_fd(), event_manager::kReadable | sys_util::kOnChange,
+                     [this](event_manager::EventSet) { receive(); }));
+    return receive_->start(loop, [this] { receive(); });
+  };
+  Result<void> started = start();
+  if (!started) stop_receive();
   return started;
 }
 
-Result<void> ConsoleWorker::start_receiving() {
-  VMM_TRY(input_watch_,
-          loop_->add(input_->wake_fd(), event_manager::kReadable | sys_util::kOnChange,
-                     [this](event_manager::EventSet) { receive(); }));
-  return receive_->start(*loop_, [this] { receive(); });
+Result<void> PortServer::start_transmit(event_manager::EventLoop& loop,
+                                        virtio_device::ActiveQueue queue,
+                                        std::shared_ptr<virtio_device::Interrupt> interrupt) {
+  loop_ = &loop;
+  transmit_.emplace(std::move(queue), std::move(interrupt));
+  Result<void> started = transmit_->start(loop, [this] { transmit(); });
+  if (!started) stop_transmit();
+  return started;
 }
 
-bool ConsoleWorker::stop_queue(std::uint16_t index) {
-  if (index == kReceiveQueue) {
-    input_watch_.reset();
-    receive_.reset();
-  } else {
-    room_watch_.reset();
-    full_ = false;
-    rest_.reset();
-    transmit_.reset();
-  }
-  return true;
+void PortServer::stop_receive() {
+  input_watch_.reset();
+  receive_.reset();
 }
 
-void ConsoleWorker::drain() {
+void PortServer::stop_transmit() {
+  room_watch_.reset();
+  full_ = false;
+  rest_.reset();
+  transmit_.reset();
+}
+
+void PortServer::set_open(bool open) {
+  open_ = open;
+  if (receive_) receive();
+}
+
+void PortServer::drain() {
   if (!rest_) return;
   room_watch_.reset();
   full_ = false;
@@ -67,7 +60,8 @@ void ConsoleWorker::drain() {
 
 // As many buffers as there are bytes for. A buffer of another kind than 5.3.6.1 asks for comes back
 // empty.
-void ConsoleWorker::receive() {
+void PortServer::receive() {
+  if (!open_ || receive_->broken()) return;
   if (!receive_->queue().refresh()) return (void)receive_->pop(receive_chain_);
   for (std::uint32_t left = virtio_device::QueueRunner::kBudget; left != 0; --left) {
     if (input_->empty()) break;
@@ -85,7 +79,7 @@ void ConsoleWorker::receive() {
   if (!receive_->broken()) receive_->flush();
 }
 
-void ConsoleWorker::transmit() {
+void PortServer::transmit() {
   if (full_ || transmit_->broken()) return;
   turn_left_ = kTurnBytes;
   if (!transmit_->queue().refresh()) return (void)transmit_->pop(chain_);
@@ -96,7 +90,7 @@ void ConsoleWorker::transmit() {
   if (more) transmit_->kick_again();
 }
 
-bool ConsoleWorker::transmit_some() {
+bool PortServer::transmit_some() {
   for (std::uint32_t left = virtio_device::QueueRunner::kBudget; left != 0; --left) {
     if (!rest_) {
       if (!transmit_->pop_or_listen(chain_)) return false;
@@ -116,7 +110,7 @@ bool ConsoleWorker::transmit_some() {
   return true;
 }
 
-ConsoleWorker::Written ConsoleWorker::write_chain() {
+PortServer::Written PortServer::write_chain() {
   std::array<std::byte, 1024> bytes;
   while (rest_->remaining() != 0) {
     if (turn_left_ == 0) return Written::kOutOfTurn;
@@ -135,7 +129,7 @@ ConsoleWorker::Written ConsoleWorker::write_chain() {
   return Written::kAll;
 }
 
-void ConsoleWorker::stop_for_room() {
+void PortServer::stop_for_room() {
   auto watch = loop_->add(output_.room_fd(), event_manager::kWritable | sys_util::kOneShot,
                           [this](event_manager::EventSet) {
                             room_watch_.reset();

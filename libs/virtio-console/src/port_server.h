@@ -3,26 +3,35 @@
 
 #include <memory>
 #include <optional>
-#include <vector>
+#include <utility>
 
-#include "input.h"
+#include "port_input.h"
 #include "vmm/virtio_console/console.h"
 #include "vmm/virtio_device/queue_runner.h"
 #include "vmm/virtio_queue/chain.h"
 
 namespace vmm::virtio_console {
 
-/// Serves both queues of port 0.
-class ConsoleWorker final : public virtio_device::Worker {
+/// Serves both queues of a port. Threads: the loop's. It must not move once started.
+class PortServer {
  public:
-  ConsoleWorker(ConsoleOutput& output, std::shared_ptr<Console::Input> input,
-                virtio_device::Activation activation);
+  /// `open`: whether input goes to the driver from the start; see set_open().
+  PortServer(ConsoleOutput& output, std::shared_ptr<PortInput> input, bool open = true)
+      : output_(output), input_(std::move(input)), open_(open) {}
 
-  Result<void> start(event_manager::EventLoop& loop) override;
+  ///@{
+  /// Serves a queue from now on, until it is stopped.
+  Result<void> start_receive(event_manager::EventLoop& loop, virtio_device::ActiveQueue queue,
+                             std::shared_ptr<virtio_device::Interrupt> interrupt);
+  Result<void> start_transmit(event_manager::EventLoop& loop, virtio_device::ActiveQueue queue,
+                              std::shared_ptr<virtio_device::Interrupt> interrupt);
+  ///@}
+  void stop_receive();
   /// What the host's side had no room for is lost, here and in drain().
-  [[nodiscard]] bool stop_queue(std::uint16_t index) override;
-  Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
-  void drain() override;
+  void stop_transmit();
+  void drain();
+  /// Whether somebody of the guest reads. Else input waits.
+  void set_open(bool open);
 
  private:
   using Chain = virtio_queue::ChainBuffer;
@@ -41,9 +50,8 @@ class ConsoleWorker final : public virtio_device::Worker {
   void stop_for_room();
 
   ConsoleOutput& output_;
-  std::shared_ptr<Console::Input> input_;
-  std::shared_ptr<virtio_device::Interrupt> interrupt_;
-  std::vector<virtio_device::ActiveQueue> waiting_;  // for start()
+  std::shared_ptr<PortInput> input_;
+  bool open_;
   std::optional<virtio_device::QueueRunner> receive_;
   std::optional<virtio_device::QueueRunner> transmit_;
   Chain receive_chain_{Console::kQueueSize};
