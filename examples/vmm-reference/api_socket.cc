@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "vmm/sys_util/file_lock.h"
+
 namespace vmm::reference {
 namespace {
 
@@ -13,12 +15,10 @@ Outcome<UniqueFd> lock(const std::string& path) {
   const std::string context = "--api-socket: " + path;
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
   if (!fd) return fail(runtime(context, Error::from_errno("open")));
-  struct flock whole{};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (::fcntl(fd.get(), F_OFD_SETLK, &whole) == 0) return fd;
-  if (errno == EAGAIN || errno == EACCES) return fail(runtime(context + ": another VMM has it"));
-  return fail(runtime(context, Error::from_errno("fcntl F_OFD_SETLK")));
+  const auto locked = sys_util::lock_file(fd.get(), sys_util::FileLock::kExclusive);
+  if (locked) return fd;
+  if (locked.error().is_os(EAGAIN)) return fail(runtime(context + ": another VMM has it"));
+  return fail(runtime(context, locked.error()));
 }
 
 }  // namespace
