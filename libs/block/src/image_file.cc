@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
@@ -16,15 +17,26 @@
 #include <limits>
 #include <memory>
 
+#include "vmm/sys_util/file_lock.h"
 #include "vmm/sys_util/ioctl.h"
 
 namespace vmm::block {
 namespace {
 
+using sys_util::FileLock;
+using sys_util::FileRange;
+
 constexpr std::uint32_t kSector = 512;
 constexpr std::uint32_t kMaxBlock = 65536;
 /// Of direct transfers when nobody says better: right for every disk there is.
 constexpr std::uint32_t kSafeAlignment = 4096;
+
+constexpr const char* kInUse = "lock the image; is another program using it?";
+// The bytes of LockKind::kQemu: what is done stands from 100 on, what is not let from 200 on.
+constexpr FileRange kReads{100, 1};
+constexpr FileRange kWrites{101, 1};
+constexpr FileRange kLetsNobodyRead{200, 1};
+constexpr FileRange kLetsNobodyWrite{201, 1};
 
 constexpr bool is_block_size(std::uint64_t bytes) {
   return bytes >= kSector && bytes <= kMaxBlock && std::has_single_bit(bytes);
@@ -176,27 +188,40 @@ Result<void> ImageFile::sync_data() const {
 }
 
 Result<void> ImageFile::lock(LockKind kind) {
-  struct flock range = {};
-  range.l_type = writable_ ? F_WRLCK : F_RDLCK;
-  range.l_whence = SEEK_SET;
+  if (kind == LockKind::kQemu) return lock_as_qemu();
+  FileRange range = sys_util::kWholeFile;
   if (kind == LockKind::kByteRange) {
     VMM_TRY(const std::uint64_t bytes, size_bytes());
-    // A length of 0 would mean "to the end, wherever that will be".
-    range.l_len = static_cast<off_t>(std::max<std::uint64_t>(bytes, 1));
+    range.length = std::max<std::uint64_t>(bytes, 1);  // 0 would be all there may ever be
   }
-  if (::fcntl(fd_.get(), F_OFD_SETLK, &range) != 0) {
-    return fail(Error::from_errno("lock the image; is another program using it?"));
-  }
+  const FileLock lock = writable_ ? FileLock::kExclusive : FileLock::kShared;
+  VMM_TRY_DO(sys_util::lock_file(fd_.get(), lock, range, kInUse));
   locked_ = true;
   return {};
 }
 
+// Whoever opens an image marks what it does, and what it does not let others do, with locks that
+// all can share; then it looks for marks of others that do not go with its own.
+Result<void> ImageFile::lock_as_qemu() {
+  const std::array marks{kReads, kLetsNobodyWrite, kWrites};
+  const std::array against{kLetsNobodyRead, kWrites, kLetsNobodyWrite};
+  const std::size_t count = writable_ ? 3 : 2;
+  Result<void> done;
+  for (std::size_t i = 0; done && i < count; ++i) {
+    done = sys_util::lock_file(fd_.get(), FileLock::kShared, marks[i], kInUse);
+  }
+  for (std::size_t i = 0; done && i < count; ++i) {
+    const auto other = sys_util::foreign_lock(fd_.get(), against[i]);
+    if (!other) done = fail(other.error());
+    if (other && *other != FileLock::kNone) done = fail(Error::os(EAGAIN, kInUse));
+  }
+  if (!done && !locked_) (void)sys_util::lock_file(fd_.get(), FileLock::kNone);
+  locked_ = locked_ || done.has_value();
+  return done;
+}
+
 ImageFile::~ImageFile() {
-  if (!locked_ || !fd_) return;
-  struct flock range = {};
-  range.l_type = F_UNLCK;
-  range.l_whence = SEEK_SET;
-  (void)::fcntl(fd_.get(), F_OFD_SETLK, &range);
+  if (locked_ && fd_) (void)sys_util::lock_file(fd_.get(), FileLock::kNone);
 }
 
 }  // namespace vmm::block

@@ -28,8 +28,12 @@ using Kind = DiskRequest::Kind;
 
 TEST_CASE("a second writer is kept out, and readers share", "[image-file]") {
   const Scratch disk(1 << 20);
-  const LockKind kind = GENERATE(LockKind::kByteRange, LockKind::kFull);
-  const LockKind other_kind = GENERATE(LockKind::kByteRange, LockKind::kFull);
+  const auto [kind, other_kind] =
+      GENERATE(table<LockKind, LockKind>({{LockKind::kByteRange, LockKind::kByteRange},
+                                          {LockKind::kByteRange, LockKind::kFull},
+                                          {LockKind::kFull, LockKind::kByteRange},
+                                          {LockKind::kFull, LockKind::kFull},
+                                          {LockKind::kQemu, LockKind::kQemu}}));
   const bool first_writes = GENERATE(true, false);
   const bool second_writes = GENERATE(true, false);
   {
@@ -43,6 +47,68 @@ TEST_CASE("a second writer is kept out, and readers share", "[image-file]") {
   }
   ImageFile later = disk.open({.writable = second_writes});
   CHECK(later.lock(other_kind));
+}
+
+TEST_CASE("a writer's lock keeps writers of the other kinds out", "[image-file]") {
+  const Scratch disk(1 << 20);
+  const LockKind other = GENERATE(LockKind::kByteRange, LockKind::kFull);
+  const bool qemu_first = GENERATE(true, false);
+  ImageFile first = disk.open();
+  ImageFile second = disk.open();
+  REQUIRE(first.lock(qemu_first ? LockKind::kQemu : other));
+  const auto locked = second.lock(qemu_first ? other : LockKind::kQemu);
+  REQUIRE_FALSE(locked);
+  CHECK(locked.error().is_os(EAGAIN));
+}
+
+TEST_CASE("the bytes that stand for something are locked, and no others", "[image-file]") {
+  const bool writes = GENERATE(true, false);
+  const Scratch disk(0);
+  ImageFile file = disk.open({.writable = writes});
+  REQUIRE(file.lock(LockKind::kQemu));
+  for (const off_t at : {0, 99, 100, 101, 102, 199, 200, 201, 202, 203}) {
+    struct flock range{};
+    range.l_type = F_WRLCK;
+    range.l_start = at;
+    range.l_len = 1;
+    REQUIRE(::fcntl(disk.fd(), F_OFD_GETLK, &range) == 0);
+    CAPTURE(at);
+    CHECK((range.l_type != F_UNLCK) == (at == 100 || at == 201 || (at == 101 && writes)));
+    CHECK((range.l_type == F_UNLCK || range.l_type == F_RDLCK));
+  }
+}
+
+TEST_CASE("a mark of somebody else is heeded, and leaves nothing locked", "[image-file]") {
+  struct Case {
+    off_t at;
+    bool reader, writer;  // who is kept out
+  };
+  const auto c = GENERATE(values<Case>({{99, false, false},
+                                        {100, false, false},
+                                        {101, true, true},
+                                        {102, false, false},
+                                        {103, false, false},
+                                        {200, true, true},
+                                        {201, false, true},
+                                        {203, false, false}}));
+  const bool writes = GENERATE(true, false);
+  const Scratch disk(1 << 20);
+  struct flock mark{};
+  mark.l_type = F_RDLCK;
+  mark.l_start = c.at;
+  mark.l_len = 1;
+  REQUIRE(::fcntl(disk.fd(), F_OFD_SETLK, &mark) == 0);
+  ImageFile file = disk.open({.writable = writes});
+  const auto locked = file.lock(LockKind::kQemu);
+  CAPTURE(c.at, writes);
+  const bool refused = writes ? c.writer : c.reader;
+  CHECK(locked.has_value() == !refused);
+  if (!refused) return;
+  CHECK(locked.error().is_os(EAGAIN));
+  mark.l_type = F_WRLCK;
+  mark.l_start = 0;
+  mark.l_len = 0;
+  CHECK(::fcntl(disk.fd(), F_OFD_SETLK, &mark) == 0);
 }
 
 TEST_CASE("a lock ends with its image, whoever else still has the file open", "[image_file]") {
@@ -78,12 +144,14 @@ TEST_CASE("QEMU's tools and we see each other's locks", "[image-file]") {
   NEEDS_QEMU_IMG();
   const Folder folder;
   const std::string path = folder / "a.raw";
+  const LockKind kind = GENERATE(LockKind::kByteRange, LockKind::kQemu);
   must_run("qemu-img create -q -f raw '" + path + "' 1M");
   {
-    const auto image = open_image(path, {.format = ImageFormat::kRaw});
+    const auto image = open_image(path, {.format = ImageFormat::kRaw, .lock = kind});
     REQUIRE(image);
-    CHECK(run_command("qemu-io -r -f raw -c 'read 0 512' '" + path + "'").output.find("lock") !=
-          std::string::npos);
+    // A reader of theirs does not mind writers; only the lock of the whole file is in its way.
+    const Ran reader = run_command("qemu-io -r -f raw -c 'read 0 512' '" + path + "'");
+    CHECK((reader.output.find("lock") != std::string::npos) == (kind == LockKind::kByteRange));
     CHECK(run_command("qemu-io -f raw -c 'write 0 512' '" + path + "'").output.find("lock") !=
           std::string::npos);
   }
@@ -93,7 +161,7 @@ TEST_CASE("QEMU's tools and we see each other's locks", "[image-file]") {
   bool refused = false;
   for (int i = 0; i < 500 && !refused; ++i) {
     ::usleep(10000);
-    const auto image = open_image(path, {.format = ImageFormat::kRaw});
+    const auto image = open_image(path, {.format = ImageFormat::kRaw, .lock = kind});
     refused = !image && image.error().is_os(EAGAIN);
   }
   CHECK(refused);

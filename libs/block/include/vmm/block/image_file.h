@@ -16,6 +16,9 @@ namespace vmm::block {
 enum class LockKind : std::uint8_t {
   kByteRange,  ///< the bytes that the file has
   kFull,       ///< all that it may ever have
+  /// Single bytes that stand for reading and writing, and for what others may not do, as QEMU has
+  /// them. Programs that lock the bytes they use (backups, file servers) are not in the way.
+  kQemu,
 };
 
 /// Sizes that a disk tells its guest, in bytes, powers of two.
@@ -85,6 +88,7 @@ class ImageFile {
 
  private:
   ImageFile() = default;
+  Result<void> lock_as_qemu();
   Result<void> look_at(const Options& options);
 
   UniqueFd fd_;
