@@ -17,6 +17,7 @@ namespace vmm::virtio_blk {
 namespace {
 
 constexpr std::uint16_t kMaxQueues = 1024;
+constexpr std::uint32_t kMaxBlockBytes = 65536;
 
 std::uint64_t offered(const BlkOptions& options, bool read_only) {
   using enum BlkFeature;
@@ -51,12 +52,25 @@ Result<std::shared_ptr<Blk>> Blk::create(std::shared_ptr<block::Image> image, Bl
       options.queue_size > virtio_queue::kMaxQueueSize) {
     return fail(Error::os(EINVAL, "block device: queue size"));
   }
+  if (options.block_bytes != 0 &&
+      (options.block_bytes < kSectorBytes || options.block_bytes > kMaxBlockBytes ||
+       !is_power_of_two(options.block_bytes))) {
+    return fail(Error::os(EINVAL, "block device: block size"));
+  }
+  // The driver would write parts of blocks, which direct I/O cannot.
+  if (options.block_bytes != 0 && options.block_bytes < image->file().alignment()) {
+    return fail(Error::os(EINVAL, "block device: block size below that of direct I/O"));
+  }
   if (options.serial.size() > kIdBytes) return fail(Error::os(EINVAL, "block device: serial"));
   return std::shared_ptr<Blk>(new Blk(std::move(image), std::move(options)));
 }
 
 void Blk::read_config(std::span<std::byte> config) {
-  const block::BlockSizes& sizes = image_->file().block_sizes();
+  block::BlockSizes sizes = image_->file().block_sizes();
+  if (options_.block_bytes != 0) {
+    sizes.logical = options_.block_bytes;
+    sizes.physical = std::max(sizes.physical, sizes.logical);
+  }
   BlkConfig fields{};
   fields.capacity = Le64(image_->size_bytes() / kSectorBytes);
   fields.seg_max = Le32(max_data_pieces(options_));

@@ -4,7 +4,16 @@
 
 #include "vmm/virtio_blk/blk.h"
 
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <string>
+#include <tuple>
+
 #include "blk_rig.h"
+#include "vmm/base/unique_fd.h"
 #include "vmm/virtio_blk/request.h"
 
 namespace vmm::virtio_blk {
@@ -14,10 +23,11 @@ using enum BlkFeature;
 
 TEST_CASE("options that cannot be are refused", "[blk]") {
   BlkRig rig;
-  const std::vector<BlkOptions> bad = {{.queues = 0},         {.queues = 1025},
-                                       {.queue_size = 0},     {.queue_size = 1},
-                                       {.queue_size = 100},   {.serial = std::string(21, 'x')},
-                                       {.queue_size = 0xffff}};
+  const std::vector<BlkOptions> bad = {{.queues = 0},          {.queues = 1025},
+                                       {.queue_size = 0},      {.queue_size = 1},
+                                       {.queue_size = 100},    {.serial = std::string(21, 'x')},
+                                       {.queue_size = 0xffff}, {.block_bytes = 256},
+                                       {.block_bytes = 1000},  {.block_bytes = 131072}};
   for (const BlkOptions& options : bad) {
     const auto made = Blk::create(rig.image, options);
     REQUIRE_FALSE(made);
@@ -65,6 +75,52 @@ TEST_CASE("the configuration space describes the disk", "[blk]") {
   CHECK(driver.config<std::uint32_t>(48) == kMaxZeroesSectors);
   CHECK(driver.config<std::uint32_t>(52) == kMaxSegments);
   CHECK(driver.config<std::uint32_t>(56) == 1);  // write_zeroes_may_unmap and padding
+}
+
+TEST_CASE("the logical block may be told to be another one", "[blk]") {
+  const std::uint32_t bytes = GENERATE(512u, 4096u, 65536u);
+  BlkRig rig({.blk = {.block_bytes = bytes}});
+  DeviceRig& driver = *rig.driver;
+  const std::uint32_t physical = std::max(bytes, rig.image->file().block_sizes().physical);
+  CHECK(driver.config<std::uint64_t>(0) == kSectors);
+  CHECK(driver.config<std::uint32_t>(20) == bytes);
+  CHECK(bytes << driver.config<std::uint8_t>(24) == physical);
+  CHECK(driver.config<std::uint32_t>(44) == physical / 512);  // discard_sector_alignment
+}
+
+TEST_CASE("a logical block that direct I/O cannot write is refused", "[blk]") {
+  const auto file = sys_util::TempFile::create("/var/tmp/vmm-blk-");
+  REQUIRE(file);
+  REQUIRE(::ftruncate(file->fd(), 1 << 20) == 0);
+  // A device of blocks of 4 KiB on the file, which goes with its last user.
+  const UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+  const std::string path = "/dev/loop" + std::to_string(number);
+  const UniqueFd device(number < 0 ? -1 : ::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  loop_config set_up{};
+  set_up.fd = static_cast<std::uint32_t>(file->fd());
+  set_up.block_size = 4096;
+  set_up.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+  if (::ioctl(device.get(), LOOP_CONFIGURE, &set_up) != 0) {
+    WARN("no loop device");
+    return;
+  }
+  for (const auto& [direct, bytes, good] :
+       std::vector<std::tuple<bool, std::uint32_t, bool>>{{true, 512, false},
+                                                          {true, 2048, false},
+                                                          {true, 4096, true},
+                                                          {true, 65536, true},
+                                                          {true, 0, true},
+                                                          {false, 512, true}}) {
+    CAPTURE(direct, bytes);
+    auto image = block::open_image(
+        path, {.format = block::ImageFormat::kRaw, .direct = direct, .lock = std::nullopt});
+    REQUIRE(image);
+    const auto made =
+        Blk::create(std::shared_ptr<block::Image>(std::move(*image)), {.block_bytes = bytes});
+    REQUIRE(made.has_value() == good);
+    if (!good) CHECK(made.error().is_os(EINVAL));
+  }
 }
 
 // 5.2.6.2: whether a write waits for the medium.

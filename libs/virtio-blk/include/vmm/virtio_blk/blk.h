@@ -28,6 +28,10 @@ struct BlkOptions {
   std::uint16_t queues = 1;        ///< 1 to 1024
   std::uint16_t queue_size = 128;  ///< of each, a power of two from 2 to 32768
   std::string serial{};            ///< what GET_ID answers; at most 20 bytes
+  /// The logical block that the driver is told, a power of two from 512 to 65536, and at least
+  /// the image's alignment(); 0: the image's own. Requests are of sectors of 512 bytes all the same
+  /// (5.2.6).
+  std::uint32_t block_bytes = 0;
   /// Offer DISCARD, and let writes of zeroes give space back. A read-only disk offers neither.
   bool discard = true;
   block::EngineKind engine = block::EngineKind::kAuto;  ///< of each queue
