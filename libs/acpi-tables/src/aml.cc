@@ -262,6 +262,12 @@ Block Aml::device(std::string_view name) {
   return block;
 }
 
+Block Aml::thermal_zone(std::string_view name) {
+  Block block = open(0x5b85, 1);
+  path(name);
+  return block;
+}
+
 Block Aml::method(std::string_view name, const MethodRules& rules) {
   if (rules.arguments > 7 || rules.sync_level > 15) out_->fail(AcpiError::kBadOperand);
   Block block = open(0x14, 1);

@@ -194,6 +194,18 @@ TEST_CASE("packages and buffers nest", "[aml]") {
   CHECK(term(std::span<const std::byte>(data)) == Bytes{0x11, 0x05, 0x0a, 2, 1, 2});
 }
 
+TEST_CASE("buffers and packages may have sizes that are computed", "[aml]") {
+  CHECK(aml_of([](Aml& aml) { aml.buffer_of(Local{0}).close(); }) == Bytes{0x11, 2, 0x60});
+  CHECK(aml_of([](Aml& aml) {
+          const Block block = aml.buffer_of(add(Arg{1}, 1u, NoTarget{}));
+          aml.out().put(std::uint8_t{0xab});
+        }) == Bytes{0x11, 6, 0x72, 0x69, 1, 0, 0xab});
+  CHECK(aml_of([](Aml& aml) {
+          const Block block = aml.package_of(Arg{0});
+          aml.put(7u);
+        }) == Bytes{0x13, 4, 0x68, 0x0a, 7});
+}
+
 TEST_CASE("fields have lengths in bits", "[aml]") {
   const Bytes bytes = aml_of([](Aml& aml) {
     aml.operation_region("PRST", RegionSpace::kSystemIo, 0xcd8u, 0xcu);
@@ -282,6 +294,64 @@ TEST_CASE("interrupt resources refuse numbers they cannot hold", "[aml][resource
   const std::vector<std::uint32_t> many(256);
   CHECK(refused([&](Resources& r) { r.interrupt({}, many); }));
   CHECK_FALSE(refused([&](Resources& r) { r.interrupt({}, std::span(many).first(255)); }));
+}
+
+TEST_CASE("connections have the bytes of the specification", "[aml][resources]") {
+  const std::array<std::uint16_t, 2> pins{2, 0x0103};
+  const auto body = [](auto&& write) {
+    Bytes bytes = aml_of([&](Aml& aml) {
+      Resources resources = aml.resources();
+      write(resources);
+    });
+    REQUIRE(bytes.size() > 6);
+    return Bytes(bytes.begin() + 4, bytes.end() - 2);
+  };
+  CHECK(body([&](Resources& r) {
+          r.gpio_interrupt({.controller = "G", .pins = std::span(pins).last(1), .shared = true},
+                           {.wake = true});
+        }) == Bytes{0x8c, 24, 0, 1,  0, 1,  0, 0x18, 0, 0, 0, 0,   0, 0,
+                    23,   0,  0, 25, 0, 27, 0, 0,    0, 3, 1, 'G', 0});
+  CHECK(body([&](Resources& r) { r.gpio_io({.controller = "G", .pins = pins}, {.drive = 7}); }) ==
+        Bytes{0x8c, 26, 0,  1, 1,  1, 0, 0, 0, 0, 7, 0, 0,   0, 23,
+              0,    0,  27, 0, 29, 0, 0, 0, 2, 0, 3, 1, 'G', 0});
+  CHECK(body([](Resources& r) { r.i2c({.controller = "I", .address = 0x7f}); }) ==
+        Bytes{0x8e, 17, 0, 2, 0, 1, 2, 0, 0, 1, 6, 0, 0xa0, 0x86, 1, 0, 0x7f, 0, 'I', 0});
+  CHECK(body([](Resources& r) { r.spi({.controller = "S", .select = 3}); }) ==
+        Bytes{0x8e, 20, 0, 1, 0, 2, 2, 0, 0, 1, 9, 0, 0x40, 0x42, 0x0f, 0, 8, 0, 0, 3, 0, 'S', 0});
+}
+
+TEST_CASE("connections that cannot be are refused", "[aml][resources][hostile]") {
+  const std::array<std::uint16_t, 1> pin{};
+  const auto error = [](auto&& write) {
+    return aml_of([&](Aml& aml) {
+      Resources resources = aml.resources();
+      write(resources);
+    });
+  };
+  const Bytes bad_range = failed(AcpiError::kBadRange);
+  const Bytes bad_path = failed(AcpiError::kBadString);
+  CHECK(error([](Resources& r) { r.gpio_io({.controller = "G", .pins = {}}, {}); }) == bad_range);
+  const std::array<std::uint16_t, 2> two{};
+  CHECK(error([&](Resources& r) { r.gpio_interrupt({.controller = "G", .pins = two}, {}); }) ==
+        bad_range);
+  CHECK(error([](Resources& r) { r.i2c({.controller = "I", .address = 0x80}); }) == bad_range);
+  CHECK(error([](Resources& r) {
+          r.i2c({.controller = "I", .address = 0x400, .ten_bits = true});
+        }) == bad_range);
+  for (const std::string_view path : {std::string_view(), {"a b"}, {"\x7f"}, {"a\0", 2}}) {
+    CHECK(error([&](Resources& r) { r.gpio_io({.controller = path, .pins = pin}, {}); }) ==
+          bad_path);
+    CHECK(error([&](Resources& r) { r.i2c({.controller = path, .address = 1}); }) == bad_path);
+    CHECK(error([&](Resources& r) { r.spi({.controller = path, .select = 1}); }) == bad_path);
+  }
+  const Bytes too_many = failed(AcpiError::kTooManyElements);
+  const std::vector<std::uint16_t> pins(32755);  // with 2 bytes of path, 65535 in all
+  CHECK(error([&](Resources& r) { r.gpio_io({.controller = "G", .pins = pins}, {}); }) != too_many);
+  CHECK(error([&](Resources& r) { r.gpio_io({.controller = "GG", .pins = pins}, {}); }) ==
+        too_many);
+  const std::string longest(65522, 'x');
+  CHECK(error([&](Resources& r) { r.i2c({.controller = longest, .address = 1}); }) == too_many);
+  CHECK(error([&](Resources& r) { r.spi({.controller = longest, .select = 1}); }) == too_many);
 }
 
 TEST_CASE("a large resource template has a wider size", "[aml][resources]") {

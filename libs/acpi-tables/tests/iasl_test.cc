@@ -255,6 +255,32 @@ void write_big_dsdt(TableBuffer& out) {
     resources.interrupt({.active_low = true, .shared = true}, std::array<std::uint32_t, 2>{5, 16});
     resources.register_at({GenericAddress::kSystemIo, 8, 0, GenericAddress::kByte, 0x600});
     resources.memory32_fixed(false, 0xfed4'0000, 0x1000);
+    const std::array<std::uint16_t, 3> pins{3, 0, 0x1234};
+    resources.gpio_interrupt(
+        {.controller = "\\_SB.GPI0",
+         .pins = std::span(pins).first(1),
+         .pull = GpioPins::Pull::kUp,
+         .debounce = 50},
+        {.edge = true, .active = GpioInterruptRules::Active::kBoth, .wake = true});
+    resources.gpio_io(
+        {.controller = "\\_SB.GPI0", .pins = pins, .pull = GpioPins::Pull::kNone, .shared = true},
+        {.use = GpioIoRules::Use::kOutput, .drive = 200});
+    resources.i2c({.controller = "\\_SB.I2C0", .address = 0x2f, .hertz = 400'000});
+    resources.i2c({.controller = "^I2C1", .address = 0x3ff, .ten_bits = true, .shared = true});
+    resources.spi({.controller = "\\_SB.SPI0", .select = 1});
+    resources.spi({.controller = "\\_SB.SPI0",
+                   .select = 2,
+                   .select_high = true,
+                   .three_wires = true,
+                   .clock_high = true,
+                   .second_phase = true,
+                   .shared = true,
+                   .data_bits = 16,
+                   .hertz = 25'000'000});
+  }
+  {
+    const Block zone = aml.thermal_zone("THRM");
+    aml.name("_TZP", 100u);
   }
   {
     const Block device = aml.device("PRST");
@@ -301,6 +327,8 @@ void write_big_dsdt(TableBuffer& out) {
         aml.put(continues());
       }
       aml.put(release(Path{"MLCK"}));
+      aml.put(signal(Path{"EVNT"}), store(wait(Path{"EVNT"}, 10u), Path{"RSLT"}),
+              reset(Path{"EVNT"}));
     }
     {
       const Block method = aml.method("MATH", {.arguments = 2});
@@ -316,7 +344,8 @@ void write_big_dsdt(TableBuffer& out) {
               store(less_or_equal(Arg{0}, Arg{1}), kResult),
               store(not_equal(Arg{0}, Arg{1}), kResult),
               store(logical_or(Arg{0}, Arg{1}), kResult));
-      aml.put(store(kResult, Debug{}));
+      aml.put(store(kResult, Debug{}), store(timer(), kResult), to_bcd(Arg{0}, kResult),
+              from_bcd(Arg{0}, kResult), store(reference_if_there(kResult, kResult), kResult));
       aml.put(returns(call(Path{"STRS"}, Arg{0})));
     }
     {
@@ -342,6 +371,8 @@ void write_big_dsdt(TableBuffer& out) {
       aml.put(store(dereference(index(Path{"PACK"}, 1u, NoTarget{})), kResult));
       aml.put(store(size_of(kResult), kResult), store(object_type(kResult), kResult),
               store(reference_of(kResult), kResult));
+      aml.put(store([](Aml& sized) { sized.buffer_of(Arg{0}).close(); }, kResult));
+      aml.put(copy_object([](Aml& sized) { sized.package_of(Arg{0}).close(); }, kResult));
       aml.put(returns(Path{"CRES"}));
     }
     {

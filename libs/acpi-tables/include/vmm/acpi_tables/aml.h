@@ -198,24 +198,21 @@ class Aml {
   /// block's end.
   Block scope(std::string_view path);
   Block device(std::string_view path);
+  Block thermal_zone(std::string_view path);
   Block method(std::string_view path, const MethodRules& rules = {});
   Block power_resource(std::string_view path, std::uint8_t level, std::uint16_t order);
   FieldList field(std::string_view region, const FieldRules& rules);
   FieldList index_field(std::string_view index, std::string_view data, const FieldRules& rules);
-  template <class Predicate>
-  Block if_(const Predicate& predicate) {
-    Block block = open(0xa0, 1);
-    term(predicate);
-    return block;
-  }
+  Block if_(const auto& predicate) { return open_with(0xa0, predicate); }
   Block else_() { return open(0xa1, 1); }
-  template <class Predicate>
-  Block while_(const Predicate& predicate) {
-    Block block = open(0xa2, 1);
-    term(predicate);
-    return block;
-  }
+  Block while_(const auto& predicate) { return open_with(0xa2, predicate); }
   Package package();
+  /// @}
+  /// @{
+  /// A buffer of so many bytes and a package of so many elements as a term says when it is run;
+  /// what they begin with follows, and the rest is 0, or not there (20.2.5.4).
+  Block buffer_of(const auto& bytes) { return open_with(0x11, bytes); }
+  Block package_of(const auto& elements) { return open_with(0x13, elements); }
   /// @}
   /// A buffer that is a resource template; for a name, after name_op(). See Resources.
   Resources resources();
@@ -262,6 +259,11 @@ class Aml {
   }
 
   Block open(std::uint16_t code, std::size_t reserved);
+  Block open_with(std::uint16_t code, const auto& operand) {
+    Block block = open(code, 1);
+    term(operand);
+    return block;
+  }
   void region_op(std::string_view path, RegionSpace space);
 
   TableBuffer* out_;

@@ -43,6 +43,17 @@ template <class... Arguments>
 }
 /// Gives the mutex back.
 [[nodiscard]] constexpr auto release(Path mutex) { return operation(0x5b27, mutex); }
+/// @{
+/// Events: what is signalled ends one wait, and a reset forgets what was signalled. A wait is true
+/// when its `milliseconds` (0xffff: for ever) were up.
+[[nodiscard]] constexpr auto signal(Path event) { return operation(0x5b24, event); }
+[[nodiscard]] constexpr auto wait(Path event, auto milliseconds) {
+  return operation(0x5b25, event, milliseconds);
+}
+[[nodiscard]] constexpr auto reset(Path event) { return operation(0x5b26, event); }
+/// @}
+/// The machine's time in units of 100 ns, from some start on.
+[[nodiscard]] constexpr auto timer() { return operation(0x5b33); }
 
 /// @{
 /// Arithmetic (20.2.5.4); the last operand takes the result and may be NoTarget.
@@ -91,6 +102,10 @@ template <class... Arguments>
 /// Objects and conversions; `to` takes the result and may be NoTarget (20.2.5.4).
 [[nodiscard]] constexpr auto size_of(auto object) { return operation(0x87, object); }
 [[nodiscard]] constexpr auto reference_of(auto object) { return operation(0x71, object); }
+/// True when there is such an object, and then `to` refers to it.
+[[nodiscard]] constexpr auto reference_if_there(auto object, auto to) {
+  return operation(0x5b12, object, to);
+}
 [[nodiscard]] constexpr auto dereference(auto object) { return operation(0x83, object); }
 [[nodiscard]] constexpr auto object_type(auto object) { return operation(0x8e, object); }
 [[nodiscard]] constexpr auto index(auto object, auto at, auto to) {
@@ -113,6 +128,8 @@ template <class... Arguments>
   return operation(0x98, value, to);
 }
 [[nodiscard]] constexpr auto to_integer(auto value, auto to) { return operation(0x99, value, to); }
+[[nodiscard]] constexpr auto from_bcd(auto value, auto to) { return operation(0x5b28, value, to); }
+[[nodiscard]] constexpr auto to_bcd(auto value, auto to) { return operation(0x5b29, value, to); }
 [[nodiscard]] constexpr auto to_string(auto value, auto length, auto to) {
   return operation(0x9c, value, length, to);
 }
