@@ -28,6 +28,13 @@ std::string unquote(std::string_view text) {
   return out;
 }
 
+std::string_view without_space_around(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\n\v\f\r";
+  const std::size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return (x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x) == y;
@@ -136,14 +143,16 @@ Outcome<OptionValue> OptionValue::parse(std::string_view option, std::string_vie
                                         std::span<const OptionKey> keys) {
   OptionValue value;
   value.option_ = option;
+  text = without_space_around(text);
   if (text.empty()) return value;
   const auto parts = split_outside_groups(text, ',');
   if (!parts) return fail(usage(value.option_ + ": unbalanced brackets or quotes"));
   for (const std::string_view part : *parts) {
     const std::size_t equals = part.find('=');
     const std::string_view name = part.substr(0, equals);
-    const std::string_view given =
-        equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1);
+    const std::string_view given = equals == std::string_view::npos
+                                       ? std::string_view()
+                                       : without_space_around(part.substr(equals + 1));
     const auto key = std::ranges::find(keys, name, &OptionKey::name);
     if (key == keys.end()) {
       return fail(value.error(name, "unknown key (known: " + names_of(keys) + ")"));

@@ -7,6 +7,7 @@
 //   pair   := key "=" text | mode                      mode: off, null, pty, tty
 //   text   := any characters; a comma inside [...] or inside "..." does not split
 //   quotes := '"' toggles; inside them "" is one literal quote
+//   white space around a value, and around a text outside its quotes, is not part of it
 //   toggle := on | off | true | false | (empty)       case does not matter
 //   bytes  := integer [K|M|G]                          powers of 1024
 //

@@ -75,6 +75,20 @@ TEST_CASE("a key given twice keeps its last text", "[option_value]") {
   CHECK(*value->integer("a", 0, 0, 9) == 2);
 }
 
+TEST_CASE("white space around a value and around its texts is not part of them", "[option_value]") {
+  for (const char* text : {"", " ", " \t\n"}) {
+    CAPTURE(text);
+    const auto value = parse_x(text);
+    REQUIRE(value.has_value());
+    CHECK_FALSE(value->has("a"));
+  }
+  const auto value = parse_x(" a= 1 ,b=\" c \" ,e,f=  ");
+  REQUIRE(value.has_value());
+  CHECK(*value->integer("a", 0, 0, 9) == 1);
+  CHECK(value->text("b") == " c ");
+  CHECK_FALSE(value->text("f").has_value());
+}
+
 TEST_CASE("an error names the option and the key", "[option_value][hostile]") {
   struct Case {
     const char* text;
@@ -88,6 +102,7 @@ TEST_CASE("an error names the option and the key", "[option_value][hostile]") {
       {"a=\"", "--x: unbalanced brackets or quotes"},
       {",", "--x: : unknown key (known: a, b, e, f)"},
       {"late", "--x: late: not offered yet"},
+      {"a=1, b=2", "--x:  b: unknown key (known: a, b, e, f)"},
       {"never=on", "--x: never: not offered yet"},
       {"never", "--x: never: not offered yet"},
       {"a", "--x: a: \"=\" and a text are missing"},
