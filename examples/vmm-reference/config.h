@@ -119,6 +119,7 @@ struct DeviceConfig {
 
 struct DiskConfig {
   enum class Format { kDetect, kRaw, kQcow2, kVhd, kVhdx };
+  enum class Lock { kByteRange, kFull, kQemu };
 
   DeviceConfig device;
   std::string path;
@@ -133,7 +134,8 @@ struct DiskConfig {
   bool backing_files = false;
   bool sparse = true;
   Format format = Format::kDetect;
-  bool lock_whole_file = false;
+  Lock lock = Lock::kByteRange;
+  std::uint32_t guest_block_bytes = 0;  ///< 0: as the image has them
   bool io_uring = true;
   bool pin_memory = false;   ///< our own key: guest memory is registered with io_uring
   std::string vhost_socket;  ///< of the back end that serves the disk; empty: the VMM does

@@ -83,22 +83,38 @@ Outcome<std::vector<CpusConfig::Affinity>> parse_queue_affinity(const OptionValu
 
 Outcome<DiskConfig::Format> parse_format(const OptionValue& value) {
   using Format = DiskConfig::Format;
-  const auto text = value.text("image_type");
-  if (!text) return Format::kDetect;
-  if (*text == "raw") return Format::kRaw;
-  if (*text == "qcow2") return Format::kQcow2;
-  if (*text == "vhd") return Format::kVhd;
-  if (*text == "vhdx") return Format::kVhdx;
-  if (*text == "vmdk") return fail(value.error("image_type", *text + " is not offered yet"));
-  return fail(value.error("image_type", "\"" + *text + "\" is not raw, qcow2, vhd or vhdx"));
+  constexpr std::array kFormats{Format::kRaw, Format::kQcow2, Format::kVhd, Format::kVhdx};
+  if (!value.text("image_type")) return Format::kDetect;
+  VMM_TRY(const std::size_t type,
+          value.choice("image_type", {"raw", "qcow2", "vhd", "vhdx", "vmdk"}, 0));
+  if (type < kFormats.size()) return kFormats[type];
+  return fail(value.error("image_type", *value.text("image_type") + " is not offered yet"));
 }
 
-Outcome<bool> parse_lock(const OptionValue& value) {
-  const std::string text = value.text("lock_granularity").value_or("byte-range");
-  if (text != "byte-range" && text != "full") {
-    return fail(value.error("lock_granularity", "\"" + text + "\" is not byte-range or full"));
+Outcome<DiskConfig::Lock> parse_lock(const OptionValue& value) {
+  VMM_TRY(const std::size_t lock,
+          value.choice("lock_granularity", {"byte-range", "full", "qemu-compatible"}, 0));
+  return static_cast<DiskConfig::Lock>(lock);
+}
+
+// What the VMM does for a disk of its own, and could not do for another process's.
+Outcome<void> check_remote_disk(const OptionValue& value, const DiskConfig& disk) {
+  if (disk.vhost_socket.empty()) return {};
+  for (const std::string_view key : {"rate_limit_group", "guest_block_size"}) {
+    if (value.text(key)) return fail(value.error(key, "not together with vhost_user"));
   }
-  return text == "full";
+  if (disk.rate_limit.limits()) {
+    return fail(value.error("vhost_user", "not together with limits"));
+  }
+  return {};
+}
+
+Outcome<std::uint32_t> parse_block_size(const OptionValue& value) {
+  constexpr const char* kKey = "guest_block_size";
+  if (!value.text(kKey)) return std::uint32_t{0};
+  VMM_TRY(const std::uint64_t bytes, value.integer(kKey, 0, 512, 65536));
+  if ((bytes & (bytes - 1)) != 0) return fail(value.error(kKey, "not a power of two"));
+  return static_cast<std::uint32_t>(bytes);
 }
 
 Outcome<void> parse_host_forwards(const OptionValue& value, NetConfig& net) {
@@ -172,13 +188,15 @@ Outcome<void> parse_disk(const std::string& text, VmConfig& vm) {
   VMM_TRY(disk.backing_files, value.toggle("backing_files", false));
   VMM_TRY(disk.sparse, value.toggle("sparse", true));
   VMM_TRY(disk.format, parse_format(value));
-  VMM_TRY(disk.lock_whole_file, parse_lock(value));
+  VMM_TRY(disk.lock, parse_lock(value));
+  VMM_TRY(disk.guest_block_bytes, parse_block_size(value));
   VMM_TRY(const bool no_uring, value.toggle("_disable_io_uring", false));
   disk.io_uring = !no_uring;
   VMM_TRY(disk.pin_memory, value.toggle("pin_memory", false));
   if (disk.pin_memory && no_uring) {
     return fail(value.error("pin_memory", "not together with _disable_io_uring"));
   }
+  VMM_TRY_DO(check_remote_disk(value, disk));
   vm.disks.push_back(std::move(disk));
   return {};
 }
@@ -218,6 +236,9 @@ Outcome<void> parse_net(const std::string& text, VmConfig& vm) {
   if (net.vhost && net.user) return fail(value.error("vhost", "needs a tap"));
   if (net.vhost && net.rate_limit.limits()) {
     return fail(value.error("vhost", "not together with limits"));
+  }
+  if (!net.vhost_socket.empty() && net.rate_limit.limits()) {
+    return fail(value.error("vhost_user", "not together with limits"));
   }
   const bool tap_keys = !net.tap.empty() || !net.ip.empty() || net.host_mac || !net.fds.empty();
   if (net.user && tap_keys) return fail(value.error("user", "not together with a tap"));
@@ -435,7 +456,7 @@ Outcome<void> check_devices(const VmConfig& vm) {
       return fail(usage("--net: num_queues: more pairs than there are vCPUs"));
     }
   }
-  if (vm.balloon && vm.balloon->size >= vm.memory.size) {
+  if (vm.balloon && vm.balloon->size >= vm.memory.size + vm.memory.hotplugged_size) {
     return fail(usage("--balloon: size: not less than the VM's memory"));
   }
   return {};

@@ -36,16 +36,26 @@ std::optional<block::ImageFormat> format_of(const DiskConfig& config) {
   return std::nullopt;
 }
 
+block::LockKind lock_of(const DiskConfig& config) {
+  switch (config.lock) {
+    case DiskConfig::Lock::kByteRange:
+      break;
+    case DiskConfig::Lock::kFull:
+      return block::LockKind::kFull;
+    case DiskConfig::Lock::kQemu:
+      return block::LockKind::kQemu;
+  }
+  return block::LockKind::kByteRange;
+}
+
 Outcome<std::shared_ptr<block::Image>> open_disk(const DiskConfig& config) {
   VMM_STEP("--disk: path=" + config.path, std::unique_ptr<block::Image> image,
-           block::open_image(config.path,
-                             {.format = format_of(config),
-                              .readonly = config.readonly,
-                              .direct = config.direct,
-                              .sparse = config.sparse,
-                              .backing_files = config.backing_files,
-                              .lock = config.lock_whole_file ? block::LockKind::kFull
-                                                             : block::LockKind::kByteRange}));
+           block::open_image(config.path, {.format = format_of(config),
+                                           .readonly = config.readonly,
+                                           .direct = config.direct,
+                                           .sparse = config.sparse,
+                                           .backing_files = config.backing_files,
+                                           .lock = lock_of(config)}));
   return std::shared_ptr<block::Image>(std::move(image));
 }
 
@@ -68,6 +78,7 @@ Outcome<std::shared_ptr<virtio_blk::Blk>> make_disk(const DiskConfig& config,
                {.queues = config.num_queues,
                 .queue_size = config.queue_size,
                 .serial = config.serial,
+                .block_bytes = config.guest_block_bytes,
                 .discard = config.sparse,
                 .engine = config.io_uring ? block::EngineKind::kAuto : block::EngineKind::kSync,
                 .pin_memory = config.pin_memory,

@@ -22,7 +22,7 @@ constexpr std::array kKeys{Key{"system_manufacturer", &IdentityConfig::manufactu
                            Key{"system_sku_number", &IdentityConfig::sku_number},
                            Key{"system_family", &IdentityConfig::family},
                            Key{"chassis_asset_tag", &IdentityConfig::chassis_asset_tag},
-                           // Older names.
+                           // Older names, which the new ones are put before.
                            Key{"serial_number", &IdentityConfig::serial_number},
                            Key{"uuid", &IdentityConfig::uuid}};
 
@@ -32,14 +32,10 @@ Outcome<IdentityConfig> parse_identity(const OptionValue& value) {
   IdentityConfig identity;
   for (const Key& key : kKeys) {
     auto text = value.text(key.name);
-    if (!text) continue;
-    if (!(identity.*key.text).empty()) {
-      return fail(value.error(key.name, "not together with system_" + std::string(key.name)));
-    }
-    identity.*key.text = *std::move(text);
+    if (text && (identity.*key.text).empty()) identity.*key.text = *std::move(text);
   }
   if (!identity.uuid.empty() && !smbios::parse_uuid(identity.uuid)) {
-    const bool older = value.text("uuid").has_value();
+    const bool older = !value.text("system_uuid");
     return fail(
         value.error(older ? "uuid" : "system_uuid", "\"" + identity.uuid + "\" is not a UUID"));
   }

@@ -30,6 +30,7 @@ constexpr auto join(const Key (&... parts)[kSizes]) {
 // What options have in common.
 constexpr Key kPlace[] = {{"id"}, {"pci_segment"}, {"pci_device_id"}};
 constexpr Key kIommu[] = {{"iommu"}};
+constexpr Key kNoIommu[] = {later("iommu", "off")};
 constexpr Key kRings[] = {{"packed"}, {"event_idx"}};
 constexpr Key kLimits[] = {{"bw_size"},  {"bw_one_time_burst"},  {"bw_refill_time"},
                            {"ops_size"}, {"ops_one_time_burst"}, {"ops_refill_time"}};
@@ -53,15 +54,12 @@ constexpr Key kMemory[] = {{"size"},           {"mergeable"},     {"shared"},
 constexpr Key kSerial[] = {{"escape"}, {"socket"}};
 constexpr Key kConsole[] = {{"escape"}, later("socket")};
 constexpr Key kDebugConsole[] = {{"iobase"}};
-constexpr Key kDisk[] = {{"path"},           {"readonly"},
-                         {"direct"},         {"queue_size"},
-                         {"num_queues"},     {"rate_limit_group"},
-                         {"queue_affinity"}, {"serial"},
-                         {"backing_files"},  {"sparse"},
-                         {"image_type"},     {"lock_granularity"},
-                         {"pin_memory"},     {"_disable_io_uring"},
-                         {"_disable_aio"},   {"vhost_user"},
-                         {"socket"}};
+constexpr Key kDisk[] = {{"path"},           {"readonly"},         {"direct"},
+                         {"queue_size"},     {"num_queues"},       {"rate_limit_group"},
+                         {"queue_affinity"}, {"serial"},           {"backing_files"},
+                         {"sparse"},         {"image_type"},       {"lock_granularity"},
+                         {"pin_memory"},     {"guest_block_size"}, {"vhost_user"},
+                         {"socket"},         {"_disable_aio"},     {"_disable_io_uring"}};
 constexpr Key kNet[] = {{"tap"},         {"ip"},          {"mask"},         {"mac"},
                         {"host_mac"},    {"mtu"},         {"queue_size"},   {"num_queues"},
                         {"fd"},          {"user"},        {"hostfwd"},      {"vhost"},
@@ -80,7 +78,6 @@ constexpr Key kDevice[] = {{"path"},
 constexpr Key kUserDevice[] = {{"socket"}};
 constexpr Key kVsock[] = {{"cid"}, {"socket"}, {"vhost"}};
 constexpr Key kBalloon[] = {{"size"}, {"deflate_on_oom"}, {"free_page_reporting"}};
-constexpr Key kRtc[] = {later("iommu", "off")};
 constexpr Key kGroup[] = {{"id"}};
 constexpr Key kPlatform[] = {{"num_pci_segments"},
                              {"iommufd"},
@@ -117,8 +114,8 @@ constexpr auto kAllPmem = join(kPmem, kPlace, kIommu, kRings);
 constexpr auto kAllDevice = join(kDevice, kPlace, kIommu);
 constexpr auto kAllUserDevice = join(kUserDevice, kPlace, kIommu);
 constexpr auto kAllVsock = join(kVsock, kPlace, kIommu, kRings);
-constexpr auto kAllBalloon = join(kBalloon, kPlace, kRings);
-constexpr auto kAllRtc = join(kRtc, kPlace, kRings);
+constexpr auto kAllBalloon = join(kBalloon, kPlace, kNoIommu, kRings);
+constexpr auto kAllRtc = join(kPlace, kIommu, kRings);
 constexpr auto kAllGroup = join(kGroup, kLimits);
 
 struct Row {

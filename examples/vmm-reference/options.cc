@@ -102,8 +102,8 @@ constexpr std::array kOptions{
     OptionRow{"disk", Arity::kMany,
               "path=PATH,readonly=off,direct=off,num_queues=1,queue_size=128,\n"
               "image_type=raw|qcow2|vhd|vhdx,backing_files=off,sparse=on,serial=TEXT,\n"
-              "lock_granularity=byte-range|full,queue_affinity=[QUEUE@[CPUS],...],\n"
-              "pin_memory=off,\n"
+              "lock_granularity=byte-range|full|qemu-compatible,guest_block_size=BYTES,\n"
+              "queue_affinity=[QUEUE@[CPUS],...],pin_memory=off,\n"
               "rate_limit_group=ID, or limits: bw_size, bw_one_time_burst,\n"
               "bw_refill_time (ms), ops_size, ops_one_time_burst, ops_refill_time;\n"
               "served by another process: vhost_user=on,socket=PATH",

@@ -21,27 +21,53 @@ struct TypeName {
 };
 constexpr std::uint32_t kTypeIommu = 23;
 constexpr std::uint32_t kTypeWatchdog = 35;
-// Virtio 1.3, section 5, under the names that people know.
+// Virtio 1.3, section 5, and what was reserved since, under the names that people know.
 constexpr std::array kTypeNames{TypeName{"net", 1},
                                 TypeName{"block", 2},
                                 TypeName{"console", 3},
                                 TypeName{"rng", 4},
                                 TypeName{"balloon", 5},
+                                TypeName{"iomem", 6},
+                                TypeName{"rpmsg", 7},
                                 TypeName{"scsi", 8},
                                 TypeName{"9p", 9},
+                                TypeName{"mac80211_wlan", 10},
+                                TypeName{"rproc_serial", 11},
+                                TypeName{"caif", 12},
+                                TypeName{"memory_balloon", 13},
                                 TypeName{"gpu", 16},
+                                TypeName{"clock", 17},
                                 TypeName{"rtc", 17},
                                 TypeName{"input", 18},
                                 TypeName{"vsock", 19},
                                 TypeName{"crypto", 20},
+                                TypeName{"signal_dist", 21},
+                                TypeName{"pstore", 22},
                                 TypeName{"mem", 24},
                                 TypeName{"sound", 25},
                                 TypeName{"fs", 26},
                                 TypeName{"pmem", 27},
+                                TypeName{"rpmb", 28},
+                                TypeName{"mac80211_hwsim", 29},
+                                TypeName{"video_encoder", 30},
+                                TypeName{"video_decoder", 31},
                                 TypeName{"scmi", 32},
+                                TypeName{"nitro_sec_mod", 33},
                                 TypeName{"i2c", 34},
                                 TypeName{"can", 36},
+                                TypeName{"dmabuf", 37},
+                                TypeName{"param_serv", 38},
+                                TypeName{"audio_policy", 39},
+                                TypeName{"bt", 40},
                                 TypeName{"gpio", 41},
+                                TypeName{"rdma", 42},
+                                TypeName{"camera", 43},
+                                TypeName{"ism", 44},
+                                TypeName{"spi", 45},
+                                TypeName{"tee", 46},
+                                TypeName{"cpu_balloon", 47},
+                                TypeName{"media", 48},
+                                TypeName{"usb", 49},
                                 TypeName{"iommu", kTypeIommu},
                                 TypeName{"watchdog", kTypeWatchdog}};
 
@@ -131,16 +157,12 @@ std::string passed_over(const DiskConfig& disk) {
                    {"serial", !disk.serial.empty()},
                    {"image_type", disk.format != DiskConfig::Format::kDetect},
                    {"backing_files", disk.backing_files},
-                   {"pin_memory", disk.pin_memory},
-                   {"rate_limit_group", !disk.rate_limit_group.empty()},
-                   {"limits", disk.rate_limit.limits()}});
+                   {"pin_memory", disk.pin_memory}});
 }
 
 std::string passed_over(const NetConfig& net) {
-  return names_of({{"tap", !net.tap.empty()},
-                   {"ip", !net.ip.empty()},
-                   {"host_mac", net.host_mac.has_value()},
-                   {"limits", net.rate_limit.limits()}});
+  return names_of(
+      {{"tap", !net.tap.empty()}, {"ip", !net.ip.empty()}, {"host_mac", net.host_mac.has_value()}});
 }
 
 Outcome<void> parse_fs(const std::string& text, VmConfig& vm) {

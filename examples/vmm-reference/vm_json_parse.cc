@@ -81,6 +81,7 @@ constexpr std::array kDisk{Member{"path", "path", Kind::kText},
                            Member{"sparse", "sparse", Kind::kToggle},
                            Member{"image_type", "image_type", Kind::kText},
                            Member{"lock_granularity", "lock_granularity", Kind::kText},
+                           Member{"guest_block_size", "guest_block_size", Kind::kNumber},
                            Member{"pin_memory", "pin_memory", Kind::kToggle}};
 constexpr std::array kNet{Member{"tap", "tap", Kind::kText},
                           Member{"ip", "ip", Kind::kText},

@@ -117,6 +117,7 @@ json::object of(const ConsoleConfig& console) {
 
 json::object of(const DiskConfig& disk) {
   constexpr const char* kFormats[] = {"Unknown", "Raw", "Qcow2", "FixedVhd", "Vhdx"};
+  constexpr const char* kLocks[] = {"ByteRange", "Full", "QemuCompatible"};
   json::object object;
   put(object, "path", disk.path);
   object["readonly"] = disk.readonly;
@@ -133,7 +134,8 @@ json::object of(const DiskConfig& disk) {
   object["backing_files"] = disk.backing_files;
   object["sparse"] = disk.sparse;
   object["image_type"] = kFormats[static_cast<std::size_t>(disk.format)];
-  object["lock_granularity"] = disk.lock_whole_file ? "Full" : "ByteRange";
+  object["lock_granularity"] = kLocks[static_cast<std::size_t>(disk.lock)];
+  if (disk.guest_block_bytes != 0) object["guest_block_size"] = disk.guest_block_bytes;
   if (disk.pin_memory) object["pin_memory"] = true;
   put_device(object, disk.device);
   return object;

@@ -9,7 +9,7 @@ _vmm_reference_words() {
     --memory) echo 'size= mergeable= shared= hugepages= hugepage_size= prefault= reserve= thp= file= hotplug_method= hotplug_size= hotplugged_size=' ;;
     --serial) echo 'off null pty tty file= escape= socket=' ;;
     --console) echo 'off null pty tty file= escape= id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
-    --disk) echo 'path= readonly= direct= queue_size= num_queues= rate_limit_group= queue_affinity= serial= backing_files= sparse= image_type= lock_granularity= pin_memory= vhost_user= socket= bw_size= bw_one_time_burst= bw_refill_time= ops_size= ops_one_time_burst= ops_refill_time= id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
+    --disk) echo 'path= readonly= direct= queue_size= num_queues= rate_limit_group= queue_affinity= serial= backing_files= sparse= image_type= lock_granularity= pin_memory= guest_block_size= vhost_user= socket= bw_size= bw_one_time_burst= bw_refill_time= ops_size= ops_one_time_burst= ops_refill_time= id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
     --net) echo 'tap= ip= mask= mac= host_mac= mtu= queue_size= num_queues= fd= user= hostfwd= vhost= offload_tso= offload_ufo= offload_csum= vhost_user= socket= vhost_mode= bw_size= bw_one_time_burst= bw_refill_time= ops_size= ops_one_time_burst= ops_refill_time= id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
     --fs) echo 'tag= socket= num_queues= queue_size= dax= cache_size= id= pci_segment= pci_device_id= packed= event_idx=' ;;
     --generic-vhost-user) echo 'device_type= virtio_id= queue_sizes= socket= id= pci_segment= pci_device_id= packed= event_idx=' ;;
@@ -19,7 +19,7 @@ _vmm_reference_words() {
     --user-device) echo 'socket= id= pci_segment= pci_device_id= iommu=' ;;
     --vsock) echo 'cid= socket= vhost= id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
     --balloon) echo 'size= deflate_on_oom= free_page_reporting= id= pci_segment= pci_device_id= packed= event_idx=' ;;
-    --rtc) echo 'id= pci_segment= pci_device_id= packed= event_idx=' ;;
+    --rtc) echo 'id= pci_segment= pci_device_id= iommu= packed= event_idx=' ;;
     --rate-limit-group) echo 'id= bw_size= bw_one_time_burst= bw_refill_time= ops_size= ops_one_time_burst= ops_refill_time=' ;;
     --transport) echo 'pci mmio' ;;
     --platform) echo 'num_pci_segments= iommufd= iommu_segments= iommu_address_width= vfio_p2p_dma= system_manufacturer= system_product_name= system_version= system_serial_number= system_uuid= system_sku_number= system_family= chassis_asset_tag= oem_strings= serial_number= uuid=' ;;

@@ -66,7 +66,8 @@ constexpr Name kDisk[] = {{"path"},
                           {"backing_files"},
                           {"sparse"},
                           {"image_type", "`vmdk` is refused by name; `vhd` is a fixed one"},
-                          {"lock_granularity"},
+                          {"lock_granularity", "theirs is `qemu-compatible` when it is not given"},
+                          {"guest_block_size"},
                           {"_disable_io_uring"},
                           {"_disable_aio", "nothing to disable: there is no such engine"}};
 constexpr Name kNet[] = {{"tap"},         {"ip", "IPv4 only"}, {"mask", "IPv4 only"},
@@ -118,7 +119,8 @@ constexpr auto kAllPmem = join(kPmem, kPlace, kIommu);
 constexpr auto kAllDevice = join(kDevice, kPlace, kIommu);
 constexpr auto kAllUserDevice = join(kSocket, kPlace);
 constexpr auto kAllVsock = join(kVsock, kPlace, kIommu);
-constexpr auto kAllBalloon = join(kBalloon, kPlace);
+constexpr auto kAllBalloon = join(kBalloon, kPlace, kIommu);
+constexpr auto kAllRtc = join(kPlace, kIommu);
 constexpr auto kAllGroup = join(kGroupId, kLimits);
 
 constexpr std::array kOptions{
@@ -166,7 +168,7 @@ constexpr std::array kOptions{
     Option{"rate-limit-group", "", kAllGroup},
     Option{"restore"},
     Option{"rng", "", kAllRng},
-    Option{"rtc", "", kPlace},
+    Option{"rtc", "", kAllRtc},
     Option{"seccomp"},
     Option{"serial", "", kAllSerial},
     Option{"tpm"},

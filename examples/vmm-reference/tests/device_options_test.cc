@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "options.h"
-#include "vhost_user_options.h"
 
 namespace vmm::reference {
 namespace {
@@ -54,7 +53,8 @@ TEST_CASE("devices have the defaults that people know", "[options]") {
   CHECK(vm.transport == Transport::kPci);
   const DiskConfig& disk = vm.disks.at(0);
   CHECK((disk.queue_size == 128 && disk.num_queues == 1 && disk.sparse && disk.io_uring));
-  CHECK_FALSE((disk.readonly || disk.direct || disk.backing_files || disk.lock_whole_file));
+  CHECK_FALSE((disk.readonly || disk.direct || disk.backing_files));
+  CHECK((disk.lock == DiskConfig::Lock::kByteRange && disk.guest_block_bytes == 0));
   CHECK(disk.format == DiskConfig::Format::kDetect);
   CHECK_FALSE(disk.rate_limit.limits());
   const NetConfig& net = vm.nets.at(0);
@@ -116,16 +116,31 @@ TEST_CASE("devices of the host", "[options]") {
 }
 
 TEST_CASE("devices are behind the virtual IOMMU when they say so", "[options]") {
-  const auto got =
-      with_kernel({"--disk", "path=a,iommu=on", "path=b,pci_segment=1,iommu=on", "path=c", "--net",
-                   "tap=t,iommu=on", "--rng", "src=/r,iommu=on", "--pmem", "file=f,iommu=on",
-                   "--vsock", "cid=3,socket=s,iommu=on", "--console", "null,iommu=on", "--platform",
-                   "num_pci_segments=3,iommu_segments=[1-2],iommu_address_width=39"});
+  const auto got = with_kernel({"--disk",
+                                "path=a,iommu=on",
+                                "path=b,pci_segment=1,iommu=on",
+                                "path=c",
+                                "--net",
+                                "tap=t,iommu=on",
+                                "--rng",
+                                "src=/r,iommu=on",
+                                "--pmem",
+                                "file=f,iommu=on",
+                                "--vsock",
+                                "cid=3,socket=s,iommu=on",
+                                "--console",
+                                "null,iommu=on",
+                                "--rtc",
+                                "iommu=on",
+                                "--balloon",
+                                "iommu=off",
+                                "--platform",
+                                "num_pci_segments=3,iommu_segments=[1-2],iommu_address_width=39"});
   if (!got) FAIL(got.error().message);
   const VmConfig& vm = *got->vmm.vm;
   CHECK((vm.disks[0].device.iommu && vm.disks[1].device.iommu && !vm.disks[2].device.iommu));
   CHECK((vm.nets[0].device.iommu && vm.rng.device.iommu && vm.pmems[0].device.iommu));
-  CHECK((vm.vsock->device.iommu && vm.console_device.iommu));
+  CHECK((vm.vsock->device.iommu && vm.console_device.iommu && vm.rtc->iommu));
   CHECK(vm.iommu_segments == std::vector<std::uint16_t>{1, 2});
   CHECK(vm.iommu_address_bits == 39);
   CHECK(with_kernel({})->vmm.vm->iommu_address_bits == 64);
@@ -211,99 +226,31 @@ TEST_CASE("the kernel may serve network and socket devices", "[options]") {
   CHECK(message({"--vsock", "cid=5"}).find("socket: required") != std::string::npos);
 }
 
-TEST_CASE("file systems and other devices of other processes", "[options]") {
-  const auto got =
-      with_kernel({"--memory", "size=1G,shared=on", "--fs", "tag=a,socket=/a",
-                   "tag=b,socket=/b,num_queues=2,queue_size=64,id=b,pci_segment=0,pci_device_id=9",
-                   "tag=c,socket=/c,dax=on", "tag=d,socket=/d,dax=on,cache_size=8G",
-                   "tag=e,socket=/e,dax=off,cache_size=8G", "--generic-vhost-user",
-                   "device_type=sound,socket=/s,queue_sizes=[64,64,32,32]",
-                   "virtio_id=41,socket=/g,queue_sizes=1024,id=g"});
-  REQUIRE(got);
-  REQUIRE(got->vmm.vm->file_systems.size() == 5);
-  CHECK_FALSE(got->vmm.vm->file_systems[0].dax);
-  CHECK((got->vmm.vm->file_systems[2].dax && got->vmm.vm->file_systems[2].cache_bytes == 0));
-  CHECK(got->vmm.vm->file_systems[3].cache_bytes == std::uint64_t{8} << 30);
-  CHECK((!got->vmm.vm->file_systems[4].dax && got->vmm.vm->file_systems[4].cache_bytes == 0));
-  const FsConfig& plain = got->vmm.vm->file_systems[0];
-  CHECK((plain.tag == "a" && plain.vhost_socket == "/a"));
-  CHECK((plain.num_queues == 1 && plain.queue_size == 1024));
-  const FsConfig& other = got->vmm.vm->file_systems[1];
-  CHECK((other.num_queues == 2 && other.queue_size == 64));
-  CHECK((other.device.id == "b" && other.device.pci_device == 9));
-  REQUIRE(got->vmm.vm->generics.size() == 2);
-  CHECK(got->vmm.vm->generics[0].device_type == 25);
-  CHECK(got->vmm.vm->generics[0].queue_sizes == std::vector<std::uint16_t>{64, 64, 32, 32});
-  CHECK((got->vmm.vm->generics[1].device_type == 41 &&
-         got->vmm.vm->generics[1].vhost_socket == "/g"));
-  CHECK(got->vmm.vm->generics[1].queue_sizes == std::vector<std::uint16_t>{1024});
-}
-
-TEST_CASE("with vhost_user what is the back end's business is passed over", "[options]") {
-  const auto got = with_kernel(
-      {"--memory", "shared=on", "--rate-limit-group", "id=g,ops_size=1,ops_refill_time=1", "--disk",
-       "vhost_user=on,socket=a,readonly=on,direct=on,serial=s,rate_limit_group=g", "--net",
-       "vhost_user=on,socket=b,tap=t,ip=192.0.2.1,mask=255.0.0.0,host_mac=02:00:00:00:00:01"});
-  REQUIRE(got);
-  const VmConfig& vm = *got->vmm.vm;
-  CHECK(passed_over(vm.disks.at(0)) == "readonly, direct, serial, rate_limit_group");
-  CHECK(passed_over(vm.nets.at(0)) == "tap, ip, host_mac");
-  const auto plain =
-      with_kernel({"--memory", "shared=on", "--disk", "vhost_user=on,socket=a,readonly=off",
-                   "--net", "vhost_user=on,socket=b,mac=02:00:00:00:00:01,mtu=1400"});
-  REQUIRE(plain);
-  CHECK(passed_over(plain->vmm.vm->disks.at(0)).empty());
-  CHECK(passed_over(plain->vmm.vm->nets.at(0)).empty());
-}
-
-TEST_CASE("huge pages are shared memory", "[options]") {
-  const auto got = with_kernel({"--memory", "size=1G,hugepages=on", "--fs", "tag=a,socket=/a",
-                                "--disk", "vhost_user=on,socket=/b", "--generic-vhost-user",
-                                "device_type=sound,socket=/s,queue_sizes=[64]"});
-  REQUIRE(got);
-  CHECK((got->vmm.vm->memory.is_shared() && !got->vmm.vm->memory.shared));
-}
-
-TEST_CASE("file systems and other devices that cannot be", "[options][hostile]") {
-  const auto message = [](const char* option, const char* value, bool shared = true) {
-    const auto refused =
-        with_kernel({"--memory", shared ? "size=1G,shared=on" : "size=1G", option, value});
-    REQUIRE_FALSE(refused);
-    CHECK(refused.error().exit_code() == 2);
-    return refused.error().message;
+TEST_CASE("a disk's blocks and locks may be told", "[options]") {
+  using Lock = DiskConfig::Lock;
+  const auto disk = [](const char* keys) {
+    return with_kernel({"--disk", std::string("path=d,") + keys})->vmm.vm->disks.at(0);
   };
-  const std::string long_tag = "socket=/s,tag=" + std::string(37, 'x');
-  CHECK(message("--fs", "socket=/s") == "--fs: tag: required");
-  CHECK(message("--fs", "tag=a") == "--fs: socket: required");
-  CHECK(message("--fs", long_tag.c_str()) == "--fs: tag: longer than 36 bytes");
-  CHECK(message("--fs", "tag=a,socket=/s,queue_size=3").starts_with("--fs: queue_size"));
-  CHECK(message("--fs", "tag=a,socket=/s", false) == "--fs needs --memory shared=on");
-  CHECK(message("--fs", "tag=a,socket=/s,cache_size=8G") == "--fs: cache_size: needs dax=on");
-  for (const char* const size : {"0", "2K", "3G", "6000"}) {
-    const std::string value = std::string("tag=a,socket=/s,dax=on,cache_size=") + size;
-    CHECK(message("--fs", value.c_str()).starts_with("--fs: cache_size: not a power of two"));
-  }
-  const auto mmio = with_kernel(
-      {"--memory", "size=1G,shared=on", "--transport", "mmio", "--fs", "tag=a,socket=/s,dax=on"});
-  REQUIRE_FALSE(mmio);
-  CHECK(mmio.error().message == "--fs: dax: not with --transport mmio");
-  const char* const kGeneric = "--generic-vhost-user";
-  CHECK(message(kGeneric, "device_type=4,queue_sizes=[8],socket=/s", false) ==
-        "--generic-vhost-user needs --memory shared=on");
-  CHECK(message(kGeneric, "queue_sizes=[8],socket=/s") ==
-        "--generic-vhost-user: device_type: required");
-  CHECK(message(kGeneric, "device_type=4,queue_sizes=[8]") ==
-        "--generic-vhost-user: socket: required");
-  for (const char* const type : {"0", "64", "iommu", "23", "watchdog", "35", "x", "-1"}) {
-    CAPTURE(type);
-    const std::string value = std::string("queue_sizes=[8],socket=/s,device_type=") + type;
-    CHECK(message(kGeneric, value.c_str()).starts_with("--generic-vhost-user: device_type"));
-  }
-  for (const char* const sizes : {"[]", "[0]", "[3]", "[65536]", "x", "[8"}) {
-    CAPTURE(sizes);
-    const std::string value = std::string("device_type=4,socket=/s,queue_sizes=") + sizes;
-    CHECK_FALSE(with_kernel({"--memory", "shared=on", kGeneric, value}));
-  }
+  CHECK(disk("sparse=on").guest_block_bytes == 0);
+  CHECK(disk("guest_block_size=512").guest_block_bytes == 512);
+  CHECK(disk("guest_block_size=65536,image_type=QCOW2").guest_block_bytes == 65536);
+  CHECK(disk("lock_granularity=full").lock == Lock::kFull);
+  CHECK(disk("lock_granularity=byte-range").lock == Lock::kByteRange);
+  CHECK(disk("lock_granularity=qemu-compatible").lock == Lock::kQemu);
+  CHECK(disk("image_type=RAW").format == DiskConfig::Format::kRaw);
+}
+
+TEST_CASE("a balloon may have all but one byte of the memory that the guest starts with",
+          "[options]") {
+  const auto fits = [](const char* bytes) {
+    return with_kernel({"--memory",
+                        "size=64M,hotplug_method=virtio-mem,hotplug_size=64M,hotplugged_size=32M",
+                        "--balloon", std::string("size=") + bytes})
+        .has_value();
+  };
+  CHECK(fits("65M"));
+  CHECK(fits("100663295"));
+  CHECK_FALSE(fits("96M"));
 }
 
 TEST_CASE("every key of a device reaches the configuration", "[options]") {
@@ -326,7 +273,8 @@ TEST_CASE("every key of a device reaches the configuration", "[options]") {
   CHECK(vm.transport == Transport::kMmio);
   REQUIRE(vm.disks.size() == 3);
   const DiskConfig& disk = vm.disks[0];
-  CHECK((disk.readonly && disk.direct && disk.backing_files && disk.lock_whole_file));
+  CHECK((disk.readonly && disk.direct && disk.backing_files));
+  CHECK(disk.lock == DiskConfig::Lock::kFull);
   CHECK_FALSE((disk.sparse || disk.io_uring || disk.device.packed || disk.device.event_idx));
   CHECK((disk.queue_size == 64 && disk.num_queues == 2 && disk.serial == "abc"));
   CHECK(disk.format == DiskConfig::Format::kQcow2);
@@ -365,6 +313,12 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--disk", "path=d,image_type=vmdk"}, "--disk: image_type: vmdk is not offered yet"},
       {{"--disk", "path=d,image_type=iso"}, "--disk: image_type"},
       {{"--disk", "path=d,lock_granularity=sector"}, "--disk: lock_granularity"},
+      {{"--disk", "path=d,guest_block_size=256"}, "--disk: guest_block_size"},
+      {{"--disk", "path=d,guest_block_size=1000"}, "--disk: guest_block_size: not a power of two"},
+      {{"--disk", "path=d,guest_block_size=131072"}, "--disk: guest_block_size"},
+      {{"--disk", "path=d,bw_size=1,bw_refill_time=1,rate_limit_group=g", "--rate-limit-group",
+        "id=g,ops_size=1,ops_refill_time=1"},
+       "--disk: rate_limit_group: not together with limits"},
       {{"--disk", "path=d,queue_affinity=[1@2]"}, "--disk: queue_affinity"},
       {{"--disk", "path=d,rate_limit_group=g"}, "--disk: rate_limit_group: there is no group g"},
       {{"--disk", "path=d,vhost_user=on,socket=s"}, "--disk: path: not together with vhost_user"},
@@ -374,7 +328,11 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
       {{"--net", "vhost_user=on,socket=s,fd=[5]"}, "--net: fd: not together with vhost_user"},
       {{"--net", "vhost_user=on,socket=s,user=on"}, "--net: user: not together with vhost_user"},
       {{"--net", "vhost_user=on,socket=s,vhost_mode=both"}, "--net: vhost_mode"},
-      {{"--rtc", "iommu=on"}, "--rtc: iommu: not offered yet"},
+      {{"--balloon", "iommu=on"}, "--balloon: iommu: not offered yet"},
+      {{"--console", "null,pci_device_id=0"}, "--console: pci_device_id"},
+      {{"--balloon", "size=0,id=a", "--disk", "path=d,id=a"}, "id=a: given to two devices"},
+      {{"--console", "null,id=a", "--disk", "path=d,id=a"}, "id=a: given to two devices"},
+      {{"--rng", "id=a", "--rtc", "id=a"}, "id=a: given to two devices"},
       {{"--disk", "path=d,pci_device_id=0"}, "--disk: pci_device_id"},
       {{"--disk", "path=d,pci_device_id=32"}, "--disk: pci_device_id"},
       {{"--disk", "path=d,pci_segment=1"},
@@ -400,6 +358,7 @@ TEST_CASE("a wrong device is refused by option and key, with exit code 2", "[opt
         "id=g,ops_size=1,ops_refill_time=1"},
        "given twice"},
       {{"--net", "ip=192.0.2.1"}, "--net: ip"},
+      {{"--net", "mask=255.0.0.0"}, "--net: ip: needs mask, and mask needs ip"},
       {{"--net", "ip=x,mask=255.0.0.0"}, "--net: ip: \"x\" is not an IPv4 address"},
       {{"--net", "ip=192.0.2.1,mask=255.0.0"}, "--net: mask: \"255.0.0\" is not"},
       {{"--net", "ip=192.0.2.1,mask=/8"}, "--net: mask"},
