@@ -83,7 +83,7 @@ void Resources::spi(const SpiDevice& device) {
   if (end > 0xffff) return out_->fail(AcpiError::kTooManyElements);
   const auto general = static_cast<std::uint8_t>(kConsumer | (device.shared ? kShared : 0));
   const unsigned own = (device.three_wires ? 1u : 0u) | (device.select_high ? 2u : 0u);
-  out_->put(kSerialTag, static_cast<std::uint16_t>(end - kHeaderBytes), std::uint8_t{1},
+  out_->put(kSerialTag, static_cast<std::uint16_t>(end - kHeaderBytes), std::uint8_t{2},
             std::uint8_t{0}, std::uint8_t{2}, general, static_cast<std::uint16_t>(own),
             std::uint8_t{1}, kOwnBytes, device.hertz, device.data_bits,
             static_cast<std::uint8_t>(device.second_phase ? 1 : 0),

@@ -317,7 +317,7 @@ TEST_CASE("connections have the bytes of the specification", "[aml][resources]")
   CHECK(body([](Resources& r) { r.i2c({.controller = "I", .address = 0x7f}); }) ==
         Bytes{0x8e, 17, 0, 2, 0, 1, 2, 0, 0, 1, 6, 0, 0xa0, 0x86, 1, 0, 0x7f, 0, 'I', 0});
   CHECK(body([](Resources& r) { r.spi({.controller = "S", .select = 3}); }) ==
-        Bytes{0x8e, 20, 0, 1, 0, 2, 2, 0, 0, 1, 9, 0, 0x40, 0x42, 0x0f, 0, 8, 0, 0, 3, 0, 'S', 0});
+        Bytes{0x8e, 20, 0, 2, 0, 2, 2, 0, 0, 1, 9, 0, 0x40, 0x42, 0x0f, 0, 8, 0, 0, 3, 0, 'S', 0});
 }
 
 TEST_CASE("connections that cannot be are refused", "[aml][resources][hostile]") {
