@@ -25,6 +25,7 @@ struct Row {
   EventName name;
 };
 constexpr std::array kTable{Row{Event::kVmmStarting, {"vmm", "starting"}},
+                            Row{Event::kVmmStarted, {"vmm", "started"}},
                             Row{Event::kVmmShutdown, {"vmm", "shutdown"}},
                             Row{Event::kBooting, {"vm", "booting"}},
                             Row{Event::kBooted, {"vm", "booted"}},

@@ -24,6 +24,7 @@ namespace vmm::reference {
 /// What is told.
 enum class Event : std::uint8_t {
   kVmmStarting,
+  kVmmStarted,  ///< the API answers from now on, where there is one
   kVmmShutdown,
   kBooting,
   kBooted,

@@ -108,7 +108,9 @@ Outcome<void> Vmm::open_everything() {
     VMM_TRY(api_, ApiService::open(options_.api_socket, {.loop = *loop_, .control = *control_},
                                    options_.version));
   }
-  return enter_filter(ThreadKind::kControl);
+  VMM_TRY_DO(enter_filter(ThreadKind::kControl));
+  monitor_->report(Event::kVmmStarted);
+  return {};
 }
 
 // Behind filters, nothing can be started any more; clients may ask for any device later.

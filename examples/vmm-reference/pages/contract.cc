@@ -221,6 +221,7 @@ constexpr std::array kEndpoints{
 
 constexpr std::array kEvents{
     Name{"vmm.starting"},
+    Name{"vmm.started"},
     Name{"vmm.shutdown"},
     Name{"vm.booting"},
     Name{"vm.booted"},
@@ -240,10 +241,13 @@ constexpr std::array kEvents{
     Name{"vm.restored"},
     Name{"vm.coredumping"},
     Name{"vm.device-removed"},
+    Name{"vm.migration-starting"},
     Name{"vm.migration-started"},
     Name{"vm.migration-memory-iteration"},
     Name{"vm.migration-finished"},
     Name{"vm.migration-failed"},
+    Name{"vm.migration-cancelled"},
+    Name{"vm.migration-receive-starting"},
     Name{"vm.migration-receive-ready"},
     Name{"vm.migration-receive-started"},
     Name{"vm.migration-receive-finished"},

@@ -677,7 +677,8 @@ class ApiTest(unittest.TestCase):
         with os.fdopen(read) as stream:
             events = [json.loads(text) for text in stream.read().split("\n\n") if text]
         self.assertEqual([(event["source"], event["event"]) for event in events],
-                         [("vmm", "starting"), ("vm", "booting"), ("vm", "deleted"), ("vmm", "shutdown")])
+                         [("vmm", "starting"), ("vmm", "started"), ("vm", "booting"), ("vm", "deleted"),
+                          ("vmm", "shutdown")])
         times = [(event["timestamp"]["secs"], event["timestamp"]["nanos"]) for event in events]
         self.assertEqual(times, sorted(times))
 

@@ -165,6 +165,7 @@ check 'api: who gave the socket keeps it' [ -S api.sock ]
 events | grep -v '^virtio-device' >seen
 cat >wanted <<'EOF2'
 vmm starting
+vmm started
 vm booting
 vm booted
 vm pausing

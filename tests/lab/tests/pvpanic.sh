@@ -29,8 +29,8 @@ if [ "$arch" = x86_64 ]; then
 else
   check 'pvpanic: the register' says '^register takes 0x03' 1 0
 fi
-awk -F'"' '/^  "source"/ { source = $4 } /^  "event"/ { print source, $4 }' events.json | head -n 5 >seen
-printf '%s\n' 'vmm starting' 'vm booting' 'vm booted' 'guest panic' 'vm rebooting' >wanted
+awk -F'"' '/^  "source"/ { source = $4 } /^  "event"/ { print source, $4 }' events.json | head -n 6 >seen
+printf '%s\n' 'vmm starting' 'vmm started' 'vm booting' 'vm booted' 'guest panic' 'vm rebooting' >wanted
 check 'pvpanic: the event, before the reset' cmp seen wanted
 check 'pvpanic: what the guest has told' grep -q '"event": "panic"' events.json
 check 'pvpanic: the log has it' grep -q 'the guest tells of its end: panic' vmm.err
