@@ -11,6 +11,7 @@
 
 #include "vmm/virtio_device/testing/device_rig.h"
 #include "vmm/virtio_device/testing/hostile_chains.h"
+#include "vmm/virtio_device/testing/restart_queue.h"
 
 namespace vmm::virtio_rng {
 namespace {
@@ -22,6 +23,7 @@ using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
 using virtio_device::testing::HostileChain;
 using virtio_device::testing::Request;
+using virtio_device::testing::restart_queue;
 
 /// Both ends of a pipe: what is written to `in` is the entropy.
 struct Source {
@@ -148,6 +150,30 @@ TEST_CASE("a limiter is asked for what a request gets, and for no more", "[rng][
   CHECK(limiter->consume((1u << 20) - 1, (1u << 20) - 10).count() == 0);
   CHECK(limiter->consume(1, 0).count() != 0);
   CHECK(limiter->consume(0, 1).count() != 0);
+}
+
+TEST_CASE("a queue that is reset while the limiter holds it back is left alone",
+          "[rng][limit][ring-reset]") {
+  for (const bool again : {false, true}) {
+    CAPTURE(again);
+    const auto limiter = std::make_shared<RateLimiter>(RateLimits{
+        .bandwidth = {}, .operations = {.size = 1, .one_time_burst = 0, .refill_ms = 20}});
+    DeviceRig rig(*Rng::open("/dev/zero", limiter), {.features = virtio_queue::kFeatureRingReset});
+    REQUIRE(rig.start());
+    REQUIRE(rig.exchange(0, {.readable = {}, .writable = {16}}));
+    REQUIRE(rig.send(0, {.readable = {}, .writable = {16}}));
+    REQUIRE(rig.run());
+    if (again) {
+      REQUIRE(restart_queue(rig, 0));
+      const auto answer = rig.exchange(0, {.readable = {}, .writable = {16}});
+      REQUIRE(answer);
+      CHECK(answer->written == 16);
+    } else {
+      rig.core().reset_queue(0);
+      CHECK_FALSE(rig.run_until([] { return false; }, std::chrono::milliseconds(100)));
+    }
+    CHECK(rig.running());
+  }
 }
 
 TEST_CASE("a reset ends the waiting for the limiter", "[rng][limit]") {
