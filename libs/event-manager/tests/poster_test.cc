@@ -53,9 +53,9 @@ TEST_CASE("functions from many threads all run, each once, on the loop's thread"
   constexpr int kEach = 500;
   std::vector<int> counts(kThreads);  // no lock: only the loop's thread writes
   std::atomic<bool> elsewhere{false};
+  std::thread::id id;  // outlives the loop, whose end runs what is left
   {
     const auto running = *LoopThread::create("loop");
-    std::thread::id id;
     running->call([&] { id = std::this_thread::get_id(); });
     std::vector<std::thread> threads;
     for (std::size_t t = 0; t < kThreads; ++t) {
