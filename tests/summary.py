@@ -3,8 +3,9 @@
 """Counts test results: summary.py GROUP=FILE...
 
 FILE is Meson's meson-logs/testlog.json, or one that tests/lab/run_tests.py wrote. Catch2's test
-cases are counted one by one; another program counts as one. Prints what failed and why something
-was skipped, a line a group, and last:  N passed, N failed, N skipped
+cases are counted one by one; another program counts as one. Prints what failed, with some of
+what it said, and why something was skipped, a line a group, and last:
+N passed, N failed, N skipped
 """
 import json
 import re
@@ -12,6 +13,7 @@ import sys
 from dataclasses import dataclass, field
 
 ALL_PASSED = re.compile(r"^All tests passed \(\d+ assertions? in (\d+) test cases?\)", re.M)
+TOLD = 25  # lines
 SOME_FAILED = re.compile(r"^test cases:\s*(\d+)((?: \|\s*\d+ [a-z ]+)*)", re.M)
 
 
@@ -35,6 +37,13 @@ class Counts:
 def last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no output"
+
+
+def told(test: dict) -> list[str]:
+    """Of what a program that failed has printed: its last lines, and the first of its errors."""
+    printed = test.get("stdout", "").splitlines()[-TOLD:]
+    printed += test.get("stderr", "").splitlines()[:TOLD]
+    return ["  | " + line for line in printed if line.strip()]
 
 
 def catch2(stdout: str) -> tuple[int, int] | None:
@@ -66,7 +75,7 @@ def of_program(test: dict) -> Counts:
         return Counts(passed=passed, failed=failed)
     # A crash, a sanitizer's report or a timeout, even after all cases have passed.
     note = f"FAILED: {name}: {result} (exit status {test.get('returncode')})"
-    return Counts(passed=passed, failed=max(failed, 1), notes=[note])
+    return Counts(passed=passed, failed=max(failed, 1), notes=["\n".join([note, *told(test)])])
 
 
 def of_lab(test: dict) -> Counts:

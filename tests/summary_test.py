@@ -47,6 +47,14 @@ class Summary(unittest.TestCase):
     def test_a_program_that_fails_after_all_cases_have_passed_has_failed(self) -> None:
         self.check(program("FAIL", PASSED, -6), "7 passed, 1 failed, 0 skipped")
 
+    def test_what_a_failed_program_said_is_told_in_part(self) -> None:
+        said = program("FAIL", "".join(f"out {i}\n" for i in range(100)), 1)
+        said["stderr"] = "".join(f"err {i}\n" for i in range(100))
+        note = counts(said).notes[0]
+        self.assertEqual(note.splitlines()[1], "  | out 75")
+        self.assertEqual(note.splitlines()[-1], "  | err 24")
+        self.assertEqual(counts(program("OK", PASSED)).notes, [])
+
     def test_a_skip_keeps_its_reason(self) -> None:
         result = counts(program("SKIP", "skipped: no such device\n", 77))
         self.assertEqual(str(result), "0 passed, 0 failed, 1 skipped")
