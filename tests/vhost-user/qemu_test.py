@@ -222,17 +222,27 @@ def test_blk_packed(bench):
     check_disk(bench, image, image.read_bytes, ["--format=raw", "--num-queues=2"], ",packed=on,num-queues=2")
 
 
-def test_blk_qcow2(bench):
-    """A qcow2 disk."""
-    raw, image, after = (bench.folder / name for name in ("raw", "disk.qcow2", "after"))
+def check_converted(bench, image_format, *options):
+    """A disk of a format that qemu-img makes, and reads afterwards."""
+    raw, image, after = (bench.folder / name for name in ("raw", "disk", "after"))
     raw.write_bytes(random.randbytes(64 * MIB))
-    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", image_format, *options, raw, image], check=True)
 
     def read():
-        subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, after], check=True)
+        subprocess.run(["qemu-img", "convert", "-f", image_format, "-O", "raw", image, after], check=True)
         return after.read_bytes()
 
-    check_disk(bench, image, read, ["--format=qcow2"])
+    check_disk(bench, image, read, [f"--format={image_format}"])
+
+
+def test_blk_qcow2(bench):
+    """A qcow2 disk."""
+    check_converted(bench, "qcow2")
+
+
+def test_blk_vhdx(bench):
+    """A VHDX disk of fixed size."""
+    check_converted(bench, "vhdx", "-o", "subformat=fixed")
 
 
 IOMMU_SCRIPT = """
