@@ -1,29 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_queue/detail/flights.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <utility>
+#include <sys/mman.h>
 
-#include "vmm/base/assert.h"
+#include <algorithm>
+#include <utility>
 
 namespace vmm::virtio_queue::detail {
 namespace {
 
-constexpr std::size_t kAllTokens = 65536;
+constexpr std::size_t kAllTags = 65536 * sizeof(Flights::Tag);
+
+// Not the heap's: what is used again there would be cleared as a whole.
+Flights::Tag* map_tags() {
+  void* const at = ::mmap(nullptr, kAllTags, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return at == MAP_FAILED ? nullptr : static_cast<Flights::Tag*>(at);
+}
 
 }  // namespace
 
-void Flights::Release::operator()(void* memory) const { std::free(memory); }
+void Flights::Unmap::operator()(Tag* tags) const { (void)::munmap(tags, kAllTags); }
 
 Flights::Flights(const vm_memory::GuestMemory& memory, std::uint32_t tokens)
     : reader_(memory),
       ram_(std::make_unique<Ram>(reader_.share())),
-      tags_(static_cast<Tag*>(std::calloc(kAllTokens, sizeof(Tag)))),
+      tags_(map_tags()),
       tokens_(tokens),
       weights_(tokens) {
-  VMM_ASSERT_ALWAYS(tags_ != nullptr);  // as operator new
-  give_back_all();
+  if (has_memory()) give_back_all();
 }
 
 std::uint32_t Flights::give_back(std::uint16_t token) {

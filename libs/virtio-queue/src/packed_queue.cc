@@ -14,6 +14,7 @@ Result<PackedQueue, QueueError> PackedQueue::create(const QueueShape& shape,
                                                     const vm_memory::GuestMemory& memory,
                                                     const QueuePosition& position) {
   PackedQueue queue(shape, memory);
+  if (!queue.flights_.has_memory()) return fail(QueueError::kNoMemory);
   VMM_TRY(queue.rings_, detail::resolve(shape, *queue.flights_.ram()));
   queue.end_ = queue.rings_.descriptors + std::size_t{shape.size} * kDescriptorBytes;
   VMM_TRY_DO(queue.rewind(position));

@@ -18,6 +18,8 @@ std::string_view message(std::int32_t code) {
       return "a ring is not in guest memory";
     case QueueError::kBadState:
       return "the saved state is not one of a queue";
+    case QueueError::kNoMemory:
+      return "the host has no memory for the queue";
     case QueueError::kBadAvailIndex:
       return "the driver offers more buffers than the queue holds";
     case QueueError::kBadHead:

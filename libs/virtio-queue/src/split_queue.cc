@@ -17,6 +17,7 @@ Result<SplitQueue, QueueError> SplitQueue::create(const QueueShape& shape,
                                                   const vm_memory::GuestMemory& memory,
                                                   const QueuePosition& position) {
   SplitQueue queue(shape, memory);
+  if (!queue.flights_.has_memory()) return fail(QueueError::kNoMemory);
   VMM_TRY(const detail::Rings rings, detail::resolve(shape, *queue.flights_.ram()));
   queue.place(rings);
   VMM_TRY_DO(queue.rewind(position));

@@ -53,7 +53,8 @@ class Queue {
  public:
   /// For those without a QueueConfig. Precondition: shape.size is in [1, kMaxQueueSize] and, for a
   /// split ring, a power of two.
-  /// Errors: kMisaligned, kRingNotMapped; kBadState for a position that no such queue has.
+  /// Errors: kMisaligned, kRingNotMapped; kNoMemory; kBadState for a position that no such queue
+  /// has.
   static Result<Queue, QueueError> create(const QueueShape& shape,
                                           const vm_memory::GuestMemory& memory,
                                           const QueuePosition& position);

@@ -86,7 +86,7 @@ class QueueConfig {
   /// Errors: kNotReady, kBadSize, kMisaligned, kRingNotMapped.
   [[nodiscard]] Result<void, QueueError> validate(vm_memory::MemoryView memory) const;
   /// A queue that runs on these rings, from their start or from where it was saved.
-  /// Errors: as validate(); kBadState for a position that no such queue has.
+  /// Errors: as validate(); kNoMemory; kBadState for a position that no such queue has.
   [[nodiscard]] Result<Queue, QueueError> activate(const vm_memory::GuestMemory& memory) const;
   /// The same from `position` on, as Queue::position() gave it.
   [[nodiscard]] Result<Queue, QueueError> activate(const vm_memory::GuestMemory& memory,

@@ -15,6 +15,7 @@ enum class QueueError : std::uint8_t {
   kNotReady,       ///< the driver has not enabled the queue
   kRingNotMapped,  ///< a part of the rings is not contiguous guest RAM
   kBadState,       ///< a saved state that no queue can have had
+  kNoMemory,       ///< the host has no address space left for the queue's books
 
   // The ring is broken; nothing more comes out of it until it is reset.
   kBadAvailIndex,  ///< more chains made available than the queue holds; 2.7.13.3, 2.8.17

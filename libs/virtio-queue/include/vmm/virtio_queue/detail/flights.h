@@ -25,6 +25,8 @@ class Flights {
   using Tag = std::int32_t;
 
   Flights(const vm_memory::GuestMemory& memory, std::uint32_t tokens);
+  /// False when the host had no memory for the tags: nothing else may be called then.
+  [[nodiscard]] bool has_memory() const { return tags_ != nullptr; }
 
   // Precondition of all: a token is below 2^16.
 
@@ -72,15 +74,15 @@ class Flights {
     Tag tag;
     std::uint32_t in_flight;
   };
-  struct Release {
-    void operator()(void* memory) const;
+  struct Unmap {
+    void operator()(Tag* tags) const;
   };
   [[nodiscard]] Tag unused_tag();
   [[nodiscard]] static bool is_current(Tag tag) { return tag > 0 || tag == kAside; }
 
   vm_memory::SnapshotReader reader_;
   std::unique_ptr<Ram> ram_;
-  std::unique_ptr<Tag[], Release> tags_;
+  std::unique_ptr<Tag[], Unmap> tags_;
   std::uint32_t tokens_;
   std::vector<std::uint32_t> weights_;  // of tokens with a tag below kFree
   std::unique_ptr<Ram> previous_;       // idle memory that the last renew() let go of
