@@ -279,10 +279,29 @@ Result<bool> Refcounts::release(std::uint64_t cluster) {
   return true;
 }
 
+/// What is counted beyond the end of the file was never written to: the power went before.
+Result<void> Refcounts::forget_beyond_end() {
+  const std::uint64_t per_block = header_.refcounts_per_block();
+  std::uint64_t cluster = end_;
+  for (; has_block(cluster) && cluster % per_block != 0; ++cluster) {
+    VMM_TRY(const std::uint64_t count, get(cluster));
+    if (count != 0) VMM_TRY_DO(set(cluster, 0));
+  }
+  for (std::uint64_t block = block_of(cluster + per_block - 1); block < table_.size(); ++block) {
+    const std::uint64_t offset = table_[static_cast<std::size_t>(block)];
+    if (offset == 0) continue;
+    blocks_.drop(offset, header_.cluster_bytes());
+    metadata_->remove({.first = offset >> header_.cluster_bits, .count = 1});
+    table_.set(static_cast<std::size_t>(block), 0);
+  }
+  return {};
+}
+
 Result<void> Refcounts::repair(const UseCounts& uses) {
   const std::uint64_t most = header_.refcount_order == 6
                                  ? ~std::uint64_t{0}
                                  : (std::uint64_t{1} << (1U << header_.refcount_order)) - 1;
+  VMM_TRY_DO(forget_beyond_end());
   // What is not counted yet must not be taken for the blocks that are missing.
   for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
     while (uses[cluster] != 0 && !has_block(cluster)) VMM_TRY_DO(make_block(block_of(cluster)));

@@ -61,6 +61,7 @@ class Refcounts {
   }
   Result<bool> is_free(std::uint64_t cluster);
   Result<void> find_end();
+  Result<void> forget_beyond_end();
   Result<void> make_block(std::uint64_t block);
   Result<void> grow_table(std::uint64_t blocks);
   Result<void> write_table_place();
