@@ -68,7 +68,8 @@ class DiskModel final : public DriverWatch {
  private:
   using Content = std::array<std::byte, 512>;
   static constexpr std::uint64_t kMost = 64;  // sectors
-  static constexpr std::uint32_t kIn = 0, kOut = 1, kGetId = 8, kDiscard = 11, kZeroes = 13;
+  static constexpr std::uint32_t kIn = 0, kOut = 1, kFlush = 4, kGetId = 8;
+  static constexpr std::uint32_t kDiscard = 11, kZeroes = 13;
 
   struct Sector {
     Content content{};
@@ -152,8 +153,12 @@ class DiskModel final : public DriverWatch {
     if (sent.size() < 16) return false;
     require(status <= 2 && exchange.answer.written <= room);
     if (status != 0) return false;
-    exchange.require_written(room);
     const std::uint32_t kind = kind_of(sent);
+    if (kind == kFlush && room != 1) {
+      require(exchange.answer.written == 0);  // as nothing came before the status
+    } else {
+      exchange.require_written(room);
+    }
     const std::uint64_t first = at<std::uint64_t>(sent, 8);
     if (kind == kIn) require((room - 1) % 512 == 0 && inside(exchange, first, (room - 1) / 512));
     if (kind == kOut) require(sent.size() % 512 == 16 && room == 1);
