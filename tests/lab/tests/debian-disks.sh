@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # shellcheck shell=sh source=lib.sh
 # needs: vmm-reference vmlinuz debian
-# l1: --smp 2
+# l1: --smp 2 --memory 3G
 # timeout: 1200
 # on request
 . ./lib.sh
