@@ -127,10 +127,7 @@ TEST_CASE("a host that never reads does not keep the guest's connection for ever
   PacketHeader shutdown = guest.packet(Op::kShutdown);
   shutdown.flags = kShutdownBoth;
   rig.send(shutdown);
-  SECTION("that waits for its reset") {
-    rig.run_for(std::chrono::milliseconds(300));
-    rig.expect(Op::kReset);
-  }
+  SECTION("that waits for its reset") { rig.await(Op::kReset); }
   SECTION("that is gone") {
     rig.send(guest.packet(Op::kReset));
     rig.run_for(std::chrono::milliseconds(300));

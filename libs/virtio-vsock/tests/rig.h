@@ -110,16 +110,20 @@ class Rig {
     return packet;
   }
   /// The next packet, which is one of this kind.
-  Packet expect(Op op) {
-    auto packet = receive();
-    REQUIRE(packet);
-    CHECK(packet->header.op == op);
-    CHECK(packet->header.src_cid == kHostCid);
-    CHECK(packet->header.dst_cid == kGuestCid);
-    return std::move(*packet);
+  Packet expect(Op op) { return checked(receive(), op); }
+  /// The same for one that comes when the device has waited for something.
+  Packet await(Op op) {
+    std::optional<Packet> packet;
+    driver.run_until([&] { return (packet = receive()).has_value(); });
+    return checked(std::move(packet), op);
   }
   void expect_nothing() {
     if (const auto packet = receive()) FAIL("an unexpected " << packet->header.op);
+  }
+
+  /// Whether the device ends the connection, in time.
+  [[nodiscard]] bool ends(const HostProgram& program) {
+    return driver.run_until([&] { return program.at_end(); });
   }
 
   /// A connection from the guest to a program that listens at kHostPort; its end on the host.
@@ -152,6 +156,14 @@ class Rig {
   }
 
  private:
+  static Packet checked(std::optional<Packet> packet, Op op) {
+    REQUIRE(packet);
+    CHECK(packet->header.op == op);
+    CHECK(packet->header.src_cid == kHostCid);
+    CHECK(packet->header.dst_cid == kGuestCid);
+    return std::move(*packet);
+  }
+
   Setup setup_;
   sys_util::TempDirectory directory_ = *sys_util::TempDirectory::create();
 

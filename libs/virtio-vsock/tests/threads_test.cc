@@ -58,7 +58,7 @@ struct Machine {
     REQUIRE(drivers[queue]->add({&buffer, 1}));
     (void)drivers[queue]->publish();
     core->kick(queue);
-    for (int i = 0; i < 5000; ++i) {
+    for (int i = 0; i < 60'000; ++i) {
       const auto used = drivers[queue]->reap();
       REQUIRE(used);
       if (*used) return (*used)->written;
