@@ -87,6 +87,7 @@ inline constexpr std::uint64_t kRamBytes = 1 << 20;
 inline constexpr std::uint64_t kUser = 0x7000'0000'0000;  ///< where the front end "has" RAM
 inline constexpr std::uint64_t kIo = 0x5'0000'0000;  ///< I/O addresses of RAM, as a driver maps it
 inline constexpr std::uint16_t kQueueSize = 16;
+inline constexpr int kPatienceMs = 60'000;  ///< for what has to come; machines may be busy
 
 struct Setup {
   bool packed = false;
@@ -186,7 +187,7 @@ class Guest {
   }
   void kick(std::uint32_t queue) { REQUIRE(rings_[queue]->kick.add()); }
   /// The answer to the oldest request, if it comes in time and with an interrupt.
-  std::optional<std::string> answer(std::uint32_t queue, int patience_ms = 5000,
+  std::optional<std::string> answer(std::uint32_t queue, int patience_ms = kPatienceMs,
                                     std::uint64_t at = 0x8'0000) {
     std::optional<virtio_queue::driver::Used> used;
     while (!used) {  // an interrupt may mean nothing
@@ -205,8 +206,8 @@ class Guest {
   }
   int kick_fd(std::uint32_t queue) const { return rings_[queue]->kick.fd(); }
   int call_fd(std::uint32_t queue) const { return rings_[queue]->call.fd(); }
-  bool error(std::uint32_t queue) { return readable(rings_[queue]->error.fd(), 5000); }
-  static bool readable(int fd, int patience_ms) {
+  bool error(std::uint32_t queue) { return readable(rings_[queue]->error.fd()); }
+  static bool readable(int fd, int patience_ms = kPatienceMs) {
     pollfd one{.fd = fd, .events = POLLIN, .revents = 0};
     return ::poll(&one, 1, patience_ms) == 1;
   }

@@ -27,8 +27,8 @@ int starts_of(const Setup& setup) {
     CHECK(rig.guest.echo(0, "hello") == "hello");
     CHECK(rig.guest.echo(1, "there") == "there");
   }
-  CHECK(rig.device->negotiated() == (virtio_device::kFeatureVersion1 |
-                                     (setup.packed ? virtio_queue::kFeaturePacked : 0)));
+  CHECK(rig.device->negotiated() ==
+        (virtio_device::kFeatureVersion1 | (setup.packed ? virtio_queue::kFeaturePacked : 0)));
   return rig.device->activations();
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("a ring stops where it is, and goes on from there", "[backend]") {
     CHECK_FALSE(rig.guest.answer(0, 20));
     CHECK(rig.guest.echo(1, "other") == "other");
     rig.guest.set_up_ring(0, *base);
-    CHECK(rig.guest.answer(0, 5000, 0x9'0000) == "later");
+    CHECK(rig.guest.answer(0, kPatienceMs, 0x9'0000) == "later");
     CHECK(rig.guest.echo(0, "again") == "again");
   }
 }
@@ -120,11 +120,11 @@ TEST_CASE("the call descriptor may change at any time", "[backend]") {
   REQUIRE(rig.guest.frontend().set_vring_call(0, other.fd()));
   rig.guest.offer(0, "b");
   rig.guest.kick(0);
-  CHECK(Guest::readable(other.fd(), 5000));
+  CHECK(Guest::readable(other.fd()));
   CHECK(*other.take() >= 1);
   // What is new is told at once, as what was told before may have reached nobody.
   REQUIRE(rig.guest.frontend().set_vring_call(0, other.fd()));
-  CHECK(Guest::readable(other.fd(), 1000));
+  CHECK(Guest::readable(other.fd()));
   REQUIRE(rig.guest.frontend().set_vring_call(0, -1));
   rig.guest.offer(0, "c");
   rig.guest.kick(0);
@@ -172,7 +172,7 @@ TEST_CASE("the device tells that its configuration has changed", "[backend]") {
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   rig.device->fill_config(std::byte{1});
-  REQUIRE(Guest::readable(channel.fd(), 5000));
+  REQUIRE(Guest::readable(channel.fd()));
   REQUIRE(channel.serve());
   CHECK(requests.seen == std::vector<std::size_t>{2});
 }
@@ -195,12 +195,12 @@ TEST_CASE("kicks and calls can be messages", "[backend]") {
   REQUIRE(frontend.set_status(0xf));
   rig.guest.offer(0, "a");
   REQUIRE(frontend.vring_kick(0));
-  REQUIRE(Guest::readable(channel.fd(), 5000));
+  REQUIRE(Guest::readable(channel.fd()));
   REQUIRE(channel.serve());
   CHECK(requests.seen == std::vector<std::size_t>{4});
   rig.guest.offer(0, "b");
   REQUIRE(frontend.vring_kick(0));
-  CHECK(Guest::readable(channel.fd(), 5000));
+  CHECK(Guest::readable(channel.fd()));
 }
 
 TEST_CASE("memory comes and goes while the device runs", "[backend]") {
@@ -342,7 +342,7 @@ TEST_CASE("the socket is closed when the device has stopped", "[backend]") {
   CHECK_FALSE(Guest::readable(rig.guest.frontend().fd(), 100));
   rig.device->hold(false);
   CHECK(held);
-  CHECK(Guest::readable(rig.guest.frontend().fd(), 5000));
+  CHECK(Guest::readable(rig.guest.frontend().fd()));
   CHECK(soon([&] { return !rig.process.serving(); }));
 }
 

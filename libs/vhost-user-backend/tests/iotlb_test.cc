@@ -66,22 +66,26 @@ class Iommu final : public vhost_user::BackendRequestHandler {
                  .type = IotlbMessage::kUpdate});
   }
   /// Serves the back end until queue 0 calls, or nothing comes for a time.
-  bool serve(std::uint32_t queue, int patience_ms = 5000) {
+  bool serve(std::uint32_t queue) {
     for (;;) {
       std::array fds = {pollfd{.fd = channel_->fd(), .events = POLLIN, .revents = 0},
                         pollfd{.fd = guest_.call_fd(queue), .events = POLLIN, .revents = 0}};
-      if (::poll(fds.data(), fds.size(), patience_ms) <= 0) return false;
+      if (::poll(fds.data(), fds.size(), kPatienceMs) <= 0) return false;
       if (fds[1].revents != 0) return true;
-      REQUIRE(channel_->serve());
-      answer();
+      take();
     }
   }
   /// Takes what the back end says until it says nothing for a while.
   void listen() {
-    while (Guest::readable(channel_->fd(), 50)) {
-      REQUIRE(channel_->serve());
-      answer();
+    while (Guest::readable(channel_->fd(), 50)) take();
+  }
+  /// The same, after a question about this address, which has to come.
+  void listen_for(std::uint64_t iova) {
+    while (asked_.empty() || last().iova != iova) {
+      REQUIRE(Guest::readable(channel_->fd()));
+      take();
     }
+    listen();
   }
   /// The message that was asked last.
   const IotlbMessage& last() const { return asked_.back(); }
@@ -91,6 +95,10 @@ class Iommu final : public vhost_user::BackendRequestHandler {
   }
 
  private:
+  void take() {
+    REQUIRE(channel_->serve());
+    answer();
+  }
   void answer() {
     if (asked_.size() == answered_) return;
     answered_ = asked_.size();
@@ -256,8 +264,7 @@ TEST_CASE("a ring that loses its memory stops, and goes on when it has it again"
     rig.iommu->unmap(kIo + 0x1'0000);
     CHECK_FALSE(rig.process.running());
     rig.offer("a", kIo + 0x8'0000, kIo + 0x8'0100);
-    rig.iommu->listen();
-    CHECK(rig.iommu->last().iova == kIo + 0x1'0000);
+    rig.iommu->listen_for(kIo + 0x1'0000);
     CHECK(rig.device->served() == 1);
     REQUIRE(rig.iommu->tell(PageEntry{kIo + 0x1'0000, 0x1'0000}));
     CHECK(rig.finish() == 1u);
@@ -275,7 +282,7 @@ TEST_CASE("a driver that offers what is not mapped waits alone", "[iotlb]") {
     const std::size_t before = rig.iommu->count();
     rig.offer("a", 0xdead'0000, kIo + 0x8'0000);
     for (int i = 0; i < 200; ++i) rig.guest.kick(0);
-    rig.iommu->listen();
+    rig.iommu->listen_for(0xdead'0000);
     CHECK(rig.iommu->count() <= before + 2);
     CHECK(rig.iommu->last().iova == 0xdead'0000);
     CHECK_FALSE(rig.guest.reap(0));

@@ -140,7 +140,7 @@ TEST_CASE("what a device writes while its memory is told anew is in the log", "[
   rig.guest.share_memory();
   release.join();
   CHECK(held);
-  CHECK(rig.guest.answer(0, 5000, 0x9'0000) == "b");
+  CHECK(rig.guest.answer(0, kPatienceMs, 0x9'0000) == "b");
   CHECK(rig.guest.echo(1, "c") == "c");  // it goes on
   REQUIRE(rig.guest.frontend().get_vring_base(0));
   std::array<std::uint8_t, 32> bits{};
@@ -173,7 +173,7 @@ TEST_CASE("memory may arrive while the device runs", "[backend][postcopy]") {
   rig.guest.offer(0, "a");
   rig.guest.kick(0);
   // The page of the answer is nowhere yet: the device waits for it.
-  REQUIRE(Guest::readable(faults->get(), 5000));
+  REQUIRE(Guest::readable(faults->get()));
   uffd_msg fault{};
   REQUIRE(::read(faults->get(), &fault, sizeof(fault)) == sizeof(fault));
   CHECK(fault.event == UFFD_EVENT_PAGEFAULT);
@@ -211,7 +211,7 @@ TEST_CASE("memory whose pages cannot be waited for is not taken", "[backend][pos
       .size = static_cast<std::uint32_t>(sizeof(table) + all.size())};
   const std::array<std::span<const std::byte>, 3> parts{bytes_of(header), bytes_of(table), all};
   REQUIRE(sys_util::send_with_fds(frontend.fd(), parts, fds));
-  REQUIRE(Guest::readable(frontend.fd(), 5000));
+  REQUIRE(Guest::readable(frontend.fd()));
   struct Answer {
     vhost_user::Header header;
     std::array<std::uint32_t, 2> value;
@@ -246,7 +246,7 @@ TEST_CASE("a front end that goes while the device waits for its memory ends that
     guest.driver_ok();
     guest.offer(0, "a");
     guest.kick(0);
-    REQUIRE(Guest::readable(faults.get(), 5000));
+    REQUIRE(Guest::readable(faults.get()));
     if (closes_faults) faults.reset();
   }
   CHECK(soon([&] { return !process.serving(); }));

@@ -6,6 +6,7 @@
 
 #include "backend_rig.h"
 #include "open_fds.h"
+#include "soon.h"
 #include "vmm/virtio_device/testing/echo_device.h"
 
 namespace vmm::vhost_user_backend {
@@ -161,7 +162,7 @@ TEST_CASE("a kick of a ring that is disabled is served once when it is enabled",
   REQUIRE(rig.guest.echo(1, "c") == "c");
   CHECK(rig.device->served() == 2);
   rig.guest.enable(0);
-  CHECK(rig.guest.answer(0, 5000, 0x9'0000) == "b");
+  CHECK(rig.guest.answer(0, kPatienceMs, 0x9'0000) == "b");
   CHECK(rig.device->served() == 3);
 }
 
@@ -190,8 +191,7 @@ TEST_CASE("a front end that goes within a message is told from one that says goo
     const UniqueFd front = process.connect();
     REQUIRE(::write(front.get(), "\1\0\0", 3) == 3);
     ::shutdown(front.get(), SHUT_RDWR);
-    for (int i = 0; i < 1000 && process.serving(); ++i) ::usleep(1000);
-    CHECK_FALSE(process.serving());
+    CHECK(soon([&] { return !process.serving(); }));
     Guest next(process.connect(), 2, {});
     next.start();
     CHECK(next.echo(0, "next") == "next");
