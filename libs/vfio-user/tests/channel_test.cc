@@ -10,7 +10,7 @@ namespace {
 
 using Event = Channel::Event;
 
-constexpr Channel::Milliseconds kPatience{5000};
+constexpr Channel::Milliseconds kPatience{30'000};
 
 struct Rig {
   Rig() : Rig(socket_pair()) {}
@@ -150,10 +150,10 @@ TEST_CASE("a refusal is an errno value, and not the end", "[channel]") {
 }
 
 TEST_CASE("what ends a call ends the conversation", "[channel][hostile]") {
-  const auto end = [](auto&& say) {
+  const auto end = [](auto&& say, Channel::Milliseconds patience = kPatience) {
     Rig rig;
     say(rig.peer);
-    auto answer = rig.channel.call(Command::kReset, {}, Channel::Milliseconds(50), {});
+    auto answer = rig.channel.call(Command::kReset, {}, patience, {});
     CHECK(rig.channel.over());
     return answer;
   };
@@ -166,7 +166,7 @@ TEST_CASE("what ends a call ends the conversation", "[channel][hostile]") {
                    for (int i = 0; i < 65; ++i) peer.send(Command::kDmaRead);
                  }),
                  UserError::kTooMany));
-  CHECK(end([](RawPeer&) {}).error().is_os(ETIMEDOUT));
+  CHECK(end([](RawPeer&) {}, Channel::Milliseconds(50)).error().is_os(ETIMEDOUT));
   // Its own commands give it no more time.
   Rig busy;
   for (int i = 0; i < 3; ++i) busy.peer.send(Command::kDmaRead);

@@ -15,13 +15,14 @@ using Event = Client::Event;
 constexpr std::uint64_t kPage = 4096;
 
 struct Rig {
-  explicit Rig(const Bytes& answer = to_bytes(Version{}), bool twin = false, std::size_t fds = 0)
-      : Rig(socket_pair(), answer, twin, fds) {}
-  Rig(std::pair<UniqueFd, UniqueFd> ends, const Bytes& answer, bool twin, std::size_t fds)
+  explicit Rig(const Bytes& answer = to_bytes(Version{}), bool twin = false, std::size_t fds = 0,
+               Client::Milliseconds patience = Client::Milliseconds(30'000))
+      : Rig(socket_pair(), answer, fds, {.patience = patience, .twin_socket = twin}) {}
+  Rig(std::pair<UniqueFd, UniqueFd> ends, const Bytes& answer, std::size_t fds,
+      const Client::Options& options)
       : peer(std::move(ends.first)) {
     say(Command::kVersion, answer, fds);
-    made = Client::connect(std::move(ends.second),
-                           {.patience = Client::Milliseconds(200), .twin_socket = twin});
+    made = Client::connect(std::move(ends.second), options);
     if (made) client = *made;
     (void)peer.receive();
   }
@@ -363,7 +364,7 @@ TEST_CASE("a server that asks without end does not hold up who answers", "[clien
 }
 
 TEST_CASE("a server that says nothing is given up", "[client]") {
-  Rig rig;
+  const Rig rig(to_bytes(Version{}), false, 0, Client::Milliseconds(300));
   CHECK(rig.client->reset().error().is_os(ETIMEDOUT));
   CHECK(is_error(rig.client->reset(), UserError::kDisconnected));
 }

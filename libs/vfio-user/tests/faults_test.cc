@@ -14,7 +14,7 @@
 namespace vmm::vfio_user {
 namespace {
 
-constexpr Channel::Milliseconds kPatience{1000};
+constexpr Channel::Milliseconds kPatience{30'000};
 constexpr int kCommands = 4;
 
 /// Sends commands with data and descriptors one after another and takes each from the other end;

@@ -26,7 +26,7 @@ struct Rig {
                                                .flags = DeviceInfo::kPci,
                                                .regions = 0,
                                                .interrupts = 0}));
-    space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(1000)},
+    space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(30'000)},
                                  .on_connect = [this](const auto& made) {
                                    client = made;
                                    return Result<void>();
@@ -108,7 +108,7 @@ TEST_CASE("a device that cannot be used keeps nothing of what it was told", "[re
   auto ends = socket_pair();
   RawPeer peer(std::move(ends.first));
   std::shared_ptr<Client> client;  // as who serves it would keep it
-  const auto space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(1000)},
+  const auto space = RemoteSpace::create({.client = {.patience = Client::Milliseconds(30'000)},
                                           .on_connect = [&client](const auto& made) {
                                             client = made;
                                             return Result<void>();

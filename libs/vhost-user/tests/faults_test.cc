@@ -16,7 +16,7 @@
 namespace vmm::vhost_user {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{1000};
+constexpr std::chrono::milliseconds kPatience{30'000};
 constexpr int kMessages = 4;
 
 /// Sends messages with payload and descriptors one after another and takes each from the other end;

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -177,7 +178,7 @@ void ignore(int) {}
 struct Waiting : Scripted {
   Waiting() {
     agree(kNoAck);
-    frontend->limit(std::chrono::seconds(5));
+    frontend->limit(std::chrono::seconds(60));
     frontend->set_meanwhile({.fd = bell.second.get(), .serve = [this] {
                                char rung = 0;
                                (void)::recv(bell.second.get(), &rung, 1, MSG_DONTWAIT);
@@ -211,15 +212,15 @@ TEST_CASE("where nothing is asked for before the answer, nothing is done", "[fro
 
 TEST_CASE("a back end that asks without an end gets no more time by that", "[frontend][hostile]") {
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kLong{20};
   Waiting rig;
   rig.ring();
   const auto begun = Clock::now();
-  rig.frontend->set_meanwhile({.fd = rig.bell.second.get(), .serve = [begun] {
-                                 return Clock::now() < begun + std::chrono::seconds(2);
-                               }});
+  rig.frontend->set_meanwhile(
+      {.fd = rig.bell.second.get(), .serve = [begun] { return Clock::now() < begun + kLong; }});
   rig.frontend->limit(std::chrono::milliseconds(30));
   CHECK(rig.frontend->get_queue_num().error().is_os(ETIMEDOUT));
-  CHECK(Clock::now() < begun + std::chrono::seconds(2));
+  CHECK(Clock::now() < begun + kLong);
 }
 
 TEST_CASE("a signal does not end waiting for either", "[frontend]") {
@@ -248,30 +249,33 @@ TEST_CASE("a conversation has one limit, whatever each answer takes", "[frontend
   using Clock = std::chrono::steady_clock;
   Scripted rig;
   rig.agree(kNoAck);
-  rig.frontend->limit(std::chrono::milliseconds(800));
+  rig.answer(Code::kGetQueueNum, to_bytes(std::uint64_t{1}));  // the first is in time
   const auto begin = Clock::now();
+  rig.frontend->limit(std::chrono::milliseconds(1500));
   // Always another answer, and always a little late. Nothing is asserted on this thread, as the
   // other one does.
   const Bytes answer = to_bytes(Header{.request = static_cast<std::uint32_t>(Code::kGetQueueNum),
                                        .flags = kVersion | kReply,
                                        .size = sizeof(std::uint64_t)}) +
                        to_bytes(std::uint64_t{1});
+  std::atomic<bool> over{false};
   std::thread slow([&] {
-    while (Clock::now() - begin < std::chrono::seconds(2)) {
+    while (!over) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
       (void)::send(rig.peer.fd(), answer.data(), answer.size(), MSG_NOSIGNAL);
     }
   });
   Result<std::uint64_t> last = rig.frontend->get_queue_num();
-  CHECK(last);
-  while (last && Clock::now() - begin < std::chrono::seconds(5)) {
+  const bool in_time = last.has_value();
+  while (last && Clock::now() - begin < std::chrono::seconds(20)) {
     last = rig.frontend->get_queue_num();
   }
+  over = true;
+  slow.join();
+  CHECK(in_time);
   REQUIRE_FALSE(last);
   CHECK(last.error().is_os(ETIMEDOUT));
-  CHECK(Clock::now() - begin < std::chrono::seconds(4));
   CHECK(rig.frontend->broken());
-  slow.join();
 }
 
 }  // namespace
