@@ -25,7 +25,8 @@ using virtio_device::testing::DeviceRig;
 
 namespace {
 
-constexpr std::uint64_t kCid = 0x4'5679;
+// Of this process: the same test may run twice at a time.
+const std::uint64_t kCid = 0x2000'0000 + static_cast<std::uint64_t>(::getpid());
 constexpr std::size_t kHeader = 44;
 constexpr std::uint16_t kResponse = 2;  // virtio 1.3, 5.10.6
 constexpr std::uint16_t kReset = 3;
@@ -40,7 +41,7 @@ UniqueFd connect_to_guest(std::uint32_t port) {
   UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_vm address{};
   address.svm_family = AF_VSOCK;
-  address.svm_cid = kCid;
+  address.svm_cid = static_cast<unsigned>(kCid);
   address.svm_port = port;
   REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0);
   REQUIRE(errno == EINPROGRESS);
@@ -64,7 +65,7 @@ Bytes response_to(Bytes packet) {
 
 short events(const UniqueFd& socket, short wanted) {
   pollfd event{.fd = socket.get(), .events = wanted, .revents = 0};
-  return ::poll(&event, 1, 5000) == 1 ? event.revents : short{0};
+  return ::poll(&event, 1, 60'000) == 1 ? event.revents : short{0};
 }
 
 // A packet to the guest. When a socket of an earlier life is closed, the kernel sends the guest's

@@ -54,7 +54,7 @@ class KernelRing {
     if (driver_.publish()) REQUIRE(kick_.add());
   }
   /// The next buffer that comes back, after the interrupt.
-  [[nodiscard]] std::optional<virtio_queue::driver::Used> wait(int milliseconds = 5000) {
+  [[nodiscard]] std::optional<virtio_queue::driver::Used> wait(int milliseconds = 60'000) {
     for (;;) {
       const auto used = driver_.reap();
       REQUIRE(used);

@@ -54,7 +54,7 @@ class TapWire {
     address.sll_protocol = htons(ETH_P_ALL);
     address.sll_ifindex = static_cast<int>(::if_nametoindex("vhost-test"));
     REQUIRE(::bind(wire_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-    const timeval patience{.tv_sec = 5, .tv_usec = 0};
+    const timeval patience{.tv_sec = 60, .tv_usec = 0};
     REQUIRE(::setsockopt(wire_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
   }
   [[nodiscard]] int tap() const { return tap_.get(); }

@@ -21,7 +21,8 @@ using namespace vmm::vhost;
 
 namespace {
 
-constexpr std::uint64_t kCid = 0x4'5678;
+// Of this process and the next number: the same test may run twice at a time.
+const std::uint64_t kCid = 0x1000'0000 + 2 * static_cast<std::uint64_t>(::getpid());
 constexpr std::uint32_t kHeaderBytes = 44;
 constexpr std::uint16_t kRequest = 1;  // virtio 1.3, 5.10.6
 constexpr std::uint16_t kResponse = 2;
@@ -38,7 +39,7 @@ UniqueFd connect_to(std::uint32_t port) {
   REQUIRE(fd);
   sockaddr_vm address{};
   address.svm_family = AF_VSOCK;
-  address.svm_cid = kCid;
+  address.svm_cid = static_cast<unsigned>(kCid);
   address.svm_port = port;
   REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0);
   REQUIRE(errno == EINPROGRESS);
@@ -78,7 +79,7 @@ bool connects(const UniqueFd& socket) {
   pollfd event{.fd = socket.get(), .events = POLLOUT, .revents = 0};
   int error = -1;
   socklen_t bytes = sizeof(error);
-  return ::poll(&event, 1, 5000) == 1 &&
+  return ::poll(&event, 1, 60'000) == 1 &&
          ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 && error == 0;
 }
 
