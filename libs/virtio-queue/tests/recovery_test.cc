@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <vector>
 
@@ -185,10 +185,10 @@ TEST_CASE("a packed region that lists everything everywhere is read in one pass"
     region.store<std::uint16_t>(kLarge, at + 6);
   }
   std::vector<std::byte> ring(std::size_t{kLarge} * kDescriptorBytes);
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // its own time, whatever else the machine does
   const auto list = inflight.recover(vm_memory::GuestSlice(std::span<std::byte>(ring)));
   CHECK(list.size() == 1);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+  CHECK(std::clock() - start < CLOCKS_PER_SEC);
 }
 
 TEST_CASE("what cannot have been in flight is not resubmitted", "[inflight][hostile]") {

@@ -53,10 +53,10 @@ TEST_CASE("a driver that was never there is not missed", "[watchdog]") {
 TEST_CASE("a driver that falls silent is missed once", "[watchdog]") {
   Kennel kennel;
   REQUIRE(kennel.ping());
-  CHECK(kennel.expires(5s));
+  CHECK(kennel.expires(60s));
   CHECK_FALSE(kennel.expires(3 * kTimeout));
   REQUIRE(kennel.ping());
-  CHECK(kennel.expires(5s));
+  CHECK(kennel.expires(60s));
   CHECK(kennel.expiries == 2);
 }
 
@@ -75,7 +75,7 @@ TEST_CASE("silence while the VM stands still does not count", "[watchdog]") {
   kennel.device->pause();
   CHECK_FALSE(kennel.expires(600ms));
   kennel.device->resume();
-  CHECK(kennel.expires(5s));
+  CHECK(kennel.expires(60s));
 }
 
 TEST_CASE("a sign of life just before the VM stands still counts when it goes on", "[watchdog]") {
@@ -84,7 +84,7 @@ TEST_CASE("a sign of life just before the VM stands still counts when it goes on
   REQUIRE(kennel.ping());
   CHECK_FALSE(kennel.expires(3 * kTimeout));
   kennel.device->resume();
-  CHECK(kennel.expires(5s));
+  CHECK(kennel.expires(60s));
 }
 
 TEST_CASE("a VM that is not watched is not watched after a pause", "[watchdog]") {
@@ -100,7 +100,7 @@ TEST_CASE("a reset ends the watch", "[watchdog]") {
   REQUIRE(kennel.rig.start());
   CHECK_FALSE(kennel.expires(600ms));
   REQUIRE(kennel.ping());
-  CHECK(kennel.expires(5s));
+  CHECK(kennel.expires(60s));
 }
 
 TEST_CASE("only buffers that can be written to are signs of life", "[watchdog][hostile]") {
