@@ -65,7 +65,7 @@ TEST_CASE("another process serves the device", "[own-device]") {
   const std::string path = std::string(folder->path()) + "/socket";
   const Program program(path);
   Result<UniqueFd> socket = fail(Error::os(ENOENT, "connect"));
-  for (int tries = 0; tries < 500 && !socket; ++tries) {
+  for (int tries = 0; tries < 6000 && !socket; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     socket = sys_util::connect_unix(path);
   }

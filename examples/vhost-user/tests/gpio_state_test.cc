@@ -69,7 +69,7 @@ struct Board {
     guest.kick(kEvents);
   }
   /// Whether a buffer comes back as an interrupt.
-  bool interrupted(int patience_ms = 5000) {
+  bool interrupted(int patience_ms = vhost_user_backend::kPatienceMs) {
     return guest.answer(kEvents, patience_ms, kEventAt) == std::string(1, '\1');
   }
 

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "remote_rig.h"
+#include "soon.h"
 #include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user_backend/daemon.h"
@@ -140,7 +141,7 @@ struct Machine : vhost_user_frontend::RemoteRig {
     (void)driver->publish();
     core->kick(0);
   }
-  std::optional<std::string> answer(int patience_ms = 5000) {
+  std::optional<std::string> answer(int patience_ms = 60'000) {
     for (int i = 0; i < patience_ms; ++i) {
       const auto used = driver->reap();
       REQUIRE(used);
@@ -205,7 +206,7 @@ TEST_CASE("a driver uses a device in another place", "[remote]") {
       if (direct) {
         CHECK(*machine.sink.event.take() > 0);
       } else {
-        CHECK(machine.sink.queue > 0);
+        CHECK(soon([&] { return machine.sink.queue > 0; }));
       }
       CHECK(machine.echo->negotiated() == machine.features());
       machine.core->set_status(0);
@@ -225,8 +226,7 @@ TEST_CASE("the configuration space is the back end's", "[remote]") {
   REQUIRE(machine.start());
   CHECK(machine.echo_of("a") == "a");
   machine.echo->fill_config(std::byte{7});
-  for (int i = 0; i < 5000 && machine.sink.config == 0; ++i) ::usleep(1000);
-  CHECK(machine.sink.config > 0);
+  CHECK(soon([&] { return machine.sink.config > 0; }));
   std::array<std::byte, 12> config{};
   machine.core->read_config(0, config);
   CHECK(config[11] == std::byte{7});
@@ -276,7 +276,7 @@ TEST_CASE("a configuration space of which this side knows nothing", "[remote]") 
   REQUIRE(machine.start());
   CHECK(machine.echo_of("a") == "a");
   machine.echo->fill_config(std::byte{7});
-  for (int i = 0; i < 5000 && machine.sink.config == 0; ++i) ::usleep(1000);
+  CHECK(soon([&] { return machine.sink.config > 0; }));
   (void)machine.core->config_generation();
   std::array<std::byte, EchoDevice::kConfigBytes> config{};
   machine.core->read_config(0, config);
@@ -333,7 +333,7 @@ TEST_CASE("a device that cannot be resumed needs a reset, and starts anew after 
   REQUIRE(machine.start());
   CHECK(machine.echo_of("a") == "a");
   machine.end_back_end();
-  for (int i = 0; i < 5000 && machine.core->status() == 15; ++i) ::usleep(1000);
+  REQUIRE(soon([&] { return machine.core->status() != 15; }));
   CHECK(machine.core->status() == (15 | virtio_device::kNeedsReset));
   machine.next_back_end();
   machine.offer("b");
@@ -345,18 +345,17 @@ TEST_CASE("a device that cannot be resumed needs a reset, and starts anew after 
 
 TEST_CASE("a back end that hangs holds up nobody for long, and is left", "[remote][hostile]") {
   RemoteOptions options = Machine::options();
-  options.answer_patience = std::chrono::milliseconds(300);
+  options.answer_patience = std::chrono::milliseconds(1000);
   Machine machine(false, false, options);
   REQUIRE(machine.start());
   machine.echo->fill_config(std::byte{7});
   std::array<std::byte, 12> config{};
   // The back end tells of the change when it gets to it.
-  for (int i = 0; i < 5000 && config[11] != std::byte{7}; ++i) {
-    if (i != 0) ::usleep(1000);
+  REQUIRE(soon([&] {
     (void)machine.core->config_generation();
     machine.core->read_config(0, config);
-  }
-  REQUIRE(config[11] == std::byte{7});
+    return config[11] == std::byte{7};
+  }));
   std::promise<void> end;
   machine.back_end->hang(end.get_future().share());
   const auto begin = std::chrono::steady_clock::now();
@@ -375,7 +374,7 @@ TEST_CASE("a back end that hangs holds up nobody for long, and is left", "[remot
 
 TEST_CASE("a driver's reset does not wait for a back end that hangs", "[remote][hostile]") {
   RemoteOptions options = Machine::options();
-  options.answer_patience = std::chrono::milliseconds(300);
+  options.answer_patience = std::chrono::milliseconds(1000);
   Machine machine(false, false, options);
   REQUIRE(machine.start());
   std::promise<void> end;
@@ -403,7 +402,7 @@ TEST_CASE("a back end that makes kicks blocking holds up no vCPU", "[remote][hos
   };
   const auto in_time = [&](const std::function<void()>& work, const std::function<void()>& help) {
     auto done = std::async(std::launch::async, work);
-    const bool ready = done.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
+    const bool ready = done.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
     if (!ready) help();
     return ready;
   };

@@ -101,7 +101,7 @@ class SingleThread final : public vhost_user::BackendHandler {
     config = std::byte{7};
     if (::write(channel_.get(), &header, sizeof(header)) != ssize_t{sizeof(header)}) return false;
     std::array<std::byte, sizeof(header) + 8> answer{};
-    return is_readable(channel_.get(), 3000) &&
+    return is_readable(channel_.get(), 30'000) &&
            ::read(channel_.get(), answer.data(), answer.size()) ==
                static_cast<ssize_t>(answer.size());
   }

@@ -64,7 +64,7 @@ TEST_CASE("a disk answers all requests before its ring stops, and goes on", "[st
       if (!packed) CHECK(*base == (answered & 0xffff));
       if (packed) CHECK((*base & 0xffff) == *base >> 16);
       guest.set_up_ring(0, *base);
-      for (int i = 0; now != 5 && i < 5000; ++i) {
+      for (int i = 0; now != 5 && i < 60'000; ++i) {
         if (const auto used = guest.reap(0)) {
           ++now;
           ++answered;
@@ -98,7 +98,7 @@ TEST_CASE("a network device gives back the buffers that it has for packets to co
       const std::array<char, 60> packet{};
       REQUIRE(::write(wire.get(), packet.data(), packet.size()) ==
               static_cast<ssize_t>(packet.size()));
-      for (int i = 0; i < 5000; ++i) {
+      for (int i = 0; i < 60'000; ++i) {
         if (const auto used = guest.reap(0)) return used->written;
         ::usleep(1000);
       }

@@ -21,18 +21,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kStall{2};
-
-/// A FIFO whose reader has stopped for kStall.
+/// A FIFO whose reader has stopped for `stall`.
 struct StalledFifo {
-  StalledFifo() {
+  explicit StalledFifo(std::chrono::seconds stall) : until(Clock::now() + stall) {
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     read.reset(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     REQUIRE(read);
     reader = std::thread([this] {
       while (!over.load()) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        if (Clock::now() < begun + kStall) continue;
+        if (Clock::now() < until) continue;
         std::array<char, 65536> part;
         (void)!::read(read.get(), part.data(), part.size());
       }
@@ -43,10 +41,10 @@ struct StalledFifo {
     reader.join();
   }
 
+  const Clock::time_point until;
   sys_util::TempDirectory folder = *sys_util::TempDirectory::create();
   const std::string path = std::string(folder.path()) + "/fifo";
   UniqueFd read;
-  const Clock::time_point begun = Clock::now();
   std::atomic<bool> over{false};
   std::thread reader;
 };
@@ -61,7 +59,7 @@ std::unique_ptr<Console> file_console(const std::string& path) {
 
 TEST_CASE("the reader of a FIFO that has stopped holds up nobody who may not wait",
           "[console][hostile]") {
-  const StalledFifo fifo;
+  const StalledFifo fifo(std::chrono::seconds(30));
   const auto console = file_console(fifo.path);
   const std::vector<std::byte> much(std::size_t{1} << 20);
   CHECK(console->room_fd() >= 0);
@@ -69,15 +67,15 @@ TEST_CASE("the reader of a FIFO that has stopped holds up nobody who may not wai
   CHECK(console->write_ready(much) == 0);
   console->set_patient(false);
   CHECK(console->write(much) == 0);
-  CHECK(Clock::now() < fifo.begun + kStall);
+  CHECK(Clock::now() < fifo.until);
 }
 
 TEST_CASE("who may wait does so until the reader goes on", "[console]") {
-  const StalledFifo fifo;
+  const StalledFifo fifo(std::chrono::seconds(2));
   const auto console = file_console(fifo.path);
   const std::vector<std::byte> much(std::size_t{1} << 20);
   CHECK(console->write(much) == much.size());
-  CHECK(Clock::now() >= fifo.begun + kStall);
+  CHECK(Clock::now() >= fifo.until);
 }
 
 TEST_CASE("a file takes all at once", "[console]") {

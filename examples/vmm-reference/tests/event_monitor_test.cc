@@ -57,13 +57,13 @@ TEST_CASE("a listener that does not listen holds nobody up", "[event-monitor][ho
     REQUIRE(monitor.has_value());
     for (int i = 0; i < 100'000; ++i) (*monitor)->report(Event::kPaused);
   }
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(60));
 }
 
 TEST_CASE("nor does one that stops within a long event", "[event-monitor][hostile]") {
   Pipe pipe;
   REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
-  constexpr std::chrono::seconds kLong{5};
+  constexpr std::chrono::seconds kLong{30};
   const auto begun = std::chrono::steady_clock::now();
   std::atomic<bool> over{false};
   std::thread rescue([&] {
@@ -122,19 +122,23 @@ TEST_CASE("a guest that resets its devices without an end is not told of each ti
           "[event-monitor][hostile]") {
   const auto file = sys_util::TempFile::create();
   REQUIRE(file);
+  std::size_t most = DeviceEvents::kBurst + 10;
   {
     auto monitor = EventMonitor::open({.path = file->path(), .fd = -1});
     REQUIRE(monitor.has_value());
+    const auto begun = std::chrono::steady_clock::now();
     DeviceEvents events(**monitor);
     for (int i = 0; i < 20'000; ++i) {
       events.report(i % 2 == 0 ? Event::kDeviceActivated : Event::kDeviceReset, "disk");
       if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
+    most += static_cast<std::size_t>(took.count() * DeviceEvents::kBurst / DeviceEvents::kRefillMs);
     (*monitor)->report(Event::kShutdown);
   }
   std::ifstream stream(file->path());
   const std::string all(std::istreambuf_iterator<char>(stream), {});
-  CHECK(count_of(all, "\"disk\"") <= DeviceEvents::kBurst + 200);
+  CHECK(count_of(all, "\"disk\"") <= most);
   CHECK(count_of(all, "\"shutdown\"") == 1);
 }
 
@@ -149,7 +153,7 @@ TEST_CASE("what the VM has to say is not lost to what its guest does", "[event-m
     for (int i = 0; i < 20'000; ++i) events.report(Event::kDeviceReset, std::string(id_bytes, 'd'));
     (*monitor)->report(Event::kShutdown);
     REQUIRE(sys_util::set_nonblocking(pipe.read.get(), "pipe"));
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (all.find("shutdown") == std::string::npos && std::chrono::steady_clock::now() < end) {
       std::array<char, 4096> part{};
       const ssize_t got = ::read(pipe.read.get(), part.data(), part.size());
