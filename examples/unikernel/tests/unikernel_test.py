@@ -17,7 +17,7 @@ def check(name, good, why=""):
     print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f" # {why}"))
 
 
-def run(*words, text="", timeout=120):
+def run(*words, text="", timeout=250):
     done = subprocess.run([UNIKERNEL, *words], input=text, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=timeout, check=False)
     return done.returncode, done.stdout, done.stderr

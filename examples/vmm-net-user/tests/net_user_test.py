@@ -12,6 +12,7 @@ import threading
 import unittest
 
 COMMAND: list[str] = []
+PATIENCE = 60  # seconds, for what has to come: the machine may be busy with something else
 GUEST_MAC = bytes.fromhex("020000000001")
 GUEST, HOST = "10.0.2.15", "10.0.2.2"
 TCP, UDP = 6, 17
@@ -38,7 +39,7 @@ class Guest:
         self.process = subprocess.Popen([*COMMAND, f"--fd={theirs.fileno()}", *options],
                                         pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
         theirs.close()
-        self.wire.settimeout(20)
+        self.wire.settimeout(PATIENCE)
         self.gateway_mac = b"\xff" * 6
 
     def ready(self):
@@ -48,7 +49,7 @@ class Guest:
         self.wire.close()
         errors = self.process.stderr.read().decode()
         self.process.stderr.close()
-        return self.process.wait(20), errors
+        return self.process.wait(PATIENCE), errors
 
     def send(self, kind, payload, header=bytes(HEADER)):
         self.wire.send((header if self.has_header else b"") + self.gateway_mac + GUEST_MAC
@@ -239,7 +240,7 @@ class NetUserTest(unittest.TestCase):
     def test_tcp_from_the_host(self):
         port = free_port()
         guest = self.start(f"--hostfwd=tcp:{port}:80")
-        client = socket.create_connection(("127.0.0.1", port), timeout=20)
+        client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.addCleanup(client.close)
         tcp = Tcp(guest, 80)
         self.assertEqual(tcp.receive()[0] & (SYN | ACK), SYN)
@@ -255,7 +256,7 @@ class NetUserTest(unittest.TestCase):
         guest = self.start(f"--hostfwd=udp:127.0.0.1:{port}:53")
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(client.close)
-        client.settimeout(20)
+        client.settimeout(PATIENCE)
         client.sendto(b"question", ("127.0.0.1", port))
         datagram = guest.receive_ip(UDP)
         source, target = struct.unpack(">HH", datagram[:4])

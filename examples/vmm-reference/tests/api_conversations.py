@@ -146,9 +146,9 @@ class ConversationTest(unittest.TestCase):
                 client.send(request[split:])
                 self.hear(client, 204, None)
                 client.close()
-                self.assertEqual(vmm.settled_fds(), before + 1)
+                vmm.settles_at(before + 1)
                 self.assertEqual(vmm.call("PUT", "vm.remove-device", {"id": "net"})[0], 204)
-                self.assertEqual(vmm.settled_fds(), before)
+                vmm.settles_at(before)
 
     @unittest.skipIf(shutil.which("curl") is None, "no curl here")
     def test_curl_itself(self):
@@ -158,7 +158,7 @@ class ConversationTest(unittest.TestCase):
             json.dump({**api_test.CONFIG, "console": {"mode": "Null"}}, file)
 
         def run(name, *options, code=0):
-            done = subprocess.run(["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "20",
+            done = subprocess.run(["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60",
                                    "--unix-socket", vmm.path, *options, "http://localhost/api/v1/" + name],
                                   capture_output=True, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
@@ -227,7 +227,7 @@ class ConversationTest(unittest.TestCase):
             client = api_test.Client(vmm.path)
             client.send(ch_remote("GET", "vm.info", None))
             client.close()
-        self.assertEqual(vmm.settled_fds(), before)
+        vmm.settles_at(before)
         self.assertNotIn("net", vmm.call("GET", "vm.info")[1]["config"])
 
     def test_too_much(self):
@@ -258,7 +258,7 @@ class ConversationTest(unittest.TestCase):
         begin = time.monotonic()
         for _ in range(50):
             self.assertEqual(vmm.call("GET", "vmm.ping")[0], 200)
-        self.assertLess(time.monotonic() - begin, 10)
+        self.assertLess(time.monotonic() - begin, 25)  # and they have 30
         for at, client in enumerate(slow):
             client.send(PING[at + 1:])
             self.hear(client, 200, '"*"')

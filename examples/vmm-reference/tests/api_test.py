@@ -20,6 +20,7 @@ import unittest
 import unittest.mock
 
 COMMAND: list[str] = []
+PATIENCE = 60  # seconds, for what has to come: the machine may be busy with something else
 CONFIG = {
     "payload": {"kernel": "/nowhere/vmlinux", "cmdline": "console=ttyS0"},
     "console": {"mode": "Pty", "file": None},
@@ -58,7 +59,7 @@ class Client:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(path)
         except OSError:
@@ -98,7 +99,7 @@ class Vmm:
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=pass_fds)
 
     def wait_for_socket(self):
-        for _ in range(1000):
+        for _ in range(100 * PATIENCE):
             if self.process.poll() is not None:
                 return
             try:
@@ -106,6 +107,16 @@ class Vmm:
                 return
             except (ConnectionRefusedError, FileNotFoundError):  # bound, but not listening yet
                 signal.sigtimedwait([], 0.01)
+
+    def wait_for_signals(self):
+        """Until it takes the signals that end it, as far as one can tell from outside."""
+        wanted = 1 << signal.SIGTERM - 1
+        for _ in range(100 * PATIENCE if is_native() else 0):
+            with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+                status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+            if (int(status["SigBlk"], 16) | int(status["SigCgt"], 16)) & wanted:
+                break
+            signal.sigtimedwait([], 0.01)
 
     def call(self, method, name, body=None, fds=()):
         data = b"" if body is None else (body if isinstance(body, bytes) else json.dumps(body).encode())
@@ -128,19 +139,25 @@ class Vmm:
     def settled_fds(self):
         """How many are open when connections that have ended are closed."""
         last, same = -1, 0
-        while same < 5:
+        while same < 15:
             now = self.open_fds()
             last, same = now, same + 1 if now == last else 0
             signal.sigtimedwait([], 0.02)
         return last
 
+    def settles_at(self, wanted):
+        """Waits until so many are open."""
+        for _ in range(50 * PATIENCE):
+            if self.open_fds() == wanted:
+                break
+            signal.sigtimedwait([], 0.02)
+        assert self.settled_fds() == wanted
+
     def end(self, number=signal.SIGTERM):
         if number:
             self.process.send_signal(number)
-        errors = self.process.stderr.read().decode()
-        self.process.stderr.close()
-        status = self.process.wait(20)
-        return status, errors
+        errors = self.process.communicate(timeout=PATIENCE)[1].decode()
+        return self.process.returncode, errors
 
     def clean(self):
         if self.process.poll() is None:
@@ -266,14 +283,14 @@ class ApiTest(unittest.TestCase):
             for body, sent, status in (({}, fds * 2, 400), ({"tap": "tap0"}, fds, 400), ({"id": "_disk0"}, fds, 409),
                                        ({"pci_segment": 5}, fds, 400)):
                 self.assertEqual(vmm.call("PUT", "vm.add-net", body, sent)[0], status, body)
-                self.assertEqual(vmm.settled_fds(), before)
+                vmm.settles_at(before)
             self.assertEqual(vmm.call("PUT", "vm.add-disk", {"path": "/nowhere"}, fds)[0], 204)
-            self.assertEqual(vmm.settled_fds(), before)
+            vmm.settles_at(before)
             self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "one"}, fds), (204, None))
             self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "two", "num_queues": 4}, fds * 2)[0], 400)
-            self.assertEqual(vmm.settled_fds(), before + 1)
+            vmm.settles_at(before + 1)
             self.assertEqual(vmm.call("PUT", "vm.remove-device", {"id": "one"}), (204, None))
-            self.assertEqual(vmm.settled_fds(), before)
+            vmm.settles_at(before)
             self.assertEqual(vmm.call("PUT", "vm.add-net", {"id": "one"}, fds), (204, None))
             self.assertEqual(vmm.call("PUT", "vm.delete"), (204, None))
 
@@ -323,7 +340,7 @@ class ApiTest(unittest.TestCase):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(vmm.folder.name + "/back-end")
             listener.listen()
-            listener.settimeout(20)
+            listener.settimeout(PATIENCE)
             listener.accept()[0].close()
 
     def test_others_are_served_during_a_boot(self):
@@ -331,21 +348,21 @@ class ApiTest(unittest.TestCase):
         vmm, slow = self.vmm_in_a_long_boot()
         second = Client(vmm.path)
         second.send(b"PUT /api/v1/vm.pause HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        longest = 0
-        for _ in range(5):
+        shortest = PATIENCE
+        for _ in range(10):
             begin = time.monotonic()
             self.assertEqual(vmm.call("GET", "vmm.ping")[0], 200)
             status, info = vmm.call("GET", "vm.info")
             self.assertEqual((status, info["state"]), (200, "Created"))
             self.assertEqual(info["config"]["fs"][0]["tag"], "t")
             self.assertEqual(vmm.call("GET", "vm.nothing")[0], 404)
-            longest = max(longest, time.monotonic() - begin)
+            shortest = min(shortest, time.monotonic() - begin)
         for waiting in (slow, second):
             waiting.socket.settimeout(0.3)
             self.assertRaises(TimeoutError, waiting.answer)
-            waiting.socket.settimeout(20)
+            waiting.socket.settimeout(PATIENCE)
         if is_native():
-            self.assertLess(longest, 0.3)  # three calls
+            self.assertLess(shortest, 0.3)  # three calls
         self.end_of_back_end(vmm)
         status, _, body = slow.answer()
         self.assertEqual(status, 500)
@@ -375,16 +392,16 @@ class ApiTest(unittest.TestCase):
 
     def assert_ends_soon(self, vmm, number=signal.SIGTERM):
         begin = time.monotonic()
-        self.assertEqual(vmm.end(number)[0], 0)
-        self.assertLess(time.monotonic() - begin, 10)
+        status, errors = vmm.end(number)
+        self.assertEqual(status, 0)
+        self.assertLess(time.monotonic() - begin, PATIENCE / 2)
+        return errors
 
     def test_ends_during_a_long_boot(self):
         """The back end is given up; the end is in order."""
         for number in (signal.SIGTERM, signal.SIGINT):
             vmm, slow = self.vmm_in_a_long_boot()
-            begin = time.monotonic()
-            self.assert_ends_soon(vmm, number)
-            self.assertLess(time.monotonic() - begin, 4)
+            self.assertNotIn("does not come back", self.assert_ends_soon(vmm, number))
             self.assertFalse(os.path.exists(vmm.path))
             slow.close()
 
@@ -420,6 +437,7 @@ class ApiTest(unittest.TestCase):
                 with self.subTest(words):
                     vmm = Vmm(*words)
                     self.addCleanup(vmm.clean)
+                    vmm.wait_for_signals()
                     signal.sigtimedwait([], 1)
                     self.assertIsNone(vmm.process.poll())
                     self.assert_ends_soon(vmm)
@@ -448,7 +466,7 @@ class ApiTest(unittest.TestCase):
             close = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
             with subprocess.Popen([sys.executable, "-c", close, *COMMAND, "--api-socket", folder + "/api"]) as process:
                 try:
-                    for _ in range(500):
+                    for _ in range(50 * PATIENCE):
                         if os.path.exists(folder + "/api"):
                             break
                         signal.sigtimedwait([], 0.02)
@@ -456,7 +474,7 @@ class ApiTest(unittest.TestCase):
                         self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{fd}"), "/dev/null")
                 finally:
                     process.terminate()
-                self.assertEqual(process.wait(20), 0)
+                self.assertEqual(process.wait(PATIENCE), 0)
 
     def test_addresses_of_networks(self):
         vmm = self.vmm()
@@ -588,7 +606,7 @@ class ApiTest(unittest.TestCase):
         for _ in range(5):
             self.assertEqual(vmm.call("GET", "vmm.ping", fds=[0] * 30)[0], 200)
         self.assertEqual(vmm.call("PUT", "vm.create", {**CONFIG, "console": {"mode": "Null"}}, fds=[0, 1])[0], 204)
-        for _ in range(100):  # the VMM notices a client's end on its own time
+        for _ in range(50 * PATIENCE):  # the VMM notices a client's end on its own time
             if vmm.open_fds() <= before:
                 break
             signal.sigtimedwait([], 0.02)
@@ -607,7 +625,7 @@ class ApiTest(unittest.TestCase):
     def test_socket_of_the_path(self):
         vmm = self.vmm("--api-socket", "FOLDER/api")
         self.assertEqual(stat.S_IMODE(os.stat(vmm.path).st_mode) & 0o077, 0)
-        other = subprocess.run([*COMMAND, "--api-socket", vmm.path], stderr=subprocess.PIPE, timeout=20, check=False)
+        other = subprocess.run([*COMMAND, "--api-socket", vmm.path], stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
         self.assertEqual(other.returncode, 1)
         self.assertIn(b"another VMM has it", other.stderr)
         self.assertEqual(vmm.call("GET", "vmm.ping")[0], 200)
@@ -684,7 +702,7 @@ class ApiTest(unittest.TestCase):
 
     def test_version(self):
         for words, lines in ((("--version",), 1), (("-V",), 1), (("-V", "-v"), 2), (("-vV",), 2)):
-            done = subprocess.run([*COMMAND, *words], capture_output=True, timeout=20, check=True)
+            done = subprocess.run([*COMMAND, *words], capture_output=True, timeout=PATIENCE, check=True)
             self.assertRegex(done.stdout.decode(), r"^vmm-reference [0-9]")
             self.assertEqual(done.stdout.count(b"\n"), lines)
 
@@ -694,7 +712,7 @@ class ApiTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             name = folder + "/cloud-hypervisor"
             os.symlink(os.path.abspath(COMMAND[0]), name)
-            done = subprocess.run([name, "--version"], capture_output=True, timeout=20, check=True)
+            done = subprocess.run([name, "--version"], capture_output=True, timeout=PATIENCE, check=True)
         lines = done.stdout.decode().splitlines()
         self.assertRegex(lines[0], "^cloud-hypervisor v[0-9]+[.][0-9]+[.][0-9]+$")
         self.assertRegex(lines[1], "^vmm-reference ")
@@ -704,7 +722,7 @@ class ApiTest(unittest.TestCase):
             path = folder + "/vm.json"
             with open(path, "w", encoding="utf-8") as file:
                 json.dump({**CONFIG, "console": {"mode": "Null"}}, file)
-            done = subprocess.run([*COMMAND, "--config", path], stderr=subprocess.PIPE, timeout=20, check=False)
+            done = subprocess.run([*COMMAND, "--config", path], stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn(b"/nowhere/vmlinux", done.stderr)
 
@@ -719,7 +737,7 @@ class ApiTest(unittest.TestCase):
                                   (("--kernel", "/nowhere/k", "--landlock-rules", "path=/,access=r"), 1,
                                    "warning: --landlock-rules: without --landlock")):
             with self.subTest(words):
-                done = subprocess.run([*COMMAND, *words], stderr=subprocess.PIPE, timeout=20, check=False)
+                done = subprocess.run([*COMMAND, *words], stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
                 self.assertEqual(done.returncode, code)
                 self.assertIn(part, done.stderr.decode())
 
