@@ -38,7 +38,7 @@ def run(vmm: str, path: str, end: int | None) -> str | None:
     before = termios.tcgetattr(terminal)
     command = [vmm, "--kernel", path, "--memory", "size=64M", "--serial", "tty,escape=on"]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     raw = False
     while process.poll() is None and time.monotonic() < deadline:
         if termios.tcgetattr(terminal) != before:
@@ -50,7 +50,7 @@ def run(vmm: str, path: str, end: int | None) -> str | None:
             break
         time.sleep(0.01)
     try:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

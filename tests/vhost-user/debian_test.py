@@ -14,7 +14,7 @@ import threading
 import time
 
 from qemu_test import (BOOT_TIMEOUT, MIB, Failure, Guest, check, connect_to_guest, free_port, lab_path, main,
-                       net_device, say_to_guest, socket_device, sum_of, tests_of, user_network)
+                       net_device, say_to_guest, socket_device, sum_of, tests_of, user_network, wait_until)
 
 
 class Debian(Guest):
@@ -32,13 +32,14 @@ class Debian(Guest):
     def login(self):
         self.wait_for("guest login: ")
         self.type("root")
-        self.wait_for("Password: ", 60)
+        self.wait_for("Password: ")
         self.type("guest")
-        self.wait_for("Linux guest", 120)
+        self.wait_for("Linux guest")
         self.type("sh /dev/disk/by-id/virtio-script; echo script ended: $?")
 
     def power_off(self):
         self.wait_for("\nscript ended: ")
+        wait_until(lambda: re.search(r"\nscript ended: \d+\n", self.text()), "the end of a line")
         check("\nscript ended: 0\n" in self.text(), "the guest's script failed")
         self.type("poweroff")
         try:
@@ -95,7 +96,7 @@ ip addr add 10.7.0.2/24 dev $tap
 mkdir -p /run/systemd/network
 printf '[Match]\\nName=%s\\n[Network]\\nDHCP=ipv4\\n' $user >/run/systemd/network/user.network
 systemctl start systemd-networkd
-for _ in $(seq 100); do ip addr show dev $user | grep -q 10.0.2.15/24 && break; sleep 0.2; done
+for _ in $(seq 1000); do ip addr show dev $user | grep -q 10.0.2.15/24 && break; sleep 0.2; done
 echo "user is $(ip -o -4 addr show dev $user | grep -o 10.0.2.15/24)"
 # iperf NAME ADDRESS PORT OPTION...: exit status, and what has arrived, in kB/s.
 iperf() {

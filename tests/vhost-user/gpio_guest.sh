@@ -16,7 +16,27 @@ echo 0 >"$out"/value
 echo "values $(cat "$in"/value)"
 if [ -e "$in"/edge ]; then
   irqs() { sed -n 's/^ *[0-9]*: *\([0-9]*\) .*gpiolib.*/\1/p' /proc/interrupts; }
-  toggle() { for level in 1 0 1 0 1 0; do echo $level >"$out"/value; sleep 0.3; done; }
+  # counts TOTAL: waits until so many have come.
+  counts() {
+    tenths=0
+    while [ "$(irqs)" -lt "$1" ] && [ $tenths -lt 300 ]; do
+      sleep 0.1
+      tenths=$((tenths + 1))
+    done
+  }
+  toggle() {
+    wanted=$before
+    for level in 1 0 1 0 1 0; do
+      echo $level >"$out"/value
+      case $edge$level in
+        rising1 | falling0 | both*)
+          wanted=$((wanted + 1))
+          counts $wanted
+          ;;
+      esac
+      sleep 0.2 # for those that should not come
+    done
+  }
   for edge in rising falling both; do
     echo $edge >"$in"/edge
     before=$(irqs)
@@ -26,7 +46,8 @@ if [ -e "$in"/edge ]; then
   done
   echo rising >"$in"/edge
   echo 1 >"$out"/value
-  sleep 0.5
+  counts 1
+  sleep 0.2
   echo "again $(irqs)"
   echo none >"$in"/edge
 else
