@@ -131,7 +131,7 @@ check 'api: a second resume is refused' answers 500 PUT vm.resume
 
 echo '{"desired_balloon": 67108864}' >balloon.json
 check 'api: resize: the balloon' answers 204 PUT vm.resize balloon.json
-tenths=300
+tenths=900
 until api GET vm.info && grep -q '"memory_actual_size":201326592' answer || [ "$tenths" = 0 ]; do
   sleep 0.1
   tenths=$((tenths - 1))

@@ -67,9 +67,7 @@ none() {
   [ ! -e /dev/vda ] && [ ! -e /dev/nvme0n1 ] && [ ! -e /dev/pmem0 ] && ! has virtio virtiofs &&
     ! has virtio vmw_vsock_virtio_transport
 }
-tenths=0
-until [ -b /dev/nvme0n1 ] || [ $tenths -ge 30 ]; do sleep 0.1; tenths=$((tenths + 1)); done
-if [ -b /dev/nvme0n1 ]; then
+if grep -q '^0x010802' /sys/bus/pci/devices/*/class; then # the NVMe controller is there already
   uses reset
   wait_for none
   echo 'reset gone'

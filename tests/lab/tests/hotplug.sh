@@ -61,7 +61,8 @@ tenths=0
 while dd if=/dev/zero of=busy bs=64k seek=1 count=32 conv=fsync 2>/dev/null && [ $tenths -lt 300 ]; do
   tenths=$((tenths + 1))
 done
-sleep 1
+none() { [ "$(disks)" = 0 ]; }
+wait_for none
 echo "left $(disks)"
 EOF
 guest_with_script 'modules=virtio_pci,virtio_blk' --api-socket path=api.sock --event-monitor path=events.json

@@ -25,7 +25,7 @@ fds() { find "/proc/$vmm_pid/fd" -type l | wc -l; }
 threads() { find "/proc/$vmm_pid/task" -mindepth 1 -maxdepth 1 | wc -l; }
 # has_only FDS THREADS: the VMM is down to these, soon.
 has_only() {
-  tenths=100
+  tenths=600
   until [ "$(fds)" = "$1" ] && [ "$(threads)" = "$2" ]; do
     tenths=$((tenths - 1))
     if [ "$tenths" -le 0 ]; then

@@ -40,7 +40,7 @@ sum_of_given() { dd if="$given" bs=1M skip="$1" count="$2" iflag=direct 2>/dev/n
 # take_disk: the host has the disk again.
 take_disk() {
   to nvme $disk_address
-  tenths=100
+  tenths=600
   until [ -b "$given" ] || [ $tenths -le 0 ]; do
     sleep 0.1
     tenths=$((tenths - 1))
@@ -55,7 +55,7 @@ leaves() {
 
 # holds_no NAME: the VMM has no such file any more, soon.
 holds_no() {
-  tenths=100
+  tenths=600
   while for fd in "/proc/$vmm_pid/fd"/*; do readlink "$fd"; done | grep -q "$1"; do
     tenths=$((tenths - 1))
     [ $tenths -gt 0 ] || return 1

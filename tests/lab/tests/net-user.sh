@@ -51,8 +51,10 @@ says '^leased' 1 100
 helper=$(pidof vmm-net-user)
 kill -9 "$vmm_pid"
 wait "$vmm_pid" 2>/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  [ ! -e "/proc/$helper" ] || sleep 0.2
+tenths=600
+while [ -e "/proc/$helper" ] && [ $tenths -gt 0 ]; do
+  sleep 0.1
+  tenths=$((tenths - 1))
 done
 check 'user: the network ends with a VMM that is killed' [ ! -e "/proc/$helper" ]
 kill $server

@@ -13,7 +13,7 @@ cat >script <<'EOF'
 dd if=/dev/hwrng of=/tmp/random bs=1024 count=8 2>/dev/null
 seq 1 100 >/dev/hvc0
 echo "rng $(wc -c </tmp/random) $(tr -d '\000' </tmp/random | wc -c)"
-sleep 1
+sleep 4 # while the host counts
 reboot -f
 EOF
 for transport in pci mmio; do

@@ -17,7 +17,7 @@ cat >words <<'EOF'
 sum() { dd if="$disk" bs=1M skip="$1" count="$2" 2>/dev/null | sha256sum; }
 wait_for_disk() {
   i=0
-  while [ ! -b "$disk" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+  while [ ! -b "$disk" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 }
 EOF
 

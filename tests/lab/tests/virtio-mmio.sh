@@ -33,7 +33,7 @@ echo ready >/dev/hvc0
 head -n 3000 /dev/hvc0 | sha256sum
 EOF
 guest_with_script 'modules=virtio_mmio,virtio_console' --transport mmio --console pty
-tenths=100
+tenths=600
 until pty=$(sed -n 's|--console: \(/dev/pts/[0-9]*\).*|\1|p' vmm.err) && [ -c "$pty" ]; do
   tenths=$((tenths - 1))
   [ "$tenths" -gt 0 ] || break
