@@ -49,11 +49,17 @@ TEST_CASE("a timer that another handler of the same round disarmed does not call
       ++calls;
       REQUIRE(timers[1 - i]->disarm().has_value());
     });
-    REQUIRE(timers[i]->arm({.after = milliseconds(1)}).has_value());
   }
-  std::this_thread::sleep_for(milliseconds(10));
-  REQUIRE(*loop.run_once(kNoWait) == 2);
-  REQUIRE(calls == 1);
+  // A timer may go off late: it is tried until both are ready in one round.
+  std::size_t ready = 0;
+  for (int tries = 0; tries < 1000 && ready != 2; ++tries) {
+    for (auto& timer : timers) REQUIRE(timer->arm({.after = milliseconds(1)}).has_value());
+    std::this_thread::sleep_for(milliseconds(10));
+    calls = 0;
+    ready = *loop.run_once(kNoWait);
+    REQUIRE(calls == (ready == 0 ? 0 : 1));
+  }
+  REQUIRE(ready == 2);
 }
 
 TEST_CASE("a timer may go from inside its own handler, and outlive its loop") {
