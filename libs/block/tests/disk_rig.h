@@ -70,7 +70,7 @@ class Scratch {
 
 inline void wait_readable(int fd) {
   pollfd wanted{.fd = fd, .events = POLLIN, .revents = 0};
-  REQUIRE(::poll(&wanted, 1, 10000) == 1);
+  REQUIRE(::poll(&wanted, 1, 60'000) == 1);
 }
 
 /// Waits for `count` requests to end; by tag.

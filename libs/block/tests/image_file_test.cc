@@ -17,9 +17,12 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "qemu_img.h"
+#include "soon.h"
 
 namespace vmm::block {
 namespace {
@@ -155,16 +158,18 @@ TEST_CASE("QEMU's tools and we see each other's locks", "[image-file]") {
     CHECK(run_command("qemu-io -f raw -c 'write 0 512' '" + path + "'").output.find("lock") !=
           std::string::npos);
   }
-  // The other way round: it keeps the image open as long as its input is.
-  std::FILE* const qemu = ::popen(("qemu-io -f raw '" + path + "' >/dev/null").c_str(), "w");
+  // The other way round: it keeps the image open as long as its input is. Its prompt says that it
+  // has it; who tries before may be in its way.
+  const std::string said = folder / "said";
+  std::FILE* const qemu = ::popen(("qemu-io -f raw '" + path + "' >'" + said + "'").c_str(), "w");
   REQUIRE(qemu != nullptr);
-  bool refused = false;
-  for (int i = 0; i < 500 && !refused; ++i) {
-    ::usleep(10000);
-    const auto image = open_image(path, {.format = ImageFormat::kRaw, .lock = kind});
-    refused = !image && image.error().is_os(EAGAIN);
-  }
-  CHECK(refused);
+  CHECK(soon([&said] {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(said, error);
+    return !error && bytes != 0;
+  }));
+  const auto refused = open_image(path, {.format = ImageFormat::kRaw, .lock = kind});
+  CHECK((!refused && refused.error().is_os(EAGAIN)));
   ::pclose(qemu);
   CHECK(open_image(path, {.format = ImageFormat::kRaw}));
 }
