@@ -5,10 +5,11 @@
 
 namespace vmm {
 
-/// Waits up to five seconds for what another thread does; whether it has come.
+/// Waits for what another thread does, up to a minute, as a machine may be busy with something
+/// else; whether it has come.
 template <class Condition>
 bool soon(const Condition& condition) {
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 60'000; ++i) {
     if (condition()) return true;
     ::usleep(1000);
   }

@@ -48,10 +48,10 @@ class Wire {
       if (std::ranges::equal(received, std::as_bytes(std::span(frame)))) return true;
     }
   }
-  /// Whether it comes by within a second.
+  /// Whether it comes by within half a minute.
   template <class Byte>
   [[nodiscard]] bool gets(const std::vector<Byte>& frame) const {
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 3000; ++i) {
       if (has(frame)) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -57,7 +57,8 @@ class DeviceRig {
  public:
   using Milliseconds = std::chrono::milliseconds;  ///< of monotonic time
   static constexpr std::byte kUntouched{0xcc};     ///< fills writable parts at first
-  static constexpr Milliseconds kPatience{5000};  ///< of functions that wait, if not told otherwise
+  /// Of functions that wait, if not told otherwise. Long, as machines may be busy.
+  static constexpr Milliseconds kPatience{60'000};
   /// The device status from start() on.
   static constexpr std::uint8_t kRunning = kAcknowledge | kDriver | kFeaturesOk | kDriverOk;
 
