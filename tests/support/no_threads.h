@@ -13,7 +13,7 @@ class NoThreads {
   NoThreads() {
     (void)::pthread_getattr_default_np(&before_);
     pthread_attr_t huge = before_;
-    (void)::pthread_attr_setstacksize(&huge, std::size_t{1} << 46);
+    (void)::pthread_attr_setstacksize(&huge, std::size_t{1} << 62);
     (void)::pthread_setattr_default_np(&huge);
   }
   ~NoThreads() { (void)::pthread_setattr_default_np(&before_); }
