@@ -123,7 +123,10 @@ Result<Extent> VhdxImage::extent_of(const ByteRange& range) {
       return fail(Error::os(EIO, "a block of the VHDX image is in no state that it may be in"));
   }
   const ByteRange block{.offset = entry & Entry::kPlace, .bytes = layout_.block_bytes};
-  if (!layout_.is_data(block)) return fail(Error::os(EIO, "a block of the VHDX image is no data"));
+  // Behind the end are the blocks of a file that was cut off: nobody knows what was in them.
+  if (block.offset >= end_ || !layout_.is_data(block)) {
+    return fail(Error::os(EIO, "a block of the VHDX image is no data"));
+  }
   return Extent{.kind = Extent::Kind::kData,
                 .zeros_past_end = true,
                 .fd = file_.fd(),
