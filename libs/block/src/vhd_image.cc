@@ -22,14 +22,13 @@ using namespace std::string_view_literals;
 constexpr std::size_t kFooterBytes = 512;
 constexpr std::string_view kCookie = "conectix"sv;
 constexpr std::uint32_t kMajorVersion = 1;
-constexpr std::uint64_t kNoHeader = ~std::uint64_t{0};  // images that grow have one
 constexpr std::uint32_t kFixed = 2;
 
 struct Footer {
   std::array<char, 8> cookie{};
   Be32 features;
-  Be32 version;  // major and minor, 16 bits each
-  Be64 header_at;
+  Be32 version;    // major and minor, 16 bits each
+  Be64 header_at;  // of images that grow; fixed ones have 32 or 64 bits of ones here, or nothing
   std::array<std::byte, 24> made_by{};  // when, by what, and of which size at first
   Be64 disk_bytes;
   Be32 geometry;
@@ -66,7 +65,7 @@ Result<std::uint64_t> read_footer(const ImageFile& file) {
   if (footer.version.get() >> 16 != kMajorVersion) {
     return fail(Error::os(ENOTSUP, "open the VHD image: its version is not known"));
   }
-  if (footer.type.get() != kFixed || footer.header_at.get() != kNoHeader) {
+  if (footer.type.get() != kFixed) {
     return fail(Error::os(ENOTSUP, "open the VHD image: it is not a fixed one"));
   }
   const std::uint64_t disk_bytes = footer.disk_bytes.get();
