@@ -19,6 +19,11 @@ bool makes_sense(const PortOptions& port) {
          port.name.find('\0') == std::string::npos;
 }
 
+// A byte of the state for each port: the news that wait, and these.
+constexpr unsigned kReady = 1u << 4;
+constexpr unsigned kToldConnected = 1u << 5;
+constexpr unsigned kIsOpen = 1u << 6;
+
 }  // namespace
 
 MultiportConsole::MultiportConsole(std::shared_ptr<Ports> ports)
@@ -72,14 +77,47 @@ void MultiportConsole::write_config(std::uint64_t offset, std::span<const std::b
 }
 
 Result<virtio_device::WorkerList> MultiportConsole::activate(virtio_device::Activation activation) {
-  if (!activation.has(kFeatureMultiport)) ports_->set_open(0, true);
+  if (!activation.has(kFeatureMultiport)) {
+    for (std::size_t port = 0; port < ports_->count(); ++port) ports_->set_open(port, port == 0);
+  }
   virtio_device::WorkerList workers;
   workers.push_back(std::make_unique<MultiportWorker>(ports_, std::move(activation)));
   return workers;
 }
 
 void MultiportConsole::reset() {
-  for (std::size_t port = 0; port < ports_->count(); ++port) ports_->set_open(port, false);
+  for (std::size_t port = 0; port < ports_->count(); ++port) {
+    ports_->set_talk(port, {});
+    ports_->set_open(port, false);
+  }
+}
+
+std::vector<std::byte> MultiportConsole::save_state() {
+  std::vector<std::byte> state;
+  for (std::size_t port = 0; port < ports_->count(); ++port) {
+    const Ports::Talk talk = ports_->talk(port);
+    state.push_back(static_cast<std::byte>(talk.news | (talk.ready ? kReady : 0) |
+                                           (talk.told_connected ? kToldConnected : 0) |
+                                           (ports_->is_open(port) ? kIsOpen : 0)));
+  }
+  return state;
+}
+
+Result<void> MultiportConsole::load_state(std::span<const std::byte> state) {
+  constexpr unsigned kOthers = kReady | kToldConnected | kIsOpen;
+  bool good = state.size() == ports_->count();
+  for (std::size_t port = 0; good && port < state.size(); ++port) {
+    good = (std::to_integer<unsigned>(state[port]) & ~(ports_->news_of(port) | kOthers)) == 0;
+  }
+  if (!good) return fail(Error::os(EINVAL, "virtio console: state"));
+  for (std::size_t port = 0; port < state.size(); ++port) {
+    const auto bits = std::to_integer<unsigned>(state[port]);
+    ports_->set_talk(port, {.news = static_cast<std::uint8_t>(bits & ~kOthers),
+                            .ready = (bits & kReady) != 0,
+                            .told_connected = (bits & kToldConnected) != 0});
+    ports_->set_open(port, (bits & kIsOpen) != 0);
+  }
+  return {};
 }
 
 }  // namespace vmm::virtio_console

@@ -31,8 +31,20 @@ MultiportWorker::MultiportWorker(std::shared_ptr<MultiportConsole::Ports> ports,
       waiting_(std::move(activation.queues)) {
   for (std::size_t port = 0; port < ports_->count(); ++port) {
     const auto& [options, input] = (*ports_)[port];
-    served_.push_back(
-        {.server = std::make_unique<PortServer>(*options.output, input, !multiport_)});
+    Served one{
+        .server = std::make_unique<PortServer>(*options.output, input, ports_->is_open(port)),
+        .talk = ports_->talk(port)};
+    // Of a device that goes on; the host's side may be another one now.
+    if (one.talk.ready && one.talk.told_connected != ports_->is_connected(port)) {
+      one.add_news(News::kOpen);
+    }
+    served_.push_back(std::move(one));
+  }
+}
+
+MultiportWorker::~MultiportWorker() {
+  for (std::size_t port = 0; port < served_.size(); ++port) {
+    ports_->set_talk(port, served_[port].talk);
   }
 }
 
@@ -98,41 +110,49 @@ void MultiportWorker::take(const ControlMessage& message) {
   const bool value = message.value.get() != 0;
   switch (message.event.get()) {
     case ControlMessage::kDeviceReady:  // of the device, whatever port is said
-      if (value) std::ranges::for_each(served_, [](Served& one) { one.news |= kAdd; });
+      if (value) device_ready();
       return;
     case ControlMessage::kPortReady:
       if (port < served_.size() && value) port_ready(port);
       return;
     case ControlMessage::kPortOpen:
-      if (port >= served_.size()) return;
-      ports_->set_open(port, value);
-      served_[port].server->set_open(value);
+      if (port < served_.size()) open(port, value);
       return;
     default:
       return;
   }
 }
 
+// A driver that begins has nothing open, whatever the one before it has left: not every front end
+// of vhost-user tells of a reset.
+void MultiportWorker::device_ready() {
+  for (std::size_t port = 0; port < served_.size(); ++port) {
+    served_[port].talk = {.news = News::kAdd};
+    open(port, false);
+  }
+}
+
+void MultiportWorker::open(std::size_t port, bool open) {
+  ports_->set_open(port, open);
+  served_[port].server->set_open(open);
+}
+
 void MultiportWorker::port_ready(std::size_t port) {
-  const PortOptions& options = (*ports_)[port].options;
-  std::uint8_t news = kOpen;
-  if (options.console) news |= kConsole;
-  if (!options.name.empty()) news |= kName;
-  served_[port].ready = true;
-  served_[port].news = static_cast<std::uint8_t>(served_[port].news | news);
+  served_[port].talk.ready = true;
+  served_[port].add_news(ports_->news_of(port) & ~unsigned{News::kAdd});
 }
 
 // A port that the driver does not know yet is told of when it does.
 void MultiportWorker::look_at_hosts() {
   (void)ports_->news().take();
   for (std::size_t port = 0; port < served_.size(); ++port) {
-    if (ports_->take_news(port) && served_[port].ready) served_[port].news |= kOpen;
+    if (ports_->take_news(port) && served_[port].talk.ready) served_[port].add_news(News::kOpen);
   }
   tell();
 }
 
 bool MultiportWorker::has_news() const {
-  return std::ranges::any_of(served_, [](const Served& one) { return one.news != 0; });
+  return std::ranges::any_of(served_, [](const Served& one) { return one.talk.news != 0; });
 }
 
 void MultiportWorker::tell() {
@@ -152,16 +172,16 @@ void MultiportWorker::tell() {
 ControlMessage MultiportWorker::message_of(std::size_t port, News news) const {
   ControlMessage message{.port = Le32(static_cast<std::uint32_t>(port)), .value = Le16(1)};
   switch (news) {
-    case kAdd:
+    case News::kAdd:
       message.event = Le16(ControlMessage::kPortAdd);
       break;
-    case kConsole:
+    case News::kConsole:
       message.event = Le16(ControlMessage::kConsolePort);
       break;
-    case kName:
+    case News::kName:
       message.event = Le16(ControlMessage::kPortName);
       break;
-    case kOpen:
+    case News::kOpen:
       message.event = Le16(ControlMessage::kPortOpen);
       message.value = Le16(ports_->is_connected(port) ? 1 : 0);
       break;
@@ -171,15 +191,17 @@ ControlMessage MultiportWorker::message_of(std::size_t port, News news) const {
 
 std::uint32_t MultiportWorker::tell_next(virtio_queue::Writer buffer) {
   const auto one =
-      std::ranges::find_if(served_, [](const Served& served) { return served.news != 0; });
+      std::ranges::find_if(served_, [](const Served& served) { return served.talk.news != 0; });
   const auto port = static_cast<std::size_t>(one - served_.begin());
-  const auto news = static_cast<News>(1u << std::countr_zero(one->news));
+  const auto news = static_cast<News>(1u << std::countr_zero(one->talk.news));
   std::span<const std::byte> name;
-  if (news == kName) name = std::as_bytes(std::span((*ports_)[port].options.name));
+  if (news == News::kName) name = std::as_bytes(std::span((*ports_)[port].options.name));
   if (buffer.remaining() < sizeof(ControlMessage) + name.size()) return 0;
-  (void)buffer.write_obj(message_of(port, news));
+  const ControlMessage message = message_of(port, news);
+  (void)buffer.write_obj(message);
   (void)buffer.write(name);
-  one->news = static_cast<std::uint8_t>(one->news & ~news);
+  one->talk.news = static_cast<std::uint8_t>(one->talk.news & ~unsigned{news});
+  if (news == News::kOpen) one->talk.told_connected = message.value.get() != 0;
   return static_cast<std::uint32_t>(sizeof(ControlMessage) + name.size());
 }
 

@@ -37,6 +37,8 @@ class MultiportWorker final : public virtio_device::Worker {
  public:
   MultiportWorker(std::shared_ptr<MultiportConsole::Ports> ports,
                   virtio_device::Activation activation);
+  /// Leaves what it knows of the driver to the device.
+  ~MultiportWorker() override;
 
   Result<void> start(event_manager::EventLoop& loop) override;
   [[nodiscard]] bool stop_queue(std::uint16_t index) override;
@@ -44,17 +46,12 @@ class MultiportWorker final : public virtio_device::Worker {
   void drain() override;
 
  private:
-  /// In the order in which they are told.
-  enum News : std::uint8_t {
-    kAdd = 1u << 0,
-    kConsole = 1u << 1,
-    kName = 1u << 2,
-    kOpen = 1u << 3,
-  };
+  using News = MultiportConsole::Ports::News;
   struct Served {
     std::unique_ptr<PortServer> server;
-    std::uint8_t news = 0;
-    bool ready = false;  ///< the driver knows the port
+    MultiportConsole::Ports::Talk talk{};
+
+    void add_news(unsigned news) { talk.news = static_cast<std::uint8_t>(talk.news | news); }
   };
 
   Result<void> start_control(virtio_device::ActiveQueue& queue);
@@ -62,6 +59,8 @@ class MultiportWorker final : public virtio_device::Worker {
   [[nodiscard]] PortServer* server_of(std::uint16_t index) const;
   void hear();
   void take(const ControlMessage& message);
+  void device_ready();
+  void open(std::size_t port, bool open);
   void port_ready(std::size_t port);
   void tell();
   /// False: there is nothing to tell.

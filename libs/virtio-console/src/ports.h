@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -22,6 +24,20 @@ class MultiportConsole::Ports {
     std::shared_ptr<PortInput> input;
   };
 
+  /// What the driver is to be told of a port, in the order in which it is.
+  enum News : std::uint8_t {
+    kAdd = 1u << 0,
+    kConsole = 1u << 1,
+    kName = 1u << 2,
+    kOpen = 1u << 3,
+  };
+  /// How far the driver and the device have come with a port.
+  struct Talk {
+    std::uint8_t news = 0;        ///< what is still to be told
+    bool ready = false;           ///< the driver knows the port
+    bool told_connected = false;  ///< what it was told last of set_connected()
+  };
+
   Ports(std::vector<Port> ports, sys_util::EventFd news)
       : ports_(std::move(ports)), news_(std::move(news)), states_(ports_.size()) {
     for (std::size_t i = 0; i < ports_.size(); ++i) {
@@ -31,6 +47,14 @@ class MultiportConsole::Ports {
 
   [[nodiscard]] std::size_t count() const { return ports_.size(); }
   [[nodiscard]] const Port& operator[](std::size_t port) const { return ports_[port]; }
+  /// All that a driver is told of a port.
+  [[nodiscard]] std::uint8_t news_of(std::size_t port) const {
+    const PortOptions& options = ports_[port].options;
+    unsigned news = kAdd | kOpen;
+    if (options.console) news |= kConsole;
+    if (!options.name.empty()) news |= kName;
+    return static_cast<std::uint8_t>(news);
+  }
 
   [[nodiscard]] bool is_open(std::size_t port) const {
     const MutexLock lock(mutex_);
@@ -47,6 +71,15 @@ class MultiportConsole::Ports {
   void set_on_open(std::size_t port, std::function<void(bool)> on_open) {
     const MutexLock lock(mutex_);
     states_[port].on_open = std::move(on_open);
+  }
+  /// A worker's when it ends, for the next one.
+  [[nodiscard]] Talk talk(std::size_t port) const {
+    const MutexLock lock(mutex_);
+    return states_[port].talk;
+  }
+  void set_talk(std::size_t port, const Talk& talk) {
+    const MutexLock lock(mutex_);
+    states_[port].talk = talk;
   }
   [[nodiscard]] bool is_connected(std::size_t port) const {
     const MutexLock lock(mutex_);
@@ -75,6 +108,7 @@ class MultiportConsole::Ports {
     bool open = false;
     bool connected = true;
     bool is_news = false;
+    Talk talk{};
     std::function<void(bool)> on_open{};
   };
 

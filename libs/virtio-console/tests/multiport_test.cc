@@ -273,6 +273,86 @@ TEST_CASE("a device starts anew after a reset", "[multiport]") {
   CHECK(answer->written == 4);
 }
 
+// Bits of the state of a port, beside the news that wait.
+constexpr std::byte kReady{0x10};
+constexpr std::byte kToldConnected{0x20};
+constexpr std::byte kIsOpen{0x40};
+
+TEST_CASE("a device goes on with the ports of another one", "[multiport]") {
+  Paper paper;
+  const auto device = *MultiportConsole::create(
+      std::array{PortOptions{.output = &paper, .console = true},
+                 PortOptions{.output = &paper, .name = "agent", .connected = false},
+                 PortOptions{.output = &paper}});
+  std::vector<bool> heard;
+  device->set_on_open(1, [&heard](bool open) { heard.push_back(open); });
+  // The driver does not know the first one yet, and is still to hear the name of the second.
+  const Bytes state{std::byte{1}, kReady | kToldConnected | kIsOpen | std::byte{4},
+                    kReady | kToldConnected};
+  REQUIRE(device->state_owner()->load_state(state));
+  CHECK(device->state_owner()->save_state() == state);
+  CHECK(heard == std::vector{true});
+  DeviceRig rig(device, {.features = kFeatureMultiport});
+  REQUIRE(rig.start());
+  const auto tell = [&rig]() -> Bytes {
+    REQUIRE(rig.send(kToDriver, {.readable = {}, .writable = {64}}));
+    rig.run();
+    const auto answer = rig.receive(kToDriver);
+    return answer ? Bytes(answer->bytes.begin(), answer->bytes.begin() + answer->written) : Bytes();
+  };
+  const auto message = [](std::uint8_t port, std::uint8_t event, std::uint8_t value) {
+    return Bytes{std::byte{port}, {}, {}, {}, std::byte{event}, {}, std::byte{value}, {}};
+  };
+  CHECK(tell() == message(0, kPortAdd, 1));
+  CHECK(tell().size() == 8 + 5);
+  CHECK(tell() == message(1, kPortOpen, 0));  // nobody is at this device
+  CHECK(tell().empty());
+  REQUIRE(device->input(1).enqueue(bytes_of("kept")));
+  REQUIRE(rig.send(receive_queue(1), {.readable = {}, .writable = {8}}));
+  rig.run();
+  CHECK(rig.receive(receive_queue(1)));
+  rig.reset();
+  CHECK(heard == std::vector{true, false});
+  CHECK(device->state_owner()->save_state() == Bytes(3));
+}
+
+TEST_CASE("a state that is no state of such ports is refused, and changes nothing",
+          "[multiport][hostile]") {
+  Desk desk;
+  desk.rig.reset();
+  virtio_device::StateOwner& owner = *desk.device->state_owner();
+  const Bytes good{std::byte{0x7b}, std::byte{0x7d}, std::byte{0x79}};
+  REQUIRE(owner.load_state(good));
+  for (const Bytes& bad : {Bytes(), Bytes(2), Bytes(4), Bytes{{}, {}, std::byte{0x80}},
+                           Bytes{std::byte{4}, {}, {}}, Bytes{{}, std::byte{2}, {}}}) {
+    const auto done = owner.load_state(bad);
+    REQUIRE_FALSE(done);
+    CHECK(done.error().is_os(EINVAL));
+    CHECK(owner.save_state() == good);
+  }
+}
+
+TEST_CASE("a driver that has one port only has no others open", "[multiport][hostile]") {
+  Desk desk;
+  desk.rig.reset();
+  REQUIRE(desk.device->state_owner()->load_state(Bytes(3, kIsOpen)));
+  DeviceRig rig(desk.device, {.features = 0});
+  REQUIRE(rig.start());
+  CHECK(desk.device->is_open(0));
+  CHECK_FALSE(desk.device->is_open(1));
+}
+
+TEST_CASE("a driver that begins has no port open", "[multiport]") {
+  Desk desk;
+  desk.introduce();
+  desk.say(1, kPortOpen, 1);
+  desk.say(0, kDeviceReady, 1);
+  CHECK_FALSE(desk.device->is_open(1));
+  CHECK(desk.hear() == Messages{{0, kPortAdd, 1}, {1, kPortAdd, 1}, {2, kPortAdd, 1}});
+  CHECK(desk.type(1, "waits"));
+  CHECK_FALSE(desk.read(1));
+}
+
 TEST_CASE("each queue is served again after its own reset", "[multiport][ring-reset]") {
   for (const bool packed : {false, true}) {
     CAPTURE(packed);

@@ -33,8 +33,12 @@ struct PortOptions {
 /// A port's input waits until a program of the guest has it open; of a console the driver says so
 /// by itself. A driver without the feature has port 0 alone, which is always open.
 ///
+/// Its state is which ports are open, and what the driver knows of them: a device that is stopped
+/// to go on later, here or elsewhere, closes them and opens them again.
+///
 /// Threads: as VirtioDevice; input(), is_open(), set_on_open() and set_connected() from any thread.
-class MultiportConsole final : public virtio_device::VirtioDevice {
+class MultiportConsole final : public virtio_device::VirtioDevice,
+                               private virtio_device::StateOwner {
  public:
   static constexpr std::uint16_t kQueueSize = Console::kQueueSize;  ///< of each queue, at most
   static constexpr std::size_t kMaxPorts = 31;                      ///< with two queues each
@@ -71,11 +75,15 @@ class MultiportConsole final : public virtio_device::VirtioDevice {
   void write_config(std::uint64_t offset, std::span<const std::byte> data) override;
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override;
+  [[nodiscard]] virtio_device::StateOwner* state_owner() override { return this; }
 
  private:
   class Ports;
 
   explicit MultiportConsole(std::shared_ptr<Ports> ports);
+  [[nodiscard]] std::vector<std::byte> save_state() override;
+  /// Errors: EINVAL.
+  Result<void> load_state(std::span<const std::byte> state) override;
 
   std::shared_ptr<Ports> ports_;
   std::vector<std::uint16_t> queue_sizes_;
