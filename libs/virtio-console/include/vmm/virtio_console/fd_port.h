@@ -17,6 +17,9 @@ namespace vmm::virtio_console {
 /// What the guest writes, to a descriptor. One that does not block makes the guest wait when it is
 /// full; one that blocks holds up the device's worker. What nobody will ever read is dropped.
 ///
+/// Room is waited for on the worker's loop, which watches a descriptor for one purpose: where a
+/// FdInput is on that loop, too, each has a duplicate of its own.
+///
 /// Threads: as ConsoleOutput.
 class FdOutput final : public ConsoleOutput {
  public:
