@@ -57,7 +57,8 @@ class MultiportConsole final : public virtio_device::VirtioDevice,
   /// Whether a program of the guest has the port open. Precondition: port < port_count().
   [[nodiscard]] bool is_open(std::size_t port) const;
   /// Calls `on_open` when is_open() changes, by the worker or by whoever starts or resets the
-  /// device: it must not block. Empty: nothing is called. Precondition: port < port_count().
+  /// device: it must not block. Empty: nothing is called, but that a call of the one before may
+  /// still be under way. Precondition: port < port_count().
   void set_on_open(std::size_t port, std::function<void(bool open)> on_open);
   /// Tells the driver whether somebody of the host is there: without one, programs of the guest
   /// read an end, and cannot write. Precondition: port < port_count().

@@ -37,7 +37,8 @@ class ConsoleInput {
   /// How many bytes enqueue() takes now. After an answer of 0, `on_space` is called once there is
   /// room again, by the worker: it must not block.
   [[nodiscard]] virtual std::size_t space() = 0;
-  /// Sets what space() speaks of; empty: nothing is called.
+  /// Sets what space() speaks of; empty: nothing is called, but that a call of the one before may
+  /// still be under way.
   virtual void set_on_space(std::function<void()> on_space) = 0;
   /// Input for the driver: all of it or, when it does not fit, nothing. True: taken.
   [[nodiscard]] virtual bool enqueue(std::span<const std::byte> bytes) = 0;
