@@ -11,6 +11,7 @@
   size        headers at most 300 lines, sources at most 500
   names       snake_case.h, .cc, _test.cc, _bench.cc, _fuzz.cc; folders in kebab-case, include/vmm/<lib>
               in snake_case
+  built       a library's meson.build names each of its sources
   markers     no left-over notes to oneself
 """
 
@@ -173,6 +174,15 @@ class Check:
                 continue
             if not path.name.endswith(ending) and not is_support(path):
                 self.complain(path, 0, f"sources in {folder}/ end in {ending}")
+        self.check_built(path, library)
+
+    def check_built(self, path, library):
+        home = pathlib.PurePath("libs", library[1])
+        build = self.root / home / "meson.build"
+        if path.suffix != ".cc" or not build.is_file():
+            return
+        if f"'{path.relative_to(home)}'" not in build.read_text():
+            self.complain(path, 0, f"{home}/meson.build does not name it")
 
     def check_licence(self, path, full):
         if path.suffix not in LICENSED and path.name not in LICENSED_NAMES:

@@ -24,11 +24,11 @@ TOP = f"// {check.SPDX}\n"
 HEADER = TOP + "#pragma once\n"
 
 
-def problems(path, text, layers=LAYERS):
-    """What check.py says about a project with this one file."""
+def problems(path, text, layers=LAYERS, others=()):
+    """What check.py says about a project with this one file, and perhaps others: name and text."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        for name, content in (("libs/meson.build", layers), (path, text)):
+        for name, content in (("libs/meson.build", layers), (path, text), *others):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)
         return check.Check(root, check.tracked_files(root)).run()
@@ -91,6 +91,14 @@ class CheckTest(unittest.TestCase):
     def test_a_table_with_an_edge_upwards_is_refused(self):
         upwards = LAYERS.replace("['base', 'base', []]", "['base', 'base', ['fdt']]")
         self.assertIn("isn't below", problems(BASE, HEADER, upwards)[0])
+
+    def test_a_source_that_is_not_built_is_refused(self):
+        for built in ("src/x.cc", "tests/x_test.cc"):
+            build = ("libs/base/meson.build", f"# {check.SPDX}\nsources = files('{built}')\n")
+            self.assertEqual(problems(f"libs/base/{built}", TOP, others=[build]), [])
+            found = problems("libs/base/src/y.cc", TOP, others=[build])
+            self.assertEqual(len(found), 1, found)
+            self.assertIn("does not name it", found[0])
 
 
 if __name__ == "__main__":

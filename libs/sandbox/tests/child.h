@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 
+#include "shared_counters.h"
 #include "vmm/sys_util/file_io.h"
 
 namespace vmm::sandbox::testing {
@@ -23,6 +24,7 @@ struct Ended {
 
 /// Runs `body` in a child, whose exit status is what it returns.
 inline Ended in_child(const std::function<int()>& body) {
+  share_counters();
   int pipe[2] = {-1, -1};
   REQUIRE(::pipe(pipe) == 0);
   const pid_t child = ::fork();

@@ -28,7 +28,7 @@ TEST_CASE("a queue for which there is no memory says so, and leaves nothing", "[
     auto queue = config.activate(memory);
     REQUIRE(queue);
     Queue moved = std::move(*queue);
-    Chain chain;
+    InlineChain<64> chain;
     CHECK(moved.pop(chain) == Pop::kEmpty);
     CHECK(faulty_calls::mapped_bytes() > mapped);
   }

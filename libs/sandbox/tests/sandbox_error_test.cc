@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "vmm/sandbox/sandbox_error.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+#include <string>
+
+namespace vmm::sandbox {
+namespace {
+
+TEST_CASE("each error has a message of its own", "[error]") {
+  const std::string unknown = to_string(make_error(SandboxError{0}));
+  std::set<std::string> messages = {unknown};
+  for (const auto error :
+       {SandboxError::kUnknownCall, SandboxError::kTooManyRules, SandboxError::kNoSeccomp,
+        SandboxError::kNoLandlock, SandboxError::kOldLandlock, SandboxError::kBadArgument,
+        SandboxError::kDivergedThread}) {
+    CHECK(messages.insert(to_string(make_error(error))).second);
+    CHECK(is(make_error(error), error));
+  }
+  CHECK(unknown.find("unknown") != std::string::npos);
+}
+
+TEST_CASE("a thread that has diverged is told by its id, the largest too", "[error]") {
+  for (const std::int32_t thread : {1, 4'194'304}) {
+    const Error error = make_diverged_thread(thread);
+    CHECK(is(error, SandboxError::kDivergedThread));
+    CHECK(diverged_thread(error) == thread);
+  }
+  CHECK_FALSE(diverged_thread(make_error(SandboxError::kNoSeccomp)));
+  CHECK_FALSE(diverged_thread(Error::os(1, "x")));
+}
+
+}  // namespace
+}  // namespace vmm::sandbox
