@@ -18,8 +18,9 @@ constexpr std::uint64_t kSliceBytes = 4096;
 constexpr std::size_t kCacheBytes = 2 << 20;
 /// Clusters that are looked at for one allocation before it goes to the end of the file.
 constexpr std::uint64_t kSearchBudget = 2048;
-/// Clusters beyond the end of the file that claim to be in use.
-constexpr int kStrangeBudget = 4096;
+/// Clusters beyond the end of the file that claim to be in use, which one allocation passes over.
+/// After a power loss there may be as many as were written since a flush.
+constexpr int kStrangeBudget = 1 << 18;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 55;
 
 Unexpected<Error> broken(const char* what) { return fail(Error::os(EIO, what)); }
