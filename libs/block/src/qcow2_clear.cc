@@ -165,13 +165,13 @@ Result<void> Qcow2Image::zero_extents(ByteRange range) {
 Result<void> Qcow2Image::resize(std::uint64_t bytes) {
   if (!file_.writable()) return fail(Error::os(EROFS, "change the size of a read-only disk"));
   if (bytes % kSector != 0) return fail(Error::os(EINVAL, "a disk consists of whole sectors"));
+  const std::uint64_t now = size_bytes();
+  if (bytes == now) return {};
   if (header_.version < 3 && header_.snapshots != 0) {
     // Its snapshots would not know their size.
     return fail(Error::os(ENOTSUP, "change the size of a version 2 image with snapshots"));
   }
-  const std::uint64_t now = size_bytes();
-  if (bytes > now) return grow(bytes);
-  return bytes < now ? shrink(bytes) : Result<void>();
+  return bytes > now ? grow(bytes) : shrink(bytes);
 }
 
 // What was cleared before an error reads as zeros; the disk keeps its size then, so that it can be
