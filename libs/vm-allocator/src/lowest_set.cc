@@ -27,14 +27,17 @@ std::uint64_t LowestSet::take_lowest() {
     const std::uint64_t word = bits_[level][number];
     number = number * 64 + static_cast<std::uint64_t>(std::countr_zero(word));
   }
-  std::uint64_t at = number;
-  for (std::size_t level = 0; level < levels_; ++level) {
-    std::uint64_t& word = bits_[level][at / 64];
-    word &= word - 1;  // on each level it is the lowest bit of its word
-    if (word != 0) break;
-    at /= 64;
-  }
+  erase(number);
   return number;
+}
+
+void LowestSet::erase(std::uint64_t number) {
+  for (std::size_t level = 0; level < levels_; ++level) {
+    std::uint64_t& word = bits_[level][number / 64];
+    word &= ~(std::uint64_t{1} << (number % 64));
+    if (word != 0) break;
+    number /= 64;
+  }
 }
 
 void LowestSet::grow(std::uint64_t words) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vm_allocator/id_allocator.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <limits>
@@ -66,6 +67,37 @@ TEST_CASE("ids that are not handed out cannot be freed", "[hostile]") {
   REQUIRE(*ids.allocate() == 6);
 }
 
+TEST_CASE("an id can be had by its number, and those below it come next") {
+  IdAllocator ids = *IdAllocator<>::create({5, 23});
+  REQUIRE(*ids.allocate_at(9) == 9);
+  REQUIRE(ids.allocate_at(9).error() == AllocError::kUnavailable);
+  REQUIRE(ids.is_allocated(9));
+  REQUIRE_FALSE(ids.is_allocated(8));
+  for (const std::uint32_t id : {5u, 6u}) REQUIRE(*ids.allocate() == id);
+  REQUIRE(*ids.allocate_at(8) == 8);
+  REQUIRE(*ids.allocate() == 7);
+  REQUIRE(*ids.allocate() == 10);
+  REQUIRE(ids.free(9).has_value());
+  REQUIRE(*ids.allocate_at(9) == 9);
+  REQUIRE(*ids.allocate_at(23) == 23);
+  for (std::uint32_t id = 11; id <= 22; ++id) REQUIRE(*ids.allocate() == id);
+  REQUIRE(ids.allocate().error() == AllocError::kUnavailable);
+}
+
+TEST_CASE("ids that cannot be had by their number are refused, and nothing changes", "[hostile]") {
+  IdAllocator ids = *IdAllocator<>::create({5, 23});
+  REQUIRE(ids.allocate_at(4).error() == AllocError::kOutOfRange);
+  REQUIRE(ids.allocate_at(24).error() == AllocError::kOutOfRange);
+  REQUIRE(*ids.allocate() == 5);
+
+  using Wide = IdAllocator<std::uint64_t>;
+  auto wide = *Wide::create({0, ~std::uint64_t{0}});
+  REQUIRE(wide.allocate_at(Wide::kMaxPassedOver + 1).error() == AllocError::kUnavailable);
+  REQUIRE(wide.allocate_at(~std::uint64_t{0}).error() == AllocError::kUnavailable);
+  REQUIRE(*wide.allocate_at(Wide::kMaxPassedOver) == Wide::kMaxPassedOver);
+  REQUIRE(*wide.allocate() == 0);
+}
+
 TEST_CASE("whether an id is handed out is known") {
   IdAllocator ids = *IdAllocator<>::create({5, 23});
   REQUIRE_FALSE(ids.is_allocated(5));
@@ -91,6 +123,19 @@ TEST_CASE("random operations on many ids agree with a set") {
       REQUIRE(ids.free(*victim).has_value());
       freed.insert(*victim);
       taken.erase(victim);
+      continue;
+    }
+    if (random() % 8 == 0) {
+      const std::uint32_t id =
+          std::min(next + 10, 100 + static_cast<std::uint32_t>(random() % 10000));
+      if (taken.contains(id)) {
+        REQUIRE(ids.allocate_at(id).error() == AllocError::kUnavailable);
+        continue;
+      }
+      REQUIRE(*ids.allocate_at(id) == id);
+      for (; next <= id; ++next) freed.insert(next);
+      freed.erase(id);
+      taken.insert(id);
       continue;
     }
     if (freed.empty() && next == 10100) continue;

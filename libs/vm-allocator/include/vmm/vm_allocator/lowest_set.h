@@ -16,6 +16,8 @@ class LowestSet {
   [[nodiscard]] bool empty() const { return levels_ == 0 || bits_[levels_ - 1][0] == 0; }
   [[nodiscard]] bool contains(std::uint64_t number) const;
   void insert(std::uint64_t number);
+  /// Removes it. Precondition: contains().
+  void erase(std::uint64_t number);
   /// Removes and returns the lowest number. Precondition: not empty.
   std::uint64_t take_lowest();
 
