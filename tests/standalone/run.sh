@@ -90,6 +90,18 @@ use_pkg_config() {
   quietly env PKG_CONFIG_PATH="$pc" make -C "$tmp/one" PKG_CONFIG='pkg-config --static' LDFLAGS=-static
   quietly "$tmp/one/program"
   echo "pkg-config: built and ran, shared and static"
+  # shellcheck disable=SC2046 # words of pkg-config
+  if ${CXX:-c++} -std=c++17 -fsyntax-only $(PKG_CONFIG_PATH=$pc pkg-config --cflags "vmm-$lib") \
+    "$tmp/one/main.cc" 2>"$tmp/log"; then
+    echo "C++17 compiles the headers" >&2
+    exit 1
+  fi
+  if ! grep 'error' "$tmp/log" | head -1 | grep -q 'need C++20'; then
+    head -20 "$tmp/log" >&2
+    echo "the first error with C++17 does not say that C++20 is needed" >&2
+    exit 1
+  fi
+  echo "pkg-config: C++17 is told what is missing"
 }
 
 # By the name that stays as long as the interface: two numbers before 1.0, one after.
@@ -198,7 +210,7 @@ link_each() {
     # Every object, so that each symbol it needs must come from a declared dependency.
     libs=${libs/"$archive"/-Wl,--whole-archive $archive -Wl,--no-whole-archive}
     # shellcheck disable=SC2086 # words of pkg-config
-    quietly ${CXX:-c++} $cflags "$tmp/every/$name.cc" -o "$tmp/every/$name" $libs
+    quietly ${CXX:-c++} -std=c++20 $cflags "$tmp/every/$name.cc" -o "$tmp/every/$name" $libs
     quietly "$tmp/every/$name"
     echo "$name: pkg-config links"
   done

@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "vmm/base/detail/language.h"
+
 namespace vmm {
 
 ///@{

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "vmm/base/detail/language.h"
+
 namespace vmm {
 
 namespace detail {

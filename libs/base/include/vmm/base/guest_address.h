@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "vmm/base/detail/language.h"
+
 namespace vmm {
 
 /// A guest-physical address, in bytes from 0. Not a host pointer, not an offset, not an IOVA.

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "vmm/base/detail/language.h"
+
 namespace vmm {
 
 namespace detail {
