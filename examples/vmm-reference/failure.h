@@ -32,7 +32,7 @@ struct Failure {
 /// "context: operation: cause" for the operating system's errors; "context: cause" for those of a
 /// library, whose texts are whole phrases.
 [[nodiscard]] inline Failure runtime(std::string_view context, const Error& error) {
-  const bool is_os = &error.domain() == &kOsDomain;
+  const bool is_os = error.domain() == kOsDomain;
   return runtime(std::string(context) + ": " +
                  (is_os ? to_string(error) : std::string(error.domain().message(error.code()))));
 }

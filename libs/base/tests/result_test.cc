@@ -47,6 +47,21 @@ TEST_CASE("a result carries its value or its error through VMM_TRY", "[result]")
   CHECK_FALSE(check(3).has_value());
 }
 
+// As it is in a program with hidden symbols beside a shared library: a domain's second object.
+constexpr ErrorDomain kOtherSmallDomain{"small", kSmallDomain.message};
+constexpr ErrorDomain kOtherOsDomain{"os", &os_message};
+
+TEST_CASE("which error it is does not depend on where its domain's object is", "[error]") {
+  CHECK(Error(kOtherOsDomain, ENOENT, "open").is_os(ENOENT));
+  CHECK_FALSE(Error(kOtherOsDomain, ENOENT, "open").is_os(EIO));
+  CHECK_FALSE(Error(kSmallDomain, ENOENT, "open").is_os(ENOENT));
+  const Error error = quarter(6).error();
+  CHECK(error == Small::kB);
+  CHECK(error != Small::kA);
+  CHECK(error == Error(kOtherSmallDomain, 1, "do something else"));
+  CHECK(error != Error::os(1, "do the small thing"));
+}
+
 TEST_CASE("a result moves values that cannot be copied", "[result]") {
   Result<std::unique_ptr<int>> from = std::make_unique<int>(7);
   Result<std::unique_ptr<int>> to = std::move(from);

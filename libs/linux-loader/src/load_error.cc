@@ -107,7 +107,7 @@ Error make_wrong_architecture(Arch kernel, Arch guest) {
 }
 
 bool is(const Error& error, LoadError which) {
-  return &error.domain() == &kLoadDomain && (error.code() & 0xff) == static_cast<int>(which);
+  return error.domain() == kLoadDomain && (error.code() & 0xff) == static_cast<int>(which);
 }
 
 }  // namespace vmm::linux_loader

@@ -46,7 +46,7 @@ Error make_diverged_thread(std::int32_t thread) {
 }
 
 bool is(const Error& error, SandboxError which) {
-  return &error.domain() == &kSandboxDomain &&
+  return error.domain() == kSandboxDomain &&
          (error.code() & kErrorMask) == static_cast<std::int32_t>(which);
 }
 

@@ -43,7 +43,7 @@ Error make_error(UserError error) {
 }
 
 std::uint32_t errno_of(const Error& error) {
-  if (&error.domain() == &kOsDomain) return static_cast<std::uint32_t>(error.code());
+  if (error.domain() == kOsDomain) return static_cast<std::uint32_t>(error.code());
   if (&error.domain() != &kDomain) return EINVAL;
   switch (static_cast<UserError>(error.code())) {
     case UserError::kUnknownCommand:

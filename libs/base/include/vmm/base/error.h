@@ -7,12 +7,20 @@
 #include <string>
 #include <string_view>
 
+#include "vmm/base/detail/language.h"
+
 namespace vmm {
 
 /// Names a family of error codes; one constexpr object per library.
 struct ErrorDomain {
   std::string_view name;                           ///< of the library; static storage
   std::string_view (*message)(std::int32_t code);  ///< never empty; static storage
+
+  /// Domains of one name are the same. Addresses do not tell: a program with hidden symbols has its
+  /// own object of what a shared library has, too.
+  friend constexpr bool operator==(const ErrorDomain& a, const ErrorDomain& b) {
+    return &a == &b || a.name == b.name;
+  }
 };
 
 /// The text of an errno value, for example "No such file or directory".
@@ -47,13 +55,17 @@ class Error {
 
   /// Whether it came from the operating system with this errno value.
   [[nodiscard]] constexpr bool is_os(std::int32_t code) const {
-    return domain_ == &kOsDomain && code_ == code;
+    return code_ == code && *domain_ == kOsDomain;
+  }
+  /// Whether both are the same error, whatever was attempted: `error == VfioError::kOverlap`.
+  friend constexpr bool operator==(const Error& a, const Error& b) {
+    return a.code_ == b.code_ && *a.domain_ == *b.domain_;
   }
   /// The operation that failed; static storage.
   [[nodiscard]] constexpr const char* what() const { return what_; }
   /// An errno value or a library's enumerator.
   [[nodiscard]] constexpr std::int32_t code() const { return code_; }
-  /// Whose code() it is; its message() makes the text.
+  /// Whose code() it is, to be compared by ==; its message() makes the text.
   [[nodiscard]] constexpr const ErrorDomain& domain() const { return *domain_; }
 
  private:
