@@ -6,7 +6,8 @@
 namespace vmm::sandbox {
 namespace {
 
-// The error is in the low byte of a code; above it is a thread's id, of which there are 2^22.
+// The error is in the low byte of a code; above it is a thread's id, of which there are 2^22, or
+// one more than the index of a rule, of which there are fewer.
 constexpr unsigned kDetailShift = 8;
 constexpr std::int32_t kErrorMask = 0xff;
 
@@ -27,6 +28,8 @@ std::string_view message(std::int32_t code) {
       return "a rule that compares an argument beyond the sixth, or one of them twice";
     case SandboxError::kDivergedThread:
       return "a thread of the process has filters that the calling one has not";
+    case SandboxError::kBadErrno:
+      return "a rule that fails with a number that is no errno value (1 to 4095)";
   }
   return "unknown sandbox error";
 }
@@ -45,6 +48,12 @@ Error make_diverged_thread(std::int32_t thread) {
           "SECCOMP_FILTER_FLAG_TSYNC"};
 }
 
+Error make_bad_rule(SandboxError error, std::size_t index) {
+  const auto number = static_cast<std::int32_t>(index + 1);
+  return {kSandboxDomain, static_cast<std::int32_t>(error) | (number << kDetailShift),
+          "compile a filter of system calls"};
+}
+
 bool is(const Error& error, SandboxError which) {
   return error.domain() == kSandboxDomain &&
          (error.code() & kErrorMask) == static_cast<std::int32_t>(which);
@@ -53,6 +62,15 @@ bool is(const Error& error, SandboxError which) {
 std::optional<std::int32_t> diverged_thread(const Error& error) {
   if (!is(error, SandboxError::kDivergedThread)) return std::nullopt;
   return error.code() >> kDetailShift;
+}
+
+std::optional<std::size_t> bad_rule(const Error& error) {
+  if (error.domain() != kSandboxDomain || is(error, SandboxError::kDivergedThread)) {
+    return std::nullopt;
+  }
+  const std::int32_t number = error.code() >> kDetailShift;
+  if (number <= 0) return std::nullopt;
+  return static_cast<std::size_t>(number - 1);
 }
 
 }  // namespace vmm::sandbox

@@ -25,6 +25,7 @@ namespace {
 using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 constexpr const char* kCompiling = "compile a filter of system calls";
+constexpr int kMaxErrno = 4095;  // the kernel's; it makes larger ones this
 
 std::uint32_t action_of(Refusal refusal) {
   switch (refusal) {
@@ -70,7 +71,7 @@ struct Comparisons {
   unsigned count = 0;
 };
 
-Result<Comparisons> comparisons_of(const Rule& rule) {
+Result<Comparisons, SandboxError> comparisons_of(const Rule& rule) {
   Comparisons out;
   unsigned seen = 0;  // a bit for each argument
   for (const Argument& argument : rule.arguments) {
@@ -94,10 +95,20 @@ Result<void> check(int answer) {
   return {};
 }
 
+/// What is wrong with a rule by itself.
+Result<void, SandboxError> check(const Rule& rule) {
+  VMM_TRY_DO(comparisons_of(rule));
+  if (rule.error < 0 || rule.error > kMaxErrno) return fail(SandboxError::kBadErrno);
+  if (seccomp_syscall_resolve_name(rule.call) == __NR_SCMP_ERROR) {
+    return fail(SandboxError::kUnknownCall);
+  }
+  return {};
+}
+
+/// Precondition: check().
 Result<void> add(void* context, const Rule& rule, Refusal refusal) {
   VMM_TRY(const Comparisons compares, comparisons_of(rule));
   const int number = seccomp_syscall_resolve_name(rule.call);
-  if (number == __NR_SCMP_ERROR) return fail(SandboxError::kUnknownCall);
   if (number < 0) return {};  // of another architecture
   std::uint32_t action = SCMP_ACT_ALLOW;
   if (rule.error != 0) action = SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
@@ -132,7 +143,9 @@ Result<SeccompFilter> SeccompFilter::compile(std::span<const Rule> rules, Refusa
   VMM_TRY_DO(
       check(seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)));
   std::uint8_t priority = 255;
-  for (const Rule& rule : rules) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const Rule& rule = rules[i];
+    if (const auto sound = check(rule); !sound) return fail(make_bad_rule(sound.error(), i));
     VMM_TRY_DO(add(context.get(), rule, refusal));
     VMM_TRY_DO(set_priority(context.get(), rule, priority));
     if (priority != 0) --priority;

@@ -14,7 +14,7 @@ TEST_CASE("each error has a message of its own", "[error]") {
   for (const auto error :
        {SandboxError::kUnknownCall, SandboxError::kTooManyRules, SandboxError::kNoSeccomp,
         SandboxError::kNoLandlock, SandboxError::kOldLandlock, SandboxError::kBadArgument,
-        SandboxError::kDivergedThread}) {
+        SandboxError::kDivergedThread, SandboxError::kBadErrno}) {
     CHECK(messages.insert(to_string(make_error(error))).second);
     CHECK(is(make_error(error), error));
   }
@@ -29,6 +29,18 @@ TEST_CASE("a thread that has diverged is told by its id, the largest too", "[err
   }
   CHECK_FALSE(diverged_thread(make_error(SandboxError::kNoSeccomp)));
   CHECK_FALSE(diverged_thread(Error::os(1, "x")));
+}
+
+TEST_CASE("a bad rule is told by its index", "[error]") {
+  for (const std::size_t index : {0u, 511u}) {
+    const Error error = make_bad_rule(SandboxError::kBadErrno, index);
+    CHECK(is(error, SandboxError::kBadErrno));
+    CHECK(bad_rule(error) == index);
+    CHECK_FALSE(diverged_thread(error));
+  }
+  CHECK_FALSE(bad_rule(make_error(SandboxError::kUnknownCall)));
+  CHECK_FALSE(bad_rule(make_diverged_thread(7)));
+  CHECK_FALSE(bad_rule(Error::os(4096, "x")));
 }
 
 }  // namespace

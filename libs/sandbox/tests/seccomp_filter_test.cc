@@ -297,9 +297,19 @@ TEST_CASE("a thread is behind its own filter and that of its parent", "[seccomp]
 }
 
 TEST_CASE("filters that cannot be", "[seccomp][hostile]") {
-  const auto misspelt = SeccompFilter::compile(std::array{Rule{"opne"}}, Refusal::kTrap);
+  const auto misspelt =
+      SeccompFilter::compile(std::array{Rule{"read"}, Rule{"opne"}}, Refusal::kTrap);
   REQUIRE_FALSE(misspelt);
-  CHECK(misspelt.error().code() == static_cast<std::int32_t>(SandboxError::kUnknownCall));
+  CHECK(is(misspelt.error(), SandboxError::kUnknownCall));
+  CHECK(bad_rule(misspelt.error()) == 1);
+  for (const int error : {-1, 4096, 0x1'0001}) {
+    const auto no_errno =
+        SeccompFilter::compile(std::array{failing("read", error)}, Refusal::kTrap);
+    REQUIRE_FALSE(no_errno);
+    CHECK(is(no_errno.error(), SandboxError::kBadErrno));
+    CHECK(bad_rule(no_errno.error()) == 0);
+  }
+  CHECK(SeccompFilter::compile(std::array{failing("read", 4095)}, Refusal::kTrap));
   const std::vector<Rule> many(SeccompFilter::kMaxRules + 1, Rule{"read"});
   const auto too_many = SeccompFilter::compile(many, Refusal::kTrap);
   REQUIRE_FALSE(too_many);
@@ -320,6 +330,7 @@ TEST_CASE("filters that cannot be", "[seccomp][hostile]") {
     const auto filter = SeccompFilter::compile(rules, Refusal::kTrap);
     REQUIRE_FALSE(filter);
     CHECK(is(filter.error(), SandboxError::kBadArgument));
+    CHECK(bad_rule(filter.error()) == 0);
     CHECK_FALSE(diverged_thread(filter.error()));
   }
 }

@@ -22,8 +22,10 @@ int main() {
   if (!value || value->get() != 42) return 1;
   if (view.read<vmm::Le32>(GuestAddress((1 << 20) - 2))) return 1;
 
-  const vmm::vm_memory::RegionConfig file{
-      .base = GuestAddress(0), .bytes = 4096, .backing = vmm::vm_memory::Backing::kFile, .fd = -1};
+  const vmm::vm_memory::RegionConfig file{.base = GuestAddress(0),
+                                          .bytes = 4096,
+                                          .backing = vmm::vm_memory::Backing::kFile,
+                                          .fd = 1 << 20};
   const auto none = vmm::vm_memory::GuestMemory::create({&file, 1});
   return !none && none.error().is_os(EBADF) ? 0 : 1;
 }

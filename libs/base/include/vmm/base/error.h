@@ -57,7 +57,8 @@ class Error {
   [[nodiscard]] constexpr bool is_os(std::int32_t code) const {
     return code_ == code && *domain_ == kOsDomain;
   }
-  /// Whether both are the same error, whatever was attempted: `error == VfioError::kOverlap`.
+  /// Whether both are the same error, whatever was attempted: `error == VfioError::kOverlap`. A
+  /// library some of whose errors tell more (a thread, an architecture) has an is() of its own.
   friend constexpr bool operator==(const Error& a, const Error& b) {
     return a.code_ == b.code_ && *a.domain_ == *b.domain_;
   }

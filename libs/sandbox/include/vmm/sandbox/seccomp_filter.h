@@ -53,8 +53,9 @@ struct Rule {
   const char* call = "";  ///< its name: "epoll_pwait"
   /// All must hold; unused ones are as they stand.
   std::array<Argument, kMaxArguments> arguments{};
-  /// It is not allowed, but fails with this, whatever the filter does with other calls: for those
-  /// that a library tries and can do without. Such a rule is the only one for its call.
+  /// It is not allowed, but fails with this errno value (1 to 4095), whatever the filter does with
+  /// other calls: for those that a library tries and can do without. Such a rule is the only one
+  /// for its call.
   int error = 0;
 };
 
@@ -103,8 +104,8 @@ class SeccompFilter {
   /// are compared: others it knows by heart (Linux 5.11). Calls that another architecture has and
   /// this one has not are passed over. System calls of other ABIs than the process's own (on
   /// x86_64: those of i386 and x32) end it, whatever becomes of other calls.
-  /// Takes a tenth of a millisecond. Errors: kUnknownCall, kTooManyRules, kBadArgument; ENOMEM and
-  /// others of libseccomp.
+  /// Takes a tenth of a millisecond. Errors: kUnknownCall, kBadArgument and kBadErrno, of which
+  /// bad_rule() tells the rule; kTooManyRules; ENOMEM and others of libseccomp.
   static Result<SeccompFilter> compile(std::span<const Rule> rules, Refusal refusal);
 
   /// Puts the calling thread, and those that it begins later, behind the filter, for good; the
