@@ -96,7 +96,7 @@ use_pkg_config() {
     echo "C++17 compiles the headers" >&2
     exit 1
   fi
-  if ! grep 'error' "$tmp/log" | head -1 | grep -q 'need C++20'; then
+  if ! grep 'error:' "$tmp/log" | head -1 | grep -q 'need C++20'; then
     head -20 "$tmp/log" >&2
     echo "the first error with C++17 does not say that C++20 is needed" >&2
     exit 1
