@@ -32,7 +32,8 @@ enum class RegionError : std::uint8_t {
   kNotFound,         ///< no region has exactly this base and size
   kInvalidPointer,   ///< external memory that is null or not page aligned
   kInvalidHugePage,  ///< the size is not a multiple of the huge page size
-  kInvalidConfig,    ///< options that exclude each other or are incomplete
+  kInvalidConfig,    ///< options that exclude each other or are incomplete; dirty_page_bytes that
+                     ///< is no power of two
 };
 
 /// Control-path form of the error.
