@@ -29,7 +29,7 @@ std::string_view message(std::int32_t code) {
     case SandboxError::kDivergedThread:
       return "a thread of the process has filters that the calling one has not";
     case SandboxError::kBadErrno:
-      return "a rule that fails with a number that is no errno value (1 to 4095)";
+      return "a rule that fails with a number that is no errno value (1 to 4094)";
   }
   return "unknown sandbox error";
 }

@@ -25,7 +25,7 @@ namespace {
 using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 constexpr const char* kCompiling = "compile a filter of system calls";
-constexpr int kMaxErrno = 4095;  // the kernel's; it makes larger ones this
+constexpr int kMaxErrno = 4094;  // libseccomp takes no larger one
 
 std::uint32_t action_of(Refusal refusal) {
   switch (refusal) {

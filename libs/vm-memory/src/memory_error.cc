@@ -47,8 +47,8 @@ std::string_view region_message(std::int32_t code) {
     case RegionError::kInvalidHugePage:
       return "size and offset must be multiples of the huge page size";
     case RegionError::kInvalidConfig:
-      return "options of a memory region exclude each other or are incomplete, or what a bit of its "
-             "dirty bitmap stands for is no power of two";
+      return "options of a memory region exclude each other or are incomplete, or what a bit of "
+             "its dirty bitmap stands for is no power of two";
   }
   return "unknown memory region error";
 }

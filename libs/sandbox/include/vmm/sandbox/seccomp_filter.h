@@ -53,7 +53,7 @@ struct Rule {
   const char* call = "";  ///< its name: "epoll_pwait"
   /// All must hold; unused ones are as they stand.
   std::array<Argument, kMaxArguments> arguments{};
-  /// It is not allowed, but fails with this errno value (1 to 4095), whatever the filter does with
+  /// It is not allowed, but fails with this errno value (1 to 4094), whatever the filter does with
   /// other calls: for those that a library tries and can do without. Such a rule is the only one
   /// for its call.
   int error = 0;
