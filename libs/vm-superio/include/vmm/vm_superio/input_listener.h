@@ -9,7 +9,8 @@ namespace vmm::vm_superio {
 /// the device. It must not block: typically it wakes the I/O thread with an eventfd.
 class InputListener {
  public:
-  /// There is room: ask space(). Once for each refusal.
+  /// There is room: ask space(). Once for each refusal, when the guest has read all that was
+  /// queued, so that a source is woken for a FIFO's worth of bytes.
   virtual void input_space() = 0;
 
  protected:
