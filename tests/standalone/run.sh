@@ -69,7 +69,7 @@ use_one_library() {
   say "-Dlibs=$lib: build, install, use"
   configure "$tmp/build-one" "$lib" -Ddefault_library=both
   quietly ninja -C "$tmp/build-one"
-  quietly meson install -C "$tmp/build-one"
+  quietly meson install -C "$tmp/build-one" --tags devel,runtime  # as distributions may ask
   cp -r "$here/one" "$tmp/one"
   pc=$(pkg_config_path "$tmp/prefix")
   libdir=${pc%/pkgconfig}
