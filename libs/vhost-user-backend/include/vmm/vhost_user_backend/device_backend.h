@@ -19,7 +19,8 @@ namespace vmm::vhost_user_backend {
 /// status, or tells FEATURES_OK and no more, shortly after the last ring was started. Whatever
 /// concerns a running ring (stopping one, starting another) stops the device, with all requests
 /// answered, and starts it again with the rings as they are then; it goes on where it was. What the
-/// driver wrote to the configuration space is written again then.
+/// driver wrote to the configuration space is written again then. Behind the end of that space
+/// reads give zeros, for front ends that know more of it, and writes are refused.
 ///
 /// Offered besides what the device offers: indirect descriptors, event indices, packed rings, the
 /// dirty log; multiple queues, configuration, memory slots, inflight memory, status, reset, in-band
