@@ -38,12 +38,13 @@ const sockaddr* generic(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
 }
 
-// Whether it is a socket that nobody listens on.
+// Whether it is a socket that no process has any more. A datagram socket asks: it cannot connect to
+// a listener, who so does not hear of it, and gets another error where there is one.
 bool is_dead(const std::string& path, const sockaddr_un& address) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
-  const auto probe = make_socket(UnixSocketType::kStream);
-  return probe && ::connect(probe->get(), generic(address), sizeof(address)) != 0 &&
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe && ::connect(probe.get(), generic(address), sizeof(address)) != 0 &&
          errno == ECONNREFUSED;
 }
 

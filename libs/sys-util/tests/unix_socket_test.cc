@@ -71,6 +71,14 @@ TEST_CASE("a dead socket is replaced, others are not", "[unix]") {
   CHECK(exists(other.path));
 }
 
+TEST_CASE("who listens does not hear of others that would like to", "[unix]") {
+  const Place place;
+  const auto first = UnixListener::create(place.path);
+  REQUIRE(first);
+  CHECK(UnixListener::create(place.path).error().is_os(EADDRINUSE));
+  CHECK_FALSE(*first->accept());
+}
+
 TEST_CASE("a listener leaves alone what has taken its place", "[unix]") {
   const Place place;
   {

@@ -17,8 +17,8 @@ enum class UnixSocketType : std::uint8_t { kStream, kSeqpacket };
 /// A Unix socket that listens at a path.
 class UnixListener {
  public:
-  /// Listens at `path`, with the access rights that umask(2) leaves. A socket that nobody listens
-  /// on, left over from a process that died, is replaced.
+  /// Listens at `path`, with the access rights that umask(2) leaves. A socket that no process
+  /// has any more, as it died, is replaced; one that listens does not hear of the attempt.
   /// Errors: EADDRINUSE when somebody listens there or it is no socket; ENAMETOOLONG above 107
   /// bytes; EINVAL for an empty path; those of bind(2) and listen(2).
   static Result<UnixListener> create(const std::string& path);
