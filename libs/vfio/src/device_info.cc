@@ -30,7 +30,8 @@ Result<void, VfioError> read_areas(Bytes bytes, std::size_t at, RegionInfo& info
       return fail(VfioError::kBadArea);
     }
     const RegionArea found{.offset = area.offset, .bytes = area.size};
-    if (found.bytes != 0 && is_whole_pages(found)) info.mappable.push_back(found);
+    const bool useful = found.bytes != 0 && is_whole_pages(found);
+    if (useful && info.mappable.size() < kMaxAreas) info.mappable.push_back(found);
   }
   return {};
 }

@@ -129,6 +129,18 @@ TEST_CASE("broken answers are errors", "[info][hostile]") {
   CHECK(error_of(Answer().sparse(0xffffffff).area(0, 0)) == VfioError::kBadCapability);
 }
 
+TEST_CASE("of a list of areas without an end, the first are mapped", "[info][hostile]") {
+  constexpr std::uint32_t kListed = 4000;
+  Answer answer;
+  answer.put(offsetof(vfio_region_info, size), std::uint64_t{2 * kListed * kPage});
+  answer.sparse(kListed);
+  for (std::uint64_t i = 0; i < kListed; ++i) answer.area(2 * i * kPage, kPage);
+  const auto info = answer.parse();
+  REQUIRE(info);
+  CHECK(info->mappable.size() == kMaxAreas);
+  CHECK(info->mappable.back() == RegionArea{.offset = 2 * (kMaxAreas - 1) * kPage, .bytes = kPage});
+}
+
 TEST_CASE("areas outside the region, or one in the other, are errors", "[info][hostile]") {
   CHECK(error_of(Answer().sparse(1).area(8 * kPage, kPage)) == VfioError::kBadArea);
   CHECK(error_of(Answer().sparse(1).area(0, 9 * kPage)) == VfioError::kBadArea);

@@ -58,7 +58,7 @@ struct RegionInfo {
   std::uint64_t bytes = 0;        ///< 0: there is no such region
   std::uint64_t file_offset = 0;  ///< where it begins in the device's descriptor
   /// What can be mapped, ascending; all of it, when the kernel lists no areas. Each is of whole
-  /// pages and inside the region.
+  /// pages and inside the region; kMaxAreas at most, the first of the list.
   std::vector<RegionArea> mappable = {};
   std::optional<RegionType> type = std::nullopt;  ///< of regions beyond the fixed ones
 };
@@ -75,6 +75,9 @@ struct IrqInfo {
 
 /// Answers longer than this are refused.
 inline constexpr std::size_t kMaxInfoBytes = 65536;
+/// Of a region; each is a mapping of this process and a memory slot of the guest, which come and go
+/// with one write of the guest's. What a list has beyond these is not mapped: it is slow.
+inline constexpr std::size_t kMaxAreas = 64;
 
 /// Reads a struct vfio_region_info with its capabilities. Capabilities that nobody here knows are
 /// passed over; the length of a chain is bounded by the bytes there are.
