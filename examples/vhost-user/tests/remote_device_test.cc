@@ -372,6 +372,31 @@ TEST_CASE("a back end that hangs holds up nobody for long, and is left", "[remot
   CHECK(machine.core->status() == 15);
 }
 
+TEST_CASE("a back end that always answers at the last moment is left", "[remote][hostile]") {
+  constexpr std::chrono::milliseconds kAnswer{700};
+  RemoteOptions options = Machine::options();
+  options.answer_patience = std::chrono::milliseconds(1000);
+  options.resumable = false;
+  Machine machine(false, false, options);
+  REQUIRE(machine.start());
+  // What is asked for as long as it answers is asked by CPUs of the guest, one after the other.
+  int slow = 0;
+  for (int i = 0; i < 6 && machine.core->status() == 15; ++i) {
+    std::promise<void> end;
+    machine.back_end->hang(end.get_future().share());
+    std::thread later([&] {
+      std::this_thread::sleep_for(kAnswer);
+      end.set_value();
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    (void)machine.core->config_generation();
+    slow += std::chrono::steady_clock::now() - begin > kAnswer / 2 ? 1 : 0;
+    later.join();
+  }
+  CHECK(slow <= 3);
+  CHECK(soon([&] { return machine.core->status() != 15; }));
+}
+
 TEST_CASE("a driver's reset does not wait for a back end that hangs", "[remote][hostile]") {
   RemoteOptions options = Machine::options();
   options.answer_patience = std::chrono::milliseconds(1000);

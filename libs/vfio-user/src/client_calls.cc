@@ -29,6 +29,17 @@ Body body_of(const T& fixed, std::span<const std::byte> data = {}) {
 
 }  // namespace
 
+using Clock = sys_util::Patience::Clock;
+
+Channel::Deadline Client::deadline_from(Clock::time_point begun) {
+  return std::min(begun + patience_.left(begun), limit_);
+}
+
+Result<void> Client::spent(Clock::time_point begun, Result<void> done) {
+  patience_.spend(begun, Clock::now());
+  return done;
+}
+
 Result<DeviceInfo> Client::device_info() {
   const DeviceInfo question;
   const MutexLock lock(calls_);
@@ -102,19 +113,28 @@ Result<void> Client::set_irqs(const IrqAction& action, std::span<const std::byte
                    .index = action.index,
                    .first = action.first,
                    .count = action.count};
-  return call_for_nothing(Command::kSetIrqs, {.fixed = bytes_of(set), .data = data, .fds = fds});
+  const MutexLock lock(calls_);
+  const auto begun = Clock::now();
+  return spent(
+      begun, call_for_nothing(Command::kSetIrqs, {.fixed = bytes_of(set), .data = data, .fds = fds},
+                              deadline_from(begun)));
 }
 
 Result<void> Client::read_region(std::uint32_t region, std::uint64_t offset,
                                  std::span<std::byte> bytes) {
   const MutexLock lock(calls_);
-  const auto end = deadline();
+  const auto begun = Clock::now();
+  return spent(begun, read_region(region, offset, bytes, deadline_from(begun)));
+}
+
+Result<void> Client::read_region(std::uint32_t region, std::uint64_t offset,
+                                 std::span<std::byte> bytes, Channel::Deadline deadline) {
   while (!bytes.empty()) {
     const RegionAccess access{
         .offset = offset,
         .region = region,
         .count = static_cast<std::uint32_t>(std::min(bytes.size(), most_data()))};
-    VMM_TRY(const Message reply, call(Command::kRegionRead, body_of(access), end));
+    VMM_TRY(const Message reply, call(Command::kRegionRead, body_of(access), deadline));
     if (!reply.fds.empty()) return fail(UserError::kBadFdCount);
     const auto echo = front_as<RegionAccess>(reply.payload);
     if (!echo || echo->count != access.count ||
@@ -131,7 +151,8 @@ Result<void> Client::read_region(std::uint32_t region, std::uint64_t offset,
 Result<void> Client::write_region(std::uint32_t region, std::uint64_t offset,
                                   std::span<const std::byte> bytes) {
   const MutexLock lock(calls_);
-  return write_region(region, offset, bytes, deadline());
+  const auto begun = Clock::now();
+  return spent(begun, write_region(region, offset, bytes, deadline_from(begun)));
 }
 
 Result<void> Client::write_region(std::uint32_t region, std::uint64_t offset,
@@ -164,18 +185,23 @@ Result<void> Client::write_many(std::span<const SmallWrite> writes) {
     if (write.count == 0 || write.count > write.data.size()) return fail(UserError::kBadRange);
   }
   const MutexLock lock(calls_);
-  const auto end = deadline();
+  const auto begun = Clock::now();
+  return spent(begun, write_many(writes, deadline_from(begun)));
+}
+
+Result<void> Client::write_many(std::span<const SmallWrite> writes, Channel::Deadline deadline) {
   if (!server_.write_multiple) {
     for (const SmallWrite& write : writes) {
       VMM_TRY_DO(write_region(write.region, write.offset,
-                              std::span<const std::byte>(write.data).first(write.count), end));
+                              std::span<const std::byte>(write.data).first(write.count), deadline));
     }
     return {};
   }
   while (!writes.empty()) {
     const std::uint64_t count = std::min(writes.size(), kMaxSmallWrites);
-    VMM_TRY(const Message reply, call(Command::kRegionWriteMulti,
-                                      body_of(count, std::as_bytes(writes.first(count))), end));
+    VMM_TRY(const Message reply,
+            call(Command::kRegionWriteMulti, body_of(count, std::as_bytes(writes.first(count))),
+                 deadline));
     VMM_TRY(const auto done, reply_as<std::uint64_t>(reply));
     if (done != count) return fail(Error::os(EIO, "VFIO_USER_REGION_WRITE_MULTI"));
     writes = writes.subspan(count);

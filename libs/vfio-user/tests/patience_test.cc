@@ -103,6 +103,21 @@ TEST_CASE("a call of several messages has one patience", "[patience][hostile]") 
   CHECK(client->over());
 }
 
+TEST_CASE("accesses one after the other share it", "[patience][hostile]") {
+  Rig rig;
+  const auto client = rig.client();
+  const RegionAccess part{.offset = 0, .region = 0, .count = kPage};
+  const Bytes page = to_bytes(part) + Bytes(kPage);
+  Bytes bytes(kPage);
+  const SlowVoice voice(
+      rig.peer.fd(), {reply(Command::kRegionRead, 1, page), reply(Command::kRegionRead, 2, page),
+                      reply(Command::kRegionRead, 3, page), reply(Command::kRegionRead, 4, page)});
+  bool good = true;
+  for (int i = 0; i < 4 && good; ++i) good = client->read_region(0, 0, bytes).has_value();
+  CHECK_FALSE(good);
+  CHECK(client->over());
+}
+
 TEST_CASE("so has all that is asked of a new device", "[patience][hostile]") {
   Rig rig;
   const auto space = RemoteSpace::create({.client = {.patience = kPatience}});

@@ -106,6 +106,19 @@ Frontend* RemoteDevice::Core::converse() {
   return &*frontend_;
 }
 
+Frontend* RemoteDevice::Core::converse_of_config() {
+  if (!frontend_) return nullptr;
+  config_begun_ = sys_util::Patience::Clock::now();
+  const auto left = config_patience_.left(config_begun_);
+  frontend_->limit(std::chrono::ceil<std::chrono::milliseconds>(left));
+  return &*frontend_;
+}
+
+void RemoteDevice::Core::end_of_config() {
+  config_patience_.spend(config_begun_, sys_util::Patience::Clock::now());
+  end_if_broken();
+}
+
 void RemoteDevice::Core::end_if_broken() {
   if (frontend_ && frontend_->broken()) (void)::shutdown(frontend_->fd(), SHUT_RDWR);
 }
@@ -313,11 +326,11 @@ std::size_t RemoteDevice::Core::told_most() const {
 void RemoteDevice::Core::read_config(std::span<std::byte> config) {
   const MutexLock lock(mutex_);
   if (config_.empty()) config_ = options_.config;
-  Frontend* const frontend = converse();
+  Frontend* const frontend = converse_of_config();
   if (frontend != nullptr && told_ != 0) {
     std::vector<std::byte> fresh(config_);
     if (frontend->get_config(0, std::span(fresh).first(told_))) config_ = std::move(fresh);
-    end_if_broken();
+    end_of_config();
   }
   for (const RemoteOptions::Part& part : options_.own_config) {
     // With config_of_back_end the size is the back end's word.
@@ -329,10 +342,10 @@ void RemoteDevice::Core::read_config(std::span<std::byte> config) {
 
 void RemoteDevice::Core::write_config(std::uint64_t offset, std::span<const std::byte> data) {
   const MutexLock lock(mutex_);
-  Frontend* const frontend = converse();
+  Frontend* const frontend = converse_of_config();
   if (frontend == nullptr || !frontend->has(ProtocolFeature::kConfig)) return;
   (void)frontend->set_config(static_cast<std::uint32_t>(offset), data);
-  end_if_broken();
+  end_of_config();
 }
 
 }  // namespace vmm::vhost_user_frontend

@@ -6,6 +6,7 @@
 
 #include "vmm/base/mutex.h"
 #include "vmm/sys_util/event_fd.h"
+#include "vmm/sys_util/patience.h"
 #include "vmm/vhost_user/frontend.h"
 #include "vmm/vhost_user_frontend/remote_device.h"
 #include "vmm/virtio_queue/queue.h"
@@ -35,7 +36,9 @@ struct RemoteStart {
 class RemoteDevice::Core {
  public:
   Core(RemoteOptions options, Connect connect)
-      : options_(std::move(options)), connect_(std::move(connect)) {}
+      : options_(std::move(options)),
+        connect_(std::move(connect)),
+        config_patience_(options_.answer_patience) {}
 
   /// Connects to a back end, the first or the next one. Errors: as RemoteDevice::create(); EPROTO
   /// when the next one offers less than the first.
@@ -85,6 +88,9 @@ class RemoteDevice::Core {
   static Result<std::size_t> measure_config(vhost_user::Frontend& frontend, std::size_t most);
   /// The back end, with a limit to the conversation that begins; nullptr without one.
   vhost_user::Frontend* converse() VMM_REQUIRES(mutex_);
+  /// The same for one about the configuration space, which a guest's CPU waits for, and its end.
+  vhost_user::Frontend* converse_of_config() VMM_REQUIRES(mutex_);
+  void end_of_config() VMM_REQUIRES(mutex_);
   /// How much of the configuration space is the back end's to tell; nothing where all is ours.
   [[nodiscard]] std::size_t told_most() const;
   /// Tells the worker of a back end that is lost in somebody else's conversation.
@@ -122,6 +128,8 @@ class RemoteDevice::Core {
   std::uint16_t enabled_ VMM_GUARDED_BY(mutex_) = vhost_user::kMaxQueues;
   std::size_t told_ VMM_GUARDED_BY(mutex_) = 0;           // bytes of the configuration space
   std::vector<std::byte> config_ VMM_GUARDED_BY(mutex_);  // as it was read last
+  sys_util::Patience config_patience_ VMM_GUARDED_BY(mutex_);
+  sys_util::Patience::Clock::time_point config_begun_ VMM_GUARDED_BY(mutex_){};
 };
 
 }  // namespace vmm::vhost_user_frontend

@@ -50,6 +50,9 @@ Result<void> RemoteWorker::start(event_manager::EventLoop& loop) {
   loop_ = &loop;
   VMM_TRY_DO(make_calls());
   VMM_TRY(retry_, event_manager::Timer::create(loop, [this](std::uint64_t) { reconnect(); }));
+  VMM_TRY(channel_rest_, event_manager::Timer::create(loop, [this](std::uint64_t) {
+            if (channel_watch_) (void)channel_watch_.modify(event_manager::kReadable);
+          }));
   if (!core_->connected()) {  // it went while no driver was there
     wait_for_next();
     return {};
@@ -113,7 +116,18 @@ void RemoteWorker::channel_is_ready() {
   if (!serve_channel()) channel_watch_.reset();
   // Only now, as the driver's transport asks for what has changed: a back end that waits for our
   // answer would not give its own.
-  if (std::exchange(config_changed_, false)) interrupt_->config_changed();
+  if (std::exchange(config_changed_, false)) tell_config_changed();
+}
+
+// The configuration space is read for it, while whose CPUs want to read it wait. One change after
+// the other, of a back end that answers slowly, would keep them waiting: what it has to say next is
+// heard when they have had as much time.
+void RemoteWorker::tell_config_changed() {
+  const auto begun = Clock::now();
+  interrupt_->config_changed();
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun);
+  if (took.count() == 0 || !channel_watch_ || !channel_rest_->arm({.after = took})) return;
+  (void)channel_watch_.modify(event_manager::kNoEvents);
 }
 
 bool RemoteWorker::serve_channel() {

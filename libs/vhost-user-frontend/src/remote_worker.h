@@ -33,6 +33,7 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   Result<void> start_backend();
   Result<void> open_channel();
   void channel_is_ready();
+  void tell_config_changed();
   /// Serves one request, if it is there; false when the channel has come to its end.
   bool serve_channel();
   void let_go();
@@ -59,6 +60,7 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   bool config_changed_ = false;  // and the driver was not told
   event_manager::Registration channel_watch_;
   event_manager::Registration backend_watch_;
+  std::optional<event_manager::Timer> channel_rest_;
   std::optional<event_manager::Timer> retry_;
   Clock::time_point give_up_{};
 };

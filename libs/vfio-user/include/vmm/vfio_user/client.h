@@ -13,6 +13,7 @@
 #include "vmm/base/mutex.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/sys_util/patience.h"
 #include "vmm/vfio_user/capabilities.h"
 #include "vmm/vfio_user/channel.h"
 #include "vmm/vfio_user/protocol.h"
@@ -69,7 +70,9 @@ class Client {
 
   /// What connect() may be told.
   struct Options {
-    /// How long a call waits for its replies, all together where it takes several messages.
+    /// How long a call waits for its replies, all together where it takes several messages. Of
+    /// accesses to regions and calls about interrupts, which a guest's CPUs make, it is a
+    /// sys_util::Patience.
     Milliseconds patience{10'000};
     /// Lets the server have a socket of its own for its commands. Then a call does not answer them:
     /// another thread has to wait on fd() and call serve().
@@ -159,7 +162,10 @@ class Client {
 
  private:
   Client(Channel channel, const Options& options)
-      : options_(options), command_fd_(channel.fd()), channel_(std::move(channel)) {}
+      : options_(options),
+        command_fd_(channel.fd()),
+        channel_(std::move(channel)),
+        patience_(options.patience) {}
 
   Result<void> negotiate();
   Result<void> take_twin(const Capabilities& said, std::span<UniqueFd> fds);
@@ -173,8 +179,18 @@ class Client {
   Result<void> call_for_nothing(Command command, const Body& body);
   Result<void> call_for_nothing(Command command, const Body& body, Channel::Deadline deadline)
       VMM_REQUIRES(calls_);
+  Result<void> read_region(std::uint32_t region, std::uint64_t offset, std::span<std::byte> bytes,
+                           Channel::Deadline deadline) VMM_REQUIRES(calls_);
   Result<void> write_region(std::uint32_t region, std::uint64_t offset,
                             std::span<const std::byte> bytes, Channel::Deadline deadline)
+      VMM_REQUIRES(calls_);
+  Result<void> write_many(std::span<const SmallWrite> writes, Channel::Deadline deadline)
+      VMM_REQUIRES(calls_);
+  /// Of what begins now, and a guest's CPU waits for.
+  [[nodiscard]] Channel::Deadline deadline_from(sys_util::Patience::Clock::time_point begun)
+      VMM_REQUIRES(calls_);
+  /// `done`, which has taken its time since `begun`.
+  Result<void> spent(sys_util::Patience::Clock::time_point begun, Result<void> done)
       VMM_REQUIRES(calls_);
   Result<void> answer(Channel& channel, const Message& command);
   Result<void> answer_dma(Channel& channel, const Message& command);
@@ -190,6 +206,7 @@ class Client {
   Mutex calls_;  // held during a call; before `commands_` and `sharing_`
   Channel channel_ VMM_GUARDED_BY(calls_);
   Channel::Deadline limit_ VMM_GUARDED_BY(calls_) = Channel::Deadline::max();
+  sys_util::Patience patience_ VMM_GUARDED_BY(calls_);
   Mutex commands_;  // before `sharing_`
   std::optional<Channel> twin_ VMM_GUARDED_BY(commands_);
   Mutex sharing_;

@@ -78,7 +78,8 @@ struct RemoteOptions {
   /// How long a back end that has gone is waited for, before the driver has to reset the device.
   std::chrono::seconds patience{60};
   /// How long the answers to all that is asked together are waited for: of a start, of one reading
-  /// of the configuration space. Who has not answered by then has gone.
+  /// of the configuration space. Who has not answered by then has gone. Of all that is asked about
+  /// the configuration space it is a sys_util::Patience.
   std::chrono::milliseconds answer_patience{10'000};
 };
 
