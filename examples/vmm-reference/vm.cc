@@ -191,6 +191,8 @@ void Vm::take_machine_apart() {
   if (machine_ != nullptr) machine_->stop();
   resume_threads();
   device_events_.mute(true);
+  // The end of its devices is the opener's business, and vm.info is asked for meanwhile.
+  if (hot_devices_) hot_devices_->use_machine(nullptr);
   machine_.reset();
   if (hot_devices_) hot_devices_->forget_machine();
   if (devices_ && devices_->hot_memory() != nullptr) devices_->hot_memory()->release();
