@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "vmm/base/log.h"
+#include "vmm/event_manager/turn.h"
 
 namespace vmm::virtio_blk {
 namespace {
@@ -79,16 +80,28 @@ Result<void> BlkWorker::make_slots() {
     slots_.push_back(std::make_unique<Slot>(std::span(at, pieces), std::span(at + pieces, pieces)));
     free_.push_back(count - 1 - i);
   }
+  ranges_left_.reserve(count);
   return {};
 }
 
-Result<void> BlkWorker::make_disk() {
+// The kernel goes by addresses of this process, and goes on using the pages that were there when
+// they were registered. So memory stays mapped as long as that, and what can be taken from behind
+// its addresses, as files can, is not registered.
+std::vector<IoVec> BlkWorker::memory_to_pin() {
   std::vector<IoVec> pinned;
-  if (device_.options().pin_memory) {
-    for (const vm_memory::RegionSpan& region : memory_.view().regions()) {
-      pinned.push_back({region.host.data(), region.host.size()});
-    }
+  if (!device_.options().pin_memory) return pinned;
+  auto map = memory_.snapshot();
+  if (map->translation() != nullptr) map = map->translation()->physical;
+  for (const auto& region : map->regions()) {
+    if (region->backing() == vm_memory::Backing::kFile) continue;
+    pinned.push_back({region->host().data(), region->host().size()});
   }
+  pinned_map_ = std::move(map);
+  return pinned;
+}
+
+Result<void> BlkWorker::make_disk() {
+  const std::vector<IoVec> pinned = memory_to_pin();
   VMM_TRY(disk_,
           block::DiskQueue::create(device_.image(), {.engine = device_.options().engine,
                                                      .depth = depth(device_.options()),
@@ -106,6 +119,7 @@ void BlkWorker::drain() {
   runner_->stop();
   stalled_ = false;
   for (answer_ended(); free_.size() != slots_.size(); answer_ended()) {
+    if (!ranges_left_.empty()) continue;
     pollfd disk{.fd = disk_->poll_fd(), .events = POLLIN, .revents = 0};
     (void)::poll(&disk, 1, -1);
   }
@@ -132,7 +146,8 @@ void BlkWorker::stop() {
   if (disk_ != nullptr) {
     stopping_ = true;
     disk_->drain();
-    answer_ended();
+    reap_ended();
+    give_up_ranges();
     stopping_ = false;
   }
   runner_.reset();
@@ -140,15 +155,21 @@ void BlkWorker::stop() {
 }
 
 void BlkWorker::serve() {
-  if (runner_ == nullptr || runner_->broken() || gate_->is_shut()) return;
+  if (runner_ == nullptr || runner_->broken()) return;
+  if (gate_->is_shut()) {
+    if (ranges_left_.empty()) return;
+    answer_ended();  // what has begun goes on
+    return runner_->flush();
+  }
   virtio_queue::Queue& queue = runner_->queue();
   (void)queue.refresh();  // pop() tells
   queue.disable_notifications();
   rules_.sectors = device_.size_bytes() / kSectorBytes;
   durable_ = !device_.writeback();
   now_ = Clock::now();
+  const event_manager::Turn turn;
   std::uint32_t left = QueueRunner::kBudget;
-  for (; left != 0; --left) {
+  for (; left != 0; left = turn.over() ? 0 : left - 1) {
     stalled_ = free_.empty();
     if (stalled_) break;
     const std::uint32_t index = free_.back();
@@ -225,8 +246,9 @@ bool BlkWorker::execute(std::uint32_t index) {
     case RequestType::kDiscard:
     case RequestType::kWriteZeroes:
       slot.segment = 0;
-      if (submit_segment(index)) return true;
-      break;
+      if (!find_segment(slot)) break;
+      submit_segment(index);
+      return true;
   }
   answer(slot, Status::kOk, 0);
   return false;
@@ -243,11 +265,14 @@ void BlkWorker::submit_transfer(std::uint32_t index) {
        .buffers = list_data(slot, slot.request, slot.list)});
 }
 
-bool BlkWorker::submit_segment(std::uint32_t index) {
-  Slot& slot = *slots_[index];
+bool BlkWorker::find_segment(Slot& slot) {
   const std::uint32_t count = segment_count(slot.request);
   while (slot.segment < count && slot.segments[slot.segment].sectors.get() == 0) ++slot.segment;
-  if (slot.segment == count) return false;
+  return slot.segment != count;
+}
+
+void BlkWorker::submit_segment(std::uint32_t index) {
+  Slot& slot = *slots_[index];
   const RangeSegment& segment = slot.segments[slot.segment++];
   const bool discard = slot.request.type == RequestType::kDiscard;
   disk_->submit({.kind = discard ? DiskRequest::Kind::kDiscard : DiskRequest::Kind::kWriteZeroes,
@@ -256,7 +281,6 @@ bool BlkWorker::submit_segment(std::uint32_t index) {
                  .tag = index,
                  .range = {.offset = segment.sector.get() * kSectorBytes,
                            .bytes = std::uint64_t{segment.sectors.get()} * kSectorBytes}});
-  return true;
 }
 
 void BlkWorker::disk_is_ready() {
@@ -271,19 +295,41 @@ void BlkWorker::gate_opens() {
   serve();
 }
 
+// An image may do a range while it is submitted, which takes its time: one after the other, and no
+// longer than a turn.
 void BlkWorker::answer_ended() {
+  const event_manager::Turn turn;
+  for (reap_ended(); !ranges_left_.empty(); reap_ended()) {
+    if (turn.over()) return runner_->kick_again();
+    const std::uint32_t next = ranges_left_.back();
+    ranges_left_.pop_back();
+    submit_segment(next);
+    disk_->kick();
+  }
+}
+
+void BlkWorker::reap_ended() {
   std::array<block::EndedRequest, kReapedAtOnce> ended;
   for (std::size_t count = disk_->reap(ended); count != 0; count = disk_->reap(ended)) {
     now_ = Clock::now();
     for (std::size_t i = 0; i < count; ++i) end(ended[i]);
-    disk_->kick();  // further ranges
   }
+}
+
+void BlkWorker::give_up_ranges() {
+  for (const std::uint32_t index : ranges_left_) {
+    answer(*slots_[index], Status::kIoError, 0);
+    free_.push_back(index);
+  }
+  ranges_left_.clear();
 }
 
 void BlkWorker::end(const block::EndedRequest& ended) {
   Slot& slot = *slots_[ended.tag];
   const bool ranges = has_ranges(slot.request);
-  if (ranges && ended.error == 0 && !stopping_ && submit_segment(ended.tag)) return;
+  if (ranges && ended.error == 0 && !stopping_ && find_segment(slot)) {
+    return ranges_left_.push_back(ended.tag);
+  }
   const bool done = ended.error == 0 && !(ranges && stopping_);
   const bool in = slot.request.type == RequestType::kIn;
   answer(slot, done ? Status::kOk : Status::kIoError,

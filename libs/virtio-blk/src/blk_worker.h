@@ -63,6 +63,7 @@ class BlkWorker final : public virtio_device::Worker {
 
   Result<void> make_slots();
   Result<void> make_disk();
+  [[nodiscard]] std::vector<IoVec> memory_to_pin();
   void stop();
 
   void serve();
@@ -73,13 +74,18 @@ class BlkWorker final : public virtio_device::Worker {
   /// Answers a request or submits it to the disk: true.
   [[nodiscard]] bool execute(std::uint32_t slot);
   void submit_transfer(std::uint32_t slot);
-  /// Goes on with the next range that is not empty. False: there is none.
-  [[nodiscard]] bool submit_segment(std::uint32_t slot);
+  /// Finds the next range that is not empty. False: there is none.
+  [[nodiscard]] static bool find_segment(Slot& slot);
+  /// Precondition: find_segment().
+  void submit_segment(std::uint32_t slot);
 
   void disk_is_ready();
   void gate_opens();
   void answer_ended();
+  void reap_ended();
   void end(const block::EndedRequest& ended);
+  /// Of requests with further ranges, which are not done any more.
+  void give_up_ranges();
   /// Answers a request: `good` bytes of its data were written, from the first one on.
   void answer(Slot& slot, Status status, std::uint32_t good);
   void count(const Slot& slot, Status status);
@@ -99,9 +105,11 @@ class BlkWorker final : public virtio_device::Worker {
 
   sys_util::Mapping lists_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<std::uint32_t> free_;  // slots; the last one given back is used first
+  std::vector<std::uint32_t> free_;         // slots; the last one given back is used first
+  std::vector<std::uint32_t> ranges_left_;  // slots whose next range waits for its turn
   std::optional<rate_limiter::RateGate> gate_;
   // What uses guest memory goes before what keeps it mapped, and events before their descriptors.
+  std::shared_ptr<const vm_memory::RegionMap> pinned_map_;
   std::unique_ptr<virtio_device::QueueRunner> runner_;
   std::unique_ptr<block::DiskQueue> disk_;
   event_manager::Registration disk_watch_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #pragma once
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -62,6 +64,7 @@ class SpyImage final : public block::Image {
                                                        bool may_unmap) override {
     zeroes.push_back(range);
     unmaps += may_unmap ? 1 : 0;
+    if (zeroes_take_us != 0) ::usleep(zeroes_take_us);
     return image_->write_zeroes(range, may_unmap);
   }
   Result<void> flush_metadata() override {
@@ -74,6 +77,7 @@ class SpyImage final : public block::Image {
   std::vector<block::ByteRange> discards;
   std::vector<block::ByteRange> zeroes;
   int unmaps = 0;
+  unsigned zeroes_take_us = 0;
   int fails_with = 0;  // reads
   int slow_fd = -1;    // where reads come from; a pipe, to keep them in flight
   int slow_reads = 0;

@@ -5,10 +5,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 
 #include "blk_rig.h"
+#include "vmm/sys_util/mem_fd.h"
+#include "vmm/virtio_blk/request.h"
+#include "vmm/virtio_device/testing/restart_queue.h"
 #include "vmm/vm_memory/dirty_bitmap.h"
+#include "vmm/vm_memory/discard.h"
 
 namespace vmm::virtio_blk {
 namespace {
@@ -138,6 +143,78 @@ TEST_CASE("a slow request holds up no other one", "[blk]") {
   CHECK(answer->bytes.front() == std::byte{0x55});
 }
 
+/// Requests of 16 ranges each, which take this image half a second.
+struct SlowRanges : BlkRig {
+  static constexpr std::size_t kRequests = 8;
+  static constexpr std::size_t kRanges = kRequests * kMaxSegments;
+
+  explicit SlowRanges(std::shared_ptr<RateLimiter> limiter = nullptr)
+      : BlkRig({.blk = {.engine = block::EngineKind::kSync, .limiter = std::move(limiter)}}) {
+    image->zeroes_take_us = 4000;
+    RigRequest request{.readable = {header(RequestType::kWriteZeroes, 0), {}}, .writable = {1}};
+    for (std::uint32_t i = 0; i < kMaxSegments; ++i) {
+      const Bytes one = segment(1000 + i, 1);
+      request.readable[1].insert(request.readable[1].end(), one.begin(), one.end());
+    }
+    for (std::size_t i = 0; i < kRequests; ++i) REQUIRE(driver->send(0, request));
+  }
+  /// How many were done when somebody else had his turn.
+  std::size_t done_before_others() {
+    std::size_t done = 0;
+    driver->loop().post([&] { done = image->zeroes.size(); });
+    REQUIRE(driver->run_until([&] { return done != 0; }));
+    return done;
+  }
+};
+
+TEST_CASE("ranges that take long leave others of the loop their turn", "[blk][hostile]") {
+  SlowRanges rig;
+  CHECK(rig.done_before_others() < SlowRanges::kRanges / 2);
+  for (std::size_t i = 0; i < SlowRanges::kRequests; ++i) {
+    const auto answer = rig.driver->wait(0);
+    REQUIRE(answer);
+    CHECK(answer->at<std::uint8_t>(0) == 0);
+  }
+  CHECK(rig.image->zeroes.size() == SlowRanges::kRanges);
+  CHECK(rig.is_alive());
+}
+
+TEST_CASE("ranges that wait for their turn go on while the limiter is shut", "[blk]") {
+  const rate_limiter::BucketConfig bucket{
+      .size = SlowRanges::kRequests, .one_time_burst = 0, .refill_ms = 1u << 30};
+  SlowRanges rig(std::make_shared<RateLimiter>(
+      rate_limiter::RateLimits{.bandwidth = {}, .operations = bucket}));
+  REQUIRE(rig.driver->send(0, read_request(5)));  // which shuts it, but for a look once a second
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < SlowRanges::kRequests; ++i) REQUIRE(rig.driver->wait(0));
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(15));
+  CHECK(rig.image->zeroes.size() == SlowRanges::kRanges);
+}
+
+TEST_CASE("ranges that wait for their turn end with a reset", "[blk][hostile]") {
+  SlowRanges rig;
+  (void)rig.done_before_others();
+  SECTION("of the device") {
+    rig.driver->reset();
+    REQUIRE(rig.driver->start());
+  }
+  SECTION("of the queue") { REQUIRE(restart_queue(*rig.driver, 0)); }
+  const std::size_t done = rig.image->zeroes.size();
+  CHECK(done < SlowRanges::kRanges / 2);
+  CHECK(rig.is_alive());
+  CHECK(rig.image->zeroes.size() == done);
+}
+
+TEST_CASE("ranges that wait for their turn are done before a save", "[blk]") {
+  SlowRanges rig;
+  (void)rig.done_before_others();
+  rig.driver->drain();
+  std::size_t answered = 0;
+  while (rig.driver->receive(0)) ++answered;
+  CHECK(answered != 0);
+  CHECK(rig.image->zeroes.size() == answered * kMaxSegments);  // of those that were begun
+}
+
 TEST_CASE("a queue is reset alone", "[blk]") {
   BlkSetUp set_up{.blk = {.queues = 2}};
   set_up.rig.packed = GENERATE(false, true);
@@ -224,6 +301,58 @@ TEST_CASE("zeroes of more bytes than the bucket holds wait for a full one only",
   CHECK(rig.status_of(RequestType::kWriteZeroes, 0, zeroes) == Status::kOk);
   CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(75));
   CHECK(rig.blk->counters().throttled >= 1);
+}
+
+TEST_CASE("pinned memory does not reach a file that was taken away", "[blk][hostile]") {
+  if (!has_uring()) return;
+  constexpr std::uint64_t kBytes = 1 << 16;
+  BlkRig rig({.blk = {.pin_memory = true}});
+  auto file = sys_util::MemFd::create(kBytes);
+  REQUIRE(file);
+  vm_memory::GuestMemory& memory = rig.driver->heap().memory();
+  const GuestAddress base(std::uint64_t{1} << 40);
+  REQUIRE(memory.plug({.base = base,
+                       .bytes = kBytes,
+                       .backing = vm_memory::Backing::kFile,
+                       .fd = file->fd(),
+                       .shared = true}));
+  REQUIRE(rig.driver->start());  // with the file
+  const auto region = memory.snapshot()->regions().back();
+  REQUIRE(vm_memory::cut_off(*region));
+  const GuestAddress header = rig.driver->heap().put(BlkRig::header(RequestType::kIn, 3));
+  const std::array<virtio_queue::driver::Buffer, 3> request{
+      {{header, sizeof(RequestHeader), false},
+       {base, kSectorBytes, true},
+       {rig.driver->heap().take(1), 1, true}}};
+  REQUIRE(rig.driver->send_raw(0, request));
+  REQUIRE(rig.driver->wait(0));
+  Bytes there(kSectorBytes);
+  REQUIRE(memory.view().read_bytes(base, there));
+  CHECK(there == BlkRig::sector_of(3));
+  Bytes in_file(kSectorBytes);
+  REQUIRE(::pread(file->fd(), in_file.data(), in_file.size(), 0) == kSectorBytes);
+  CHECK(in_file == Bytes(kSectorBytes));
+}
+
+TEST_CASE("memory that is pinned stays mapped when it is unplugged", "[blk][hostile]") {
+  if (!has_uring()) return;
+  BlkRig rig({.blk = {.pin_memory = true}});
+  vm_memory::GuestMemory& memory = rig.driver->heap().memory();
+  const GuestAddress base(std::uint64_t{1} << 40);
+  REQUIRE(memory.plug({.base = base, .bytes = 1 << 16}));
+  REQUIRE(rig.driver->start());
+  const std::weak_ptr<const vm_memory::Region> region = memory.snapshot()->regions().back();
+  REQUIRE(memory.unplug(base, 1 << 16));
+  CHECK(rig.is_alive());         // the queue has gone over to the memory that is left
+  for (int i = 0; i < 3; ++i) {  // and further, so that it keeps nothing of before
+    REQUIRE(memory.plug({.base = GuestAddress(std::uint64_t{1} << 41), .bytes = 1 << 16}));
+    CHECK(rig.is_alive());
+    REQUIRE(memory.unplug(GuestAddress(std::uint64_t{1} << 41), 1 << 16));
+    CHECK(rig.is_alive());
+  }
+  CHECK_FALSE(region.expired());
+  rig.driver->reset();
+  CHECK(region.expired());
 }
 
 TEST_CASE("disks share a limiter", "[blk]") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/virtio_device/request_device.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
@@ -69,6 +71,36 @@ TEST_CASE("the device is what it says, and survives what no driver sends", "[req
       CHECK(answer->written == 2);
     }
   }
+}
+
+/// Takes its time for each answer.
+class Slow final : public RequestDevice {
+ public:
+  Slow() : RequestDevice({.type = DeviceType::kCan, .queue_sizes = {64}, .features = 0}) {}
+
+  int answers = 0;
+
+ protected:
+  std::uint32_t answer(std::uint16_t, virtio_queue::Chain&) override {
+    ::usleep(4000);
+    ++answers;
+    return 0;
+  }
+};
+
+TEST_CASE("requests that take long leave others of the loop their turn",
+          "[request_device][hostile]") {
+  const auto device = std::make_shared<Slow>();
+  DeviceRig rig(device, {.packed = GENERATE(false, true)});
+  REQUIRE(rig.start());
+  constexpr int kRequests = 60;  // a quarter of a second
+  for (int i = 0; i < kRequests; ++i) REQUIRE(rig.send(0, {.readable = {}, .writable = {1}}));
+  int answers = 0;
+  rig.loop().post([&] { answers = device->answers; });  // as a reset is
+  REQUIRE(rig.run_until([&] { return answers != 0; }));
+  CHECK(answers < kRequests / 2);
+  REQUIRE(rig.run_until([&] { return device->answers == kRequests; }));
+  CHECK(rig.running());
 }
 
 TEST_CASE("a queue is reset alone, and served again", "[request_device]") {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "vmm/event_manager/turn.h"
 #include "vmm/virtio_iommu/iommu.h"
 
 namespace vmm::virtio_iommu {
@@ -69,9 +70,11 @@ void IommuWorker::serve() {
   if (requests_->broken()) return;
   if (!requests_->queue().refresh()) return (void)requests_->pop(chain_);  // tells the driver
   requests_->queue().disable_notifications();
+  const event_manager::Turn turn;  // to attach an endpoint may be a long request
   std::uint32_t left = QueueRunner::kBudget;
-  for (; left != 0 && requests_->pop_or_listen(chain_); --left) {
+  while (left != 0 && requests_->pop_or_listen(chain_)) {
     requests_->complete(chain_.head(), answer(chain_));
+    left = turn.over() ? 0 : left - 1;
   }
   domains_->commit();
   if (requests_->broken()) return;

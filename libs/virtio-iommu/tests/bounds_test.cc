@@ -2,6 +2,8 @@
 
 // Requests that no driver makes, limits, and what a device behind the IOMMU sees of memory.
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "iommu_rig.h"
@@ -39,6 +41,39 @@ TEST_CASE("requests that cannot be understood come back unwritten", "[iommu][hos
   REQUIRE(answer);
   CHECK(answer->written == 4);
   CHECK(answer->at<std::uint8_t>(0) == kOk);
+}
+
+/// Takes its time to follow, as one does that maps memory for a device of the host.
+class SlowEndpoint final : public Endpoint {
+ public:
+  [[nodiscard]] std::span<const ReservedRange> reserved() const override { return {}; }
+  Result<void> enter(const Space&) override {
+    ::usleep(4000);
+    ++entered;
+    return {};
+  }
+  Result<void> map(const Mapping&, const vm_memory::RegionMap&) override { return {}; }
+  Result<void> unmap(const Mapping&) override { return {}; }
+  void commit(const Space&) override {}
+
+  int entered = 0;
+};
+
+TEST_CASE("requests that take long leave others of the loop their turn", "[iommu][hostile]") {
+  IommuRig rig;
+  const auto slow = rig.add(8, std::make_shared<SlowEndpoint>());
+  REQUIRE(slow);
+  slow->entered = 0;
+  constexpr int kRequests = 30;  // an eighth of a second
+  for (int i = 0; i < kRequests; ++i) {
+    const Bytes request = i % 2 == 0 ? attach(1, 8) : detach(1, 8);
+    REQUIRE(rig.rig.send(0, {.readable = {request}, .writable = {4}}));
+  }
+  int entered = 0;
+  rig.rig.loop().post([&] { entered = slow->entered; });  // as a reset is
+  REQUIRE(rig.rig.run_until([&] { return entered != 0; }));
+  CHECK(entered < kRequests / 2);
+  REQUIRE(rig.rig.run_until([&] { return slow->entered == kRequests; }));
 }
 
 TEST_CASE("hostile chains harm nothing else", "[iommu][hostile]") {

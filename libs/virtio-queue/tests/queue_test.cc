@@ -189,6 +189,24 @@ TEST_CASE("a guest that refills for ever does not hold process() for ever", "[qu
   CHECK(served.more);
 }
 
+TEST_CASE("process() ends when it is told that this was enough", "[queue]") {
+  const bool packed = GENERATE(false, true);
+  Rig rig({.size = 16, .packed = packed});
+  for (int i = 0; i < 6; ++i) rig.offer({readable(kBuffers, 4)});
+  int asked = 0;
+  const auto serve = [&](Chain&) { return std::optional(0u); };
+  Served served = rig.queue.process(rig.chain, 100, serve, [&] { return ++asked == 3; });
+  CHECK(served.chains == 3);
+  CHECK(served.more);
+  // One is served all the same, or nothing ever would be.
+  served = rig.queue.process(rig.chain, 100, serve, [] { return true; });
+  CHECK(served.chains == 1);
+  CHECK(served.more);
+  served = rig.queue.process(rig.chain, 100, serve, [] { return false; });
+  CHECK(served.chains == 2);
+  CHECK_FALSE(served.more);
+}
+
 TEST_CASE("queues are reset and made again without end", "[queue]") {
   const bool packed = GENERATE(false, true);
   const Kind kind{.size = 4, .packed = packed};

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "vmm/base/log.h"
+#include "vmm/event_manager/turn.h"
 #include "vmm/sys_util/fd_flags.h"
 #include "vmm/virtio_device/single_queue_worker.h"
 #include "vmm/virtio_queue/chain.h"
@@ -55,8 +56,9 @@ class RngWorker final : public virtio_device::SingleQueueWorker {
     if (runner().broken() || dry_ || (gate_ && gate_->is_shut())) return;
     if (!runner().queue().refresh()) return (void)runner().pop(chain_);  // tells the driver
     runner().queue().disable_notifications();
+    const event_manager::Turn turn;
     std::uint32_t left = QueueRunner::kBudget;
-    for (; left != 0 && runner().pop_or_listen(chain_); --left) {
+    for (; left != 0 && runner().pop_or_listen(chain_); left = turn.over() ? 0 : left - 1) {
       const std::optional<std::uint32_t> written = answer();
       if (!written) {
         (void)runner().queue().undo_pop(chain_);

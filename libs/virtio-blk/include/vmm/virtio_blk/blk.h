@@ -35,7 +35,8 @@ struct BlkOptions {
   /// Offer DISCARD, and let writes of zeroes give space back. A read-only disk offers neither.
   bool discard = true;
   block::EngineKind engine = block::EngineKind::kAuto;  ///< of each queue
-  /// Register all guest memory with the kernel for I/O; see block::Engine::Options::pinned_memory.
+  /// Register all guest memory with the kernel for I/O, but for that of files; see
+  /// block::Engine::Options::pinned_memory. What is unplugged stays mapped until a reset.
   bool pin_memory = false;
   std::shared_ptr<rate_limiter::RateLimiter> limiter{};  ///< nullptr: no limits; may be shared
 };

@@ -9,6 +9,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/event_manager/event_loop.h"
+#include "vmm/event_manager/turn.h"
 #include "vmm/virtio_device/interrupt.h"
 #include "vmm/virtio_device/worker.h"
 #include "vmm/virtio_queue/queue.h"
@@ -53,13 +54,14 @@ class QueueRunner {
   /// Calls `on_kick` once more, in the next round of the loop.
   void kick_again() const;
 
-  /// Queue::process() with the runner's budget, then the notification. What is left over comes
-  /// with the next round.
+  /// Queue::process() with the runner's budget, but for no longer than a turn, then the
+  /// notification. What is left over comes with the next round.
   template <class Handle>
   void serve(virtio_queue::Chain& chain, Handle&& handle) {
     if (broken_) return;
-    const virtio_queue::Served served =
-        queue_.process(chain, kBudget, std::forward<Handle>(handle));
+    const event_manager::Turn turn;
+    const virtio_queue::Served served = queue_.process(chain, kBudget, std::forward<Handle>(handle),
+                                                       [&turn] { return turn.over(); });
     if (served.notify) interrupt_->used_buffers(index_);
     if (served.broken) return break_down();
     if (served.more) kick_again();

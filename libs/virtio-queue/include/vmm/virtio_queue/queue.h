@@ -142,11 +142,17 @@ class Queue {
   /// there is more to do.
   template <class Handle>
   Served process(Chain& chain, std::uint32_t budget, Handle&& handle) {
+    return process(chain, budget, std::forward<Handle>(handle), [] { return false; });
+  }
+  /// The same, which also ends as with the budget when `enough()` says so: it is asked before each
+  /// chain but the first.
+  template <class Handle, class Enough>
+  Served process(Chain& chain, std::uint32_t budget, Handle&& handle, Enough&& enough) {
     Served served;
     refresh();
     disable_notifications();
     for (std::uint32_t left = budget;; --left) {
-      if (left == 0) {
+      if (left == 0 || (served.chains != 0 && enough())) {
         served.more = true;
         break;
       }
