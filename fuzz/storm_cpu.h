@@ -29,7 +29,7 @@ class Cpu {
 
   /// Something that a driver does, or would not.
   void step() {
-    switch (below(24)) {
+    switch (below(64)) {
       case 0:
       case 1:
         return start();
@@ -161,7 +161,12 @@ class Cpu {
     write(static_cast<std::uint64_t>(low), static_cast<std::uint32_t>(value));
     write(static_cast<std::uint64_t>(low) + 4, static_cast<std::uint32_t>(value >> 32));
   }
+  void clear(std::uint16_t queue) {
+    poke(ring(queue) + 0x400, Le32(0));
+    poke(ring(queue) + 0x800, Le32(0));
+  }
   void set_up(std::uint16_t queue) {
+    clear(queue);
     set<std::uint16_t>(Common::kQueueSelect, queue);
     set<std::uint16_t>(Common::kQueueSize, kSize);
     const bool away = below(16) == 0;  // in the memory that comes and goes
@@ -182,30 +187,39 @@ class Cpu {
   void poke(std::uint64_t at, T value) {
     (void)rig_.ram.snapshot()->view().write(GuestAddress(at), value);
   }
-  /// One chain more, or one less: the index may be that of a ring which the device has not seen.
+  template <class T>
+  T peek(std::uint64_t at) {
+    const auto read = rig_.ram.snapshot()->view().template read<T>(GuestAddress(at));
+    return read ? *read : T{};
+  }
+  /// One chain more: half of them as a disk has them, the others of any form.
   void offer(std::uint16_t queue) {
     const std::uint64_t at = ring(queue);
+    const auto avail = peek<Le16>(at + 0x402).get();
+    const auto used = peek<Le16>(at + 0x802).get();
+    const bool full = static_cast<std::uint16_t>(avail - used) >= kSize;
+    if (full && below(256) != 0) return;  // which would be an index that jumps
+    const bool disk = below(2) == 0;
+    const std::uint32_t type = below(16);
     const std::uint32_t head = below(kSize);
-    const std::uint32_t parts = 1 + below(4);
-    std::uint32_t index = head;
-    const std::uint32_t writable_from = below(parts + 1);
+    const std::uint32_t parts = disk ? 3 : 1 + below(4);
+    const std::uint32_t writable_from = disk ? 1 + (type & 1) : below(parts + 1);
     for (std::uint32_t part = 0; part < parts; ++part) {
-      const std::uint32_t next = (index + 1) % kSize;
-      const bool last = part + 1 == parts;
-      const std::uint64_t where = below(32) == 0 ? random_() : kBuffers + 64 * below(0xc00);
-      const std::uint16_t flags =
-          static_cast<std::uint16_t>((last ? 0 : virtio_queue::kDescNext) |
-                                     (part >= writable_from ? virtio_queue::kDescWrite : 0));
+      const std::uint32_t index = (head + part) % kSize;
+      const std::uint64_t where = below(64) == 0 ? random_() : kBuffers + 64 * below(0xb00);
+      const std::uint32_t any = below(8) == 0 ? below(70000) : kLengths[below(8)];
+      const bool next = part + 1 != parts;
+      const bool write = part >= writable_from;
       poke(at + 16 * index, Le64(where));
-      poke(at + 16 * index + 8, Le32(below(8) == 0 ? below(70000) : kLengths[below(8)]));
-      poke(at + 16 * index + 12, Le16(flags));
-      poke(at + 16 * index + 14, Le16(static_cast<std::uint16_t>(next)));
-      // What many headers begin with.
-      poke(where, Le32(below(16)));
-      index = next;
+      poke(at + 16 * index + 8, Le32(disk ? kOfDisk[part] : any));
+      poke(at + 16 * index + 12,
+           Le16(static_cast<std::uint16_t>((next ? virtio_queue::kDescNext : 0) |
+                                           (write ? virtio_queue::kDescWrite : 0))));
+      poke(at + 16 * index + 14, Le16(static_cast<std::uint16_t>((index + 1) % kSize)));
+      // What many headers begin with; then a sector.
+      poke(where, Le32(type));
+      poke(where + 8, Le64(below(8)));
     }
-    const auto old = rig_.ram.snapshot()->view().read<Le16>(GuestAddress(at + 0x402));
-    const std::uint16_t avail = old ? old->get() : std::uint16_t{0};
     poke(at + 0x404 + 2 * (avail % kSize), Le16(static_cast<std::uint16_t>(head)));
     poke(at + 0x402, Le16(static_cast<std::uint16_t>(avail + 1)));
     write<std::uint16_t>(virtio_pci::kNotifyPart.offset + 4 * queue, queue);
@@ -213,13 +227,11 @@ class Cpu {
   void scribble() {
     for (std::uint32_t i = below(8); i != 0; --i) poke(8 * below(0x7000 / 8), Le64(random_()));
     // So that what follows is not refused at once.
-    for (std::uint16_t queue = 0; queue < 4; ++queue) {
-      poke(ring(queue) + 0x400, Le32(0));
-      poke(ring(queue) + 0x800, Le32(0));
-    }
+    for (std::uint16_t queue = 0; queue < 4; ++queue) clear(queue);
   }
 
   static constexpr std::array<std::uint32_t, 8> kLengths{1, 4, 8, 16, 20, 44, 512, 4096};
+  static constexpr std::array<std::uint32_t, 3> kOfDisk{16, 512, 1};
 
   Rig& rig_;
   vm_device::MmioCaller caller_;
