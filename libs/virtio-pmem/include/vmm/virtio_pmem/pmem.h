@@ -51,9 +51,9 @@ class Pmem final : public virtio_device::VirtioDevice {
   static constexpr std::size_t kBatch = 16;
 
   ///@{
-  /// What a request is answered with: 5.19.6.
+  /// What a request is answered with, 0 or -1: 5.19.7.2.1.
   static constexpr std::uint32_t kDone = 0;
-  static constexpr std::uint32_t kFailed = 1;
+  static constexpr std::uint32_t kFailed = 0xffff'ffff;
   ///@}
 
   /// Errors: EINVAL for nullptr.
