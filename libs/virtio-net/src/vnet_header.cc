@@ -38,8 +38,10 @@ std::uint64_t needed_by(std::uint8_t gso_type, const Needs& needs) {
   }
 }
 
-// Whether the header describes a large packet that the two sides agreed on.
+// Whether the header describes a large packet that the two sides agreed on. Such a packet always
+// has a checksum to compute: 5.1.6.2.1 and 5.1.6.4.1.
 bool gso_is_allowed(const VnetHeader& header, std::uint64_t features, const Needs& needs) {
+  if ((header.flags & kNeedsCsum) == 0) return false;
   const auto kind = static_cast<std::uint8_t>(header.gso_type & ~kGsoEcn);
   const bool tcp = kind == kGsoTcp4 || kind == kGsoTcp6;
   if ((header.gso_type & kGsoEcn) != 0 && (!tcp || (features & bit(needs.ecn)) == 0)) return false;
@@ -70,8 +72,6 @@ bool accept(VnetHeader& header, std::uint32_t bytes, std::uint64_t features, con
 
 bool accept_from_driver(VnetHeader& header, std::uint32_t bytes, std::uint64_t features) {
   header.flags &= kNeedsCsum;
-  // 5.1.6.2.1: a large packet always has a checksum to compute.
-  if (header.gso_type != kGsoNone && header.flags == 0) return false;
   return accept(header, bytes, features, kFromDriver);
 }
 

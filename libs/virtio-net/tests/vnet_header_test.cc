@@ -122,6 +122,12 @@ TEST_CASE("which packets of the host a driver gets", "[header]") {
       {"UDP segments", gso(kGsoUdpL4), 9000, kAll, true},
       {"UDP segments, not negotiated", gso(kGsoUdpL4), 9000,
        kAll & ~(bit(kGuestUso4) | bit(kGuestUso6)), false},
+      {"segments of no bytes", gso(kGsoTcp4, 0), 9000, kAll, false},
+      {"segments without a checksum",
+       {.flags = kDataValid, .gso_type = kGsoTcp4, .gso_bytes = Le16(1448)},
+       9000,
+       kAll,
+       false},
   }));
   CAPTURE(c.name);
   VnetHeader header = c.header;
