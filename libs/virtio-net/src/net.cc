@@ -139,6 +139,11 @@ Result<void> Net::set_mtu(std::uint16_t mtu) {
   return {};
 }
 
+std::uint16_t Net::driver_mtu() {
+  const MutexLock lock(mutex_);
+  return told_mtu_.value_or(mtu());
+}
+
 bool Net::send_rarp(const MacAddress& mac) const {
   // RFC 903: a request of the address itself, to all; as long as a frame is at least.
   std::array<std::uint8_t, kNetHeaderBytes + 60> packet{};
@@ -165,7 +170,7 @@ void Net::read_config(std::span<std::byte> config) {
     fields.status = Le16(status_);
   }
   fields.max_virtqueue_pairs = Le16(queue_pairs());
-  fields.mtu = Le16(mtu());
+  fields.mtu = Le16(driver_mtu());
   std::memcpy(config.data(), &fields, std::min(sizeof(fields), config.size()));
 }
 
@@ -173,6 +178,10 @@ std::uint16_t Net::pairs_in_use() const { return negotiated(kMq) ? queue_pairs()
 
 Result<virtio_device::WorkerList> Net::activate(virtio_device::Activation activation) {
   negotiated_ = activation.features;
+  {
+    const MutexLock lock(mutex_);
+    told_mtu_ = mtu();  // for good: 5.1.4.1
+  }
   for (const NetPort& port : ports_) {
     VMM_TRY_DO(port.set_offloads(offloads_of(negotiated_)));
   }
@@ -254,6 +263,7 @@ void Net::reset() {
   mac_ = options_.mac;
   status_ = static_cast<std::uint16_t>(status_ & ~kAnnounce);
   interrupt_.reset();
+  told_mtu_.reset();
 }
 
 bool Net::set_queue_pairs(std::uint16_t pairs) {

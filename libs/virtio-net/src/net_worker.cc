@@ -29,10 +29,10 @@ Result<void> NetWorker::start_queue(virtio_device::ActiveQueue& queue) {
     VMM_TRY(auto gate, rate_limiter::RateGate::create(parts_.net.options().receive_limit));
     receiver_.emplace(
         parts_.port, std::move(queue), parts_.interrupt,
-        Receiver::Rules{
-            .features = parts_.features,
-            .mtu = parts_.net.negotiated(NetFeature::kMtu) ? parts_.net.mtu() : std::uint16_t{0},
-            .traffic = parts_.net.pair_counters(parts_.pair).received},
+        Receiver::Rules{.features = parts_.features,
+                        .mtu = parts_.net.negotiated(NetFeature::kMtu) ? parts_.net.driver_mtu()
+                                                                       : std::uint16_t{0},
+                        .traffic = parts_.net.pair_counters(parts_.pair).received},
         std::move(gate));
     return receiver_->start(*loop_);
   }

@@ -144,6 +144,10 @@ TEST_CASE("the MTU may change for the next driver", "[net]") {
   REQUIRE(rig.net->set_mtu(9000));
   rig.start(bit(NetFeature::kMtu));
   CHECK(rig.config<Le16>(10).get() == 9000);
+  REQUIRE(rig.net->set_mtu(2000));
+  CHECK(rig.config<Le16>(10).get() == 9000);  // of a driver that has it
+  rig.rig().reset();
+  CHECK(rig.config<Le16>(10).get() == 2000);
 }
 
 TEST_CASE("a queue that was reset starts anew, and the others go on", "[net]") {

@@ -140,6 +140,8 @@ class Net final : public virtio_device::VirtioDevice, public ControlHandler {
   [[nodiscard]] const NetOptions& options() const { return options_; }
   /// The counters of a pair below queue_pairs().
   [[nodiscard]] PairCounters& pair_counters(std::uint16_t pair) { return *counters_[pair]; }
+  /// mtu(), as it was when the driver that is there began.
+  [[nodiscard]] std::uint16_t driver_mtu();
   bool set_queue_pairs(std::uint16_t pairs) override;
   bool set_guest_offloads(std::uint64_t features) override;
   bool set_mac(const MacAddress& mac) override;
@@ -180,6 +182,7 @@ class Net final : public virtio_device::VirtioDevice, public ControlHandler {
   MacAddress mac_ VMM_GUARDED_BY(mutex_);
   std::uint16_t status_ VMM_GUARDED_BY(mutex_) = kLinkUp;
   std::shared_ptr<virtio_device::Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
+  std::optional<std::uint16_t> told_mtu_ VMM_GUARDED_BY(mutex_);  // to the driver that is there
 };
 
 }  // namespace vmm::virtio_net
