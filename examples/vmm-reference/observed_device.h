@@ -64,6 +64,9 @@ class ObservedDevice final : public virtio_device::VirtioDevice {
   void write_config(std::uint64_t offset, std::span<const std::byte> data) override {
     device_->write_config(offset, data);
   }
+  [[nodiscard]] bool accepts(std::uint64_t features) const override {
+    return device_->accepts(features);
+  }
   void set_features(std::uint64_t features) override { device_->set_features(features); }
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override {
     VMM_TRY(auto workers, device_->activate(std::move(activation)));

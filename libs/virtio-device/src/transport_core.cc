@@ -101,7 +101,8 @@ void TransportCore::step(std::uint8_t value) {
 
 bool TransportCore::accept_features() {
   const bool ignores_iommu = parts_.behind_iommu && !negotiated(kFeatureAccessPlatform);
-  if ((driver_features_ & ~offered_) != 0 || !negotiated(kFeatureVersion1) || ignores_iommu) {
+  if ((driver_features_ & ~offered_) != 0 || !negotiated(kFeatureVersion1) || ignores_iommu ||
+      !parts_.device->accepts(driver_features_)) {
     VMM_LOG_GUEST(kWarn, "virtio device %u: features %#llx, offered are %#llx",
                   static_cast<unsigned>(parts_.device->type()),
                   static_cast<unsigned long long>(driver_features_),

@@ -104,6 +104,17 @@ TEST_CASE("FEATURES_OK needs VERSION_1 and nothing that was not offered", "[feat
   }
 }
 
+TEST_CASE("FEATURES_OK is refused where the device cannot do with what was chosen", "[features]") {
+  CoreFixture fixture;
+  fixture.device->want_features(EchoDevice::kFeature);
+  fixture.negotiate(kFeatureVersion1);
+  CHECK(fixture.core->status() == kAD);
+  CHECK(fixture.device->chosen() == 0);
+  fixture.core->set_driver_features(0, static_cast<std::uint32_t>(EchoDevice::kFeature));
+  fixture.core->set_status(kADF);  // the driver may choose again
+  CHECK(fixture.core->status() == kADF);
+}
+
 TEST_CASE("behind an IOMMU, FEATURES_OK needs ACCESS_PLATFORM", "[features][hostile]") {
   CoreFixture parts;
   const auto core = *TransportCore::create({.device = std::make_shared<EchoDevice>(),

@@ -29,8 +29,12 @@ std::uint64_t I2c::features() const {
          virtio_queue::kFeatureRingReset;
 }
 
+bool I2c::accepts(std::uint64_t features) const {
+  return (features & kFeatureZeroLengthRequest) != 0;
+}
+
 Result<virtio_device::WorkerList> I2c::activate(virtio_device::Activation activation) {
-  if (!activation.has(kFeatureZeroLengthRequest)) {
+  if (!accepts(activation.features)) {
     return fail(Error::os(EPROTO, "virtio I2C driver without ZERO_LENGTH_REQUEST"));
   }
   virtio_device::WorkerList workers;

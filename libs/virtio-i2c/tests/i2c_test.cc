@@ -121,6 +121,7 @@ TEST_CASE("what an I2C device is", "[i2c]") {
   Board board;
   CHECK(board.device->type() == virtio_device::DeviceType::kI2c);
   CHECK(std::ranges::equal(board.device->queue_sizes(), std::array{256}));
+  CHECK((board.device->features() & kFeatureZeroLengthRequest) != 0);
   CHECK(board.device->config_bytes() == 0);
   CHECK(board.rig.config<std::uint32_t>(0) == 0);
   board.rig.set_config<std::uint32_t>(0, 1);
@@ -338,8 +339,13 @@ TEST_CASE("more requests than one turn serves are all answered", "[i2c]") {
 
 TEST_CASE("a driver without ZERO_LENGTH_REQUEST is refused", "[i2c]") {
   const auto adapter = std::make_shared<Recorder>(std::array{kChip});
-  DeviceRig rig(*I2c::create({{adapter, {kChip}}}));
+  const auto device = *I2c::create({{adapter, {kChip}}});
+  DeviceRig rig(device);
   CHECK_FALSE(rig.start());
+  CHECK(rig.core().status() == (virtio_device::kAcknowledge | virtio_device::kDriver));
+  // Where features are told without a way to refuse them.
+  CHECK_FALSE(device->activate(
+      {.memory = rig.heap().memory(), .features = 0, .queues = {}, .interrupt = nullptr}));
 }
 
 TEST_CASE("lists that make no device", "[i2c]") {

@@ -55,8 +55,12 @@ void Mem::read_config(std::span<std::byte> config) {
   std::memcpy(config.data(), &fields, std::min(sizeof(fields), config.size()));
 }
 
+bool Mem::accepts(std::uint64_t features) const {
+  return (features & kFeatureUnpluggedInaccessible) != 0;
+}
+
 Result<virtio_device::WorkerList> Mem::activate(virtio_device::Activation activation) {
-  if (!activation.has(kFeatureUnpluggedInaccessible)) {
+  if (!accepts(activation.features)) {
     return fail(Error::os(EOPNOTSUPP, "memory device: driver"));
   }
   state_->attach(activation.interrupt);

@@ -205,6 +205,10 @@ TEST_CASE("the driver reads the region's layout", "[mem]") {
 TEST_CASE("a driver that might read unplugged memory is refused", "[mem]") {
   const auto mem = *Mem::create(options_for(std::make_shared<RecordingBlocks>(), 1));
   DeviceRig rig(mem);
+  CHECK(rig.core().status() == (virtio_device::kAcknowledge | virtio_device::kDriver));
+  // Where features are told without a way to refuse them.
+  CHECK_FALSE(mem->activate(
+      {.memory = rig.heap().memory(), .features = 0, .queues = {}, .interrupt = nullptr}));
   CHECK_FALSE(rig.start());
 }
 

@@ -107,9 +107,9 @@ class TransportCore {
   [[nodiscard]] std::uint8_t status() const;
   /// The driver's write of the status: 0 resets, at once; else one step of 3.1.1 at a time, but for
   /// ACKNOWLEDGE and DRIVER, which may come together. A write that is no such step changes nothing;
-  /// neither does FEATURES_OK with features that were not offered or without VERSION_1. DRIVER_OK
-  /// with a queue or a device that cannot run is followed by DEVICE_NEEDS_RESET, and its
-  /// interrupt.
+  /// neither does FEATURES_OK with features that were not offered, without VERSION_1, or with what
+  /// the device does not accept. DRIVER_OK with a queue or a device that cannot run is followed by
+  /// DEVICE_NEEDS_RESET, and its interrupt.
   void set_status(std::uint8_t value);
   /// Resets the device as a write of 0 does.
   void reset();

@@ -95,6 +95,9 @@ class VirtioDevice {
   /// are read-only, or offsets that make no sense, are passed over.
   virtual void write_config(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
+  /// Whether the device can do with what a driver has chosen of the features that are offered; else
+  /// FEATURES_OK is refused: 2.2.2.
+  [[nodiscard]] virtual bool accepts(std::uint64_t /*features*/) const { return true; }
   /// The features that the driver has chosen, at FEATURES_OK, for those whose configuration space
   /// depends on them; 0 when it is gone.
   virtual void set_features(std::uint64_t /*features*/) {}

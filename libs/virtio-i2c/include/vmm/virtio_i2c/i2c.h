@@ -52,8 +52,9 @@ class I2c final : public virtio_device::VirtioDevice {
   [[nodiscard]] std::size_t config_bytes() const override { return 0; }
   void read_config(std::span<std::byte>) override {}
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
-  /// Errors besides: EPROTO for a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST, which is to be
-  /// refused: 5.16.6.4.
+  /// Not without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST: 5.16.6.4.
+  [[nodiscard]] bool accepts(std::uint64_t features) const override;
+  /// Errors besides: EPROTO for features that it does not accept, where nobody asked.
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override {}
 

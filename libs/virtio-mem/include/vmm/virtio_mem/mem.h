@@ -90,6 +90,8 @@ class Mem final : public virtio_device::VirtioDevice {
   [[nodiscard]] std::size_t config_bytes() const override;
   void read_config(std::span<std::byte> config) override;
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
+  /// Not without VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE: 5.15.5.2.
+  [[nodiscard]] bool accepts(std::uint64_t features) const override;
   Result<virtio_device::WorkerList> activate(virtio_device::Activation activation) override;
   void reset() override;
 

@@ -40,7 +40,8 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   [[nodiscard]] DeviceType type() const override { return DeviceType::kEntropy; }  ///< of any type
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return queue_sizes_; }
   [[nodiscard]] std::uint64_t features() const override {
-    return kFeature | virtio_queue::kFeatureRingReset | virtio_queue::kFeatureInOrder;
+    return kFeature | virtio_queue::kFeatureInOrder |
+           (ring_reset_ ? virtio_queue::kFeatureRingReset : 0);
   }
   [[nodiscard]] std::uint64_t queue_features() const override { return queue_features_; }
   [[nodiscard]] std::size_t config_bytes() const override { return kConfigBytes; }
@@ -51,6 +52,9 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   void write_config(std::uint64_t offset, std::span<const std::byte> data) override {
     const MutexLock lock(mutex_);
     std::ranges::copy(data, config_.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+  [[nodiscard]] bool accepts(std::uint64_t features) const override {
+    return (features & wanted_) == wanted_;
   }
   void set_features(std::uint64_t features) override { chosen_ = features; }
   Result<WorkerList> activate(Activation activation) override;
@@ -90,6 +94,10 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
     hold_.notify_all();
   }
   [[nodiscard]] int holding() const { return holding_; }  ///< requests that wait in hold() now
+  /// Whether it offers RING_RESET; for those who look at it from now on.
+  void offer_ring_reset(bool yes) { ring_reset_ = yes; }
+  /// A driver without all of these features is refused from now on.
+  void want_features(std::uint64_t features) { wanted_ = features; }
   /// The next activations are refused.
   void refuse(bool yes) { refuse_ = yes; }
   /// The driver's end of the last activation; nullptr after a reset.
@@ -116,9 +124,11 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   std::atomic<std::uint8_t> tag_{0};
   std::atomic<std::size_t> state_bytes_{1};
   std::atomic<bool> refuse_{false};
+  std::atomic<bool> ring_reset_{true};
   std::atomic<bool> hold_{false};
   std::atomic<int> holding_{0};
   std::atomic<std::uint64_t> chosen_{0};
+  std::atomic<std::uint64_t> wanted_{0};
   std::atomic<std::uint64_t> negotiated_{0};
   std::atomic<int> activations_{0};
   std::atomic<int> resets_{0};
