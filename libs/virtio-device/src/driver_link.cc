@@ -58,11 +58,12 @@ bool DriverLink::refresh() {
   return true;
 }
 
-// Changes of a device that is not active reach nobody by config_changed(): they are looked for by
-// those who read, of whom not all ask for the generation first.
+// Not all changes reach the driver by config_changed(): not those of a device that is not active,
+// nor those that follow from a request, as with plugged memory. They are looked for by those who
+// read, of whom not all ask for the generation first. Those who do see that it is another one.
 void DriverLink::read_config(std::uint64_t offset, std::span<std::byte> data) {
   const MutexLock lock(mutex_);
-  if (!open_ && refresh()) ++generation_;
+  if (refresh()) ++generation_;
   const std::size_t bytes = inside(offset, data.size());
   std::copy_n(config_.begin() + static_cast<std::ptrdiff_t>(bytes == 0 ? 0 : offset), bytes,
               data.begin());

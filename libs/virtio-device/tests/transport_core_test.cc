@@ -419,3 +419,27 @@ TEST_CASE("interrupts after the reset do nothing, even when the device kept them
   kept->config_changed();
   kept->needs_reset();
 }
+TEST_CASE("what a device changes without a notification is read, as a new generation", "[config]") {
+  CoreFixture fixture;
+  fixture.go();
+  const auto read = [&fixture](std::uint64_t offset) {
+    std::array<std::byte, 4> data{};
+    fixture.core->read_config(offset, data);
+    return data;
+  };
+  const auto change = [&fixture](std::byte value) {
+    fixture.device->write_config(0, std::vector<std::byte>(EchoDevice::kConfigBytes, value));
+  };
+  const auto all = [](std::byte value) { return std::array{value, value, value, value}; };
+  // For drivers that do not ask for the generation, and for those that do, between two reads.
+  const std::uint32_t before = fixture.core->config_generation();
+  CHECK(read(0) == all(std::byte{0}));
+  change(std::byte{7});
+  CHECK(read(4) == all(std::byte{7}));
+  const std::uint32_t after = fixture.core->config_generation();
+  CHECK(after != before);
+  CHECK(read(0) == all(std::byte{7}));
+  CHECK(fixture.core->config_generation() == after);
+  CHECK(fixture.sink.config == 0);
+}
+

@@ -172,7 +172,6 @@ class NetRig {
   /// As drivers read it: 2.5.
   template <class T>
   T config(std::uint64_t offset) {
-    (void)core().config_generation();
     return rig_->config<T>(offset);
   }
 
