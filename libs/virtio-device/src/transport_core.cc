@@ -209,17 +209,28 @@ void TransportCore::enable_queue(std::uint32_t index) {
 }
 
 void TransportCore::disable_queue(std::uint32_t index) {
-  if (index < queues_.size() && may_set_up_queues()) queues_[index].config.set_ready(false);
+  if (index >= queues_.size()) return;
+  QueueSlot& slot = queues_[index];
+  if (may_set_up_queues()) return slot.config.set_ready(false);
+  if (runs(slot) && (offered_ & virtio_queue::kFeatureRingReset) != 0) {
+    parts_.workers.stop_queue(static_cast<std::uint16_t>(index));
+    slot.config.set_ready(false);
+    slot.stopped = true;
+  }
 }
 
 void TransportCore::reset_queue(std::uint32_t index) {
   if (index >= queues_.size() || !negotiated(virtio_queue::kFeatureRingReset)) return;
-  if (active_ && (driver_status_ & kFailed) == 0) {
-    QueueSlot& slot = queues_[index];
-    if (slot.config.ready()) parts_.workers.stop_queue(static_cast<std::uint16_t>(index));
-    slot.config.reset();
-    slot.stopped = true;
-  }
+  QueueSlot& slot = queues_[index];
+  if (may_set_up_queues()) return slot.config.reset();
+  if (!active_ || (driver_status_ & kFailed) != 0) return;
+  if (runs(slot)) parts_.workers.stop_queue(static_cast<std::uint16_t>(index));
+  slot.config.reset();
+  slot.stopped = true;
+}
+
+bool TransportCore::runs(const QueueSlot& slot) const {
+  return active_ && (driver_status_ & kFailed) == 0 && slot.config.ready();
 }
 
 int TransportCore::kick_fd(std::uint32_t index) const {

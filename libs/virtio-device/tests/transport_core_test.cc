@@ -182,8 +182,6 @@ TEST_CASE("queues change only between FEATURES_OK and DRIVER_OK", "[queue][hosti
       fixture.core->reset_queue(beyond);
     }
     if (status != kRun) continue;
-    fixture.core->disable_queue(0);
-    CHECK(fixture.core->queue(0)->ready());
     fixture.core->enable_queue(1);  // a queue that was not enabled in time stays off
     CHECK_FALSE(fixture.core->queue(1)->ready());
   }
@@ -196,6 +194,55 @@ TEST_CASE("an enabled queue has to be disabled before it changes", "[queue]") {
   CHECK(fixture.core->editable_queue(0) == nullptr);
   fixture.core->disable_queue(0);
   CHECK(fixture.core->editable_queue(0) != nullptr);
+}
+
+TEST_CASE("a queue that is disabled while the device runs is left alone, and set up anew",
+          "[queue][hostile]") {
+  for (const bool can_stop : {true, false}) {
+    CAPTURE(can_stop);
+    const auto device = std::make_shared<EchoDevice>();
+    device->offer_ring_reset(can_stop);
+    CoreFixture fixture(device);
+    auto driver = fixture.driver(0);
+    fixture.go();
+    fixture.core->disable_queue(0);
+    CHECK(fixture.core->queue(0)->ready() == !can_stop);  // the driver is told the truth
+    CHECK((fixture.core->editable_queue(0) != nullptr) == can_stop);
+    CHECK(fixture.core->queue(1)->ready());
+    const virtio_queue::driver::Buffer buffer{.address = GuestAddress(0x20000), .length = 8};
+    REQUIRE(driver.add({&buffer, 1}));
+    (void)driver.publish();
+    fixture.core->kick(0);
+    fixture.run();
+    CHECK(device->served() == (can_stop ? 0 : 1));
+    if (!can_stop) continue;
+    driver = fixture.driver(0);
+    fixture.set_up_queue(0);
+    CHECK(fixture.core->queue(0)->ready());
+    REQUIRE(driver.add({&buffer, 1}));
+    (void)driver.publish();
+    fixture.core->kick(0);
+    fixture.run();
+    CHECK(device->served() == 1);
+    CHECK(fixture.core->status() == kRun);
+  }
+}
+
+TEST_CASE("a queue is reset before DRIVER_OK, too", "[queue]") {
+  for (const bool agreed : {true, false}) {
+    CAPTURE(agreed);
+    CoreFixture fixture;
+    fixture.negotiate(kFeatureVersion1 | (agreed ? virtio_queue::kFeatureRingReset : 0));
+    fixture.set_up_queue(0);
+    fixture.core->reset_queue(0);
+    CHECK(fixture.core->queue(0)->ready() == !agreed);
+    CHECK((fixture.core->queue(0)->rings().driver == GuestAddress(0)) == agreed);
+    if (!agreed) continue;
+    fixture.set_up_queue(0);
+    fixture.core->set_status(kRun);
+    CHECK(fixture.core->status() == kRun);
+    CHECK(fixture.core->queue(0)->ready());
+  }
 }
 
 TEST_CASE("DRIVER_OK with a queue that cannot run breaks the device", "[queue][hostile]") {
@@ -406,19 +453,6 @@ TEST_CASE("a change before activation is read by drivers that know no generation
   CHECK(read() == std::byte{8});
 }
 
-TEST_CASE("interrupts after the reset do nothing, even when the device kept them", "[config]") {
-  CoreFixture fixture;
-  fixture.go();
-  const auto kept = fixture.device->interrupt();
-  fixture.core->set_status(0);
-  kept->config_changed();
-  kept->needs_reset();
-  CHECK(fixture.core->status() == 0);
-  CHECK(fixture.sink.config == 0);
-  fixture.core.reset();
-  kept->config_changed();
-  kept->needs_reset();
-}
 TEST_CASE("what a device changes without a notification is read, as a new generation", "[config]") {
   CoreFixture fixture;
   fixture.go();
@@ -443,3 +477,16 @@ TEST_CASE("what a device changes without a notification is read, as a new genera
   CHECK(fixture.sink.config == 0);
 }
 
+TEST_CASE("interrupts after the reset do nothing, even when the device kept them", "[config]") {
+  CoreFixture fixture;
+  fixture.go();
+  const auto kept = fixture.device->interrupt();
+  fixture.core->set_status(0);
+  kept->config_changed();
+  kept->needs_reset();
+  CHECK(fixture.core->status() == 0);
+  CHECK(fixture.sink.config == 0);
+  fixture.core.reset();
+  kept->config_changed();
+  kept->needs_reset();
+}

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "vmm/base/endian.h"
+#include "vmm/virtio_queue/notification.h"
 
 namespace vmm::virtio_mmio {
 namespace {
@@ -144,7 +145,7 @@ void MmioTransport::write_register(Register reg, std::uint32_t value) {
       shm_sel_ = value;
       return;
     case Register::kQueueNotify:
-      return core_->kick(value);
+      return core_->kick(queue_of(value));
     case Register::kInterruptAck:
       if ((core_->status() & virtio_device::kDriverOk) != 0) clear_bits(value);
       return;
@@ -153,6 +154,12 @@ void MmioTransport::write_register(Register reg, std::uint32_t value) {
     default:
       return write_queue_register(reg, value);
   }
+}
+
+// With NOTIFICATION_DATA a driver writes more than the queue's number: 4.2.3.3.
+std::uint32_t MmioTransport::queue_of(std::uint32_t notification) const {
+  if (!core_->negotiated(virtio_queue::kFeatureNotificationData)) return notification;
+  return virtio_queue::NotificationData::parse(notification).queue;
 }
 
 void MmioTransport::write_status(std::uint32_t value) {
@@ -166,7 +173,9 @@ void MmioTransport::write_queue_register(Register reg, std::uint32_t value) {
     return;
   }
   if (reg == Register::kQueueReady) {
-    return value == 1 ? core_->enable_queue(queue_sel_) : core_->disable_queue(queue_sel_);
+    if (value == 1) core_->enable_queue(queue_sel_);
+    if (value == 0) core_->disable_queue(queue_sel_);
+    return;
   }
   QueueConfig* const queue = core_->editable_queue(queue_sel_);
   if (queue == nullptr) return;

@@ -51,14 +51,17 @@ vm_memory::GuestMemory small_memory() {
 }
 
 struct Board {
-  explicit Board(std::shared_ptr<virtio_device::VirtioDevice> device) {
-    transport = *MmioTransport::create({.device = std::move(device),
-                                        .memory = memory,
-                                        .workers = workers,
-                                        .irq = line,
-                                        .doorbells = doorbells,
-                                        .base = GuestAddress(0xd000'0000),
-                                        .shared_memory = GuestAddress(0x8'0000'0000)});
+  explicit Board(std::shared_ptr<virtio_device::VirtioDevice> device,
+                 std::uint64_t more_features = 0) {
+    transport = *MmioTransport::create(
+        {.device = std::move(device),
+         .memory = memory,
+         .workers = workers,
+         .irq = line,
+         .doorbells = doorbells,
+         .base = GuestAddress(0xd000'0000),
+         .shared_memory = GuestAddress(0x8'0000'0000),
+         .queue_features = virtio_device::TransportCore::kQueueFeatures | more_features});
   }
 
   std::uint32_t get(Register reg) {
@@ -84,8 +87,8 @@ struct Board {
     set(Register::kDriverFeatures, 1 | static_cast<std::uint32_t>(features >> 32));
     set(Register::kStatus, 0xb);
   }
-  void go() {
-    negotiate();
+  void go(std::uint64_t features = 0) {
+    negotiate(features);
     set_queue(0, 0x1000);
     set_queue(1, 0x5000);
     set(Register::kStatus, 0xf);
@@ -253,6 +256,66 @@ TEST_CASE("a queue is reset by its register, and enabled again", "[mmio]") {
   CHECK(device->resets() == 0);
 }
 
+// 4.2.2.2: so a driver stops using a queue, whatever it has negotiated.
+TEST_CASE("a queue whose QueueReady is cleared is left alone, and enabled again", "[mmio]") {
+  const auto device = std::make_shared<EchoDevice>();
+  Board board(device);
+  board.go();
+  board.set(Register::kQueueSel, 0);
+  board.set(Register::kQueueReady, 2);  // which says nothing
+  CHECK(board.get(Register::kQueueReady) == 1);
+  board.set(Register::kQueueReady, 0);
+  CHECK(board.get(Register::kQueueReady) == 0);
+  // What is made available now is not looked at: it would break the ring.
+  REQUIRE(board.memory.view().write(GuestAddress(0x2002), Le16(1000)));
+  board.set(Register::kQueueNotify, 0);
+  board.run();
+  CHECK(board.get(Register::kStatus) == 0xf);
+  auto driver = *virtio_queue::driver::Driver::create(
+      {.rings = {GuestAddress(0x9000), GuestAddress(0xa000), GuestAddress(0xb000)},
+       .size = 8,
+       .packed = false},
+      board.memory.view());
+  board.set_queue(0, 0x9000);
+  CHECK(board.get(Register::kQueueReady) == 1);
+  const virtio_queue::driver::Buffer buffer{.address = GuestAddress(0x20000), .length = 8};
+  REQUIRE(driver.add({&buffer, 1}));
+  REQUIRE(driver.publish());
+  board.set(Register::kQueueNotify, 0);
+  board.run();
+  CHECK(device->served() == 1);
+  CHECK(device->resets() == 0);
+}
+
+// 4.2.3.3.
+TEST_CASE("a notification names its queue, with data or without", "[mmio][hostile]") {
+  for (const bool data : {false, true}) {
+    CAPTURE(data);
+    const auto device = std::make_shared<EchoDevice>();
+    Board board(device, virtio_queue::kFeatureNotificationData);
+    auto driver = *virtio_queue::driver::Driver::create(
+        {.rings = {GuestAddress(0x5000), GuestAddress(0x6000), GuestAddress(0x7000)},
+         .size = 8,
+         .packed = false},
+        board.memory.view());
+    board.go(data ? virtio_queue::kFeatureNotificationData : 0);
+    board.run();
+    const virtio_queue::driver::Buffer buffer{.address = GuestAddress(0x20000), .length = 8};
+    REQUIRE(driver.add({&buffer, 1}));
+    REQUIRE(driver.publish());
+    board.set(Register::kQueueNotify, 0xffff'0000);  // another queue, or none
+    board.set(Register::kQueueNotify, 0x1'0002);
+    board.run();
+    CHECK(device->served() == 0);
+    board.set(Register::kQueueNotify, 0x1'0001);
+    board.run();
+    CHECK(device->served() == (data ? 1 : 0));
+    board.set(Register::kQueueNotify, 1);
+    board.run();
+    CHECK(device->served() == 1);
+  }
+}
+
 TEST_CASE("the generation changes with the configuration, and not without", "[mmio]") {
   const auto device = std::make_shared<EchoDevice>();
   Board board(device);
@@ -301,8 +364,9 @@ TEST_CASE("queue registers keep their values outside of the set-up", "[mmio][hos
   CHECK(board.get(Register::kQueueReady) == 0);
   CHECK(try_ready() == 1);
   board.set(Register::kStatus, 0xf);
-  board.set(Register::kQueueReady, 0);
-  CHECK(board.get(Register::kQueueReady) == 1);
+  board.set(Register::kQueueSel, 1);
+  board.set(Register::kQueueReady, 1);
+  CHECK(board.get(Register::kQueueReady) == 0);
 }
 
 TEST_CASE("an acknowledgement before DRIVER_OK changes nothing", "[mmio][hostile]") {

@@ -292,6 +292,18 @@ TEST_CASE("a queue is reset and enabled again while the other one runs", "[queue
   CHECK(rig.sent(101) >= 20);  // the vector of the queue stays
 }
 
+TEST_CASE("a queue is reset before the device runs, too", "[queue]") {
+  PciRig rig(echo());
+  rig.enable();
+  rig.negotiate(kFeatureVersion1 | kFeatureRingReset);
+  rig.set_up_queue(0);
+  REQUIRE(rig.get<std::uint16_t>(Common::kQueueEnable) == 1);
+  rig.set<std::uint16_t>(Common::kQueueReset, 1);
+  CHECK(rig.get<std::uint16_t>(Common::kQueueReset) == 0);
+  CHECK(rig.get<std::uint16_t>(Common::kQueueEnable) == 0);
+  CHECK(rig.read<std::uint64_t>(0x20) == 0);
+}
+
 TEST_CASE("notifications may carry data, and each queue has an address of its own", "[notify]") {
   const std::uint64_t data =
       virtio_queue::kFeatureNotificationData | virtio_device::kFeatureNotifyConfigData;

@@ -52,8 +52,9 @@ class DriverLink;
 /// the configuration space. A transport decodes its registers into these calls.
 ///
 /// What the driver may not write at a moment is passed over: feature words except between DRIVER
-/// and FEATURES_OK; queues except between FEATURES_OK and DRIVER_OK, and after the reset of a queue
-/// (VIRTIO_F_RING_RESET). So nothing that a running queue was made from can change: 2.1, 3.1.
+/// and FEATURES_OK; queues except between FEATURES_OK and DRIVER_OK, and after a queue was reset
+/// (VIRTIO_F_RING_RESET) or disabled. So nothing that a running queue was made from can
+/// change: 2.1, 3.1.
 ///
 /// Threads: one caller at a time: the transport's lock. Its locks are taken inside that one; the
 /// device's workers run meanwhile.
@@ -129,7 +130,9 @@ class TransportCore {
   [[nodiscard]] virtio_queue::QueueConfig* editable_queue(std::uint32_t index);
   /// Enables a queue; for one that was reset while the device runs, its worker starts again.
   void enable_queue(std::uint32_t index);
-  /// Disables a queue before DRIVER_OK.
+  /// Disables a queue. One of a device that runs is stopped, when that offers VIRTIO_F_RING_RESET,
+  /// and may be set up anew; else it stays enabled. When it returns a queue that is not enabled is
+  /// not used any more.
   void disable_queue(std::uint32_t index);
   /// VIRTIO_F_RING_RESET: 2.6.1. When it returns the queue is not used any more.
   void reset_queue(std::uint32_t index);
@@ -153,7 +156,7 @@ class TransportCore {
   struct QueueSlot {
     virtio_queue::QueueConfig config;
     sys_util::EventFd kick;
-    bool stopped = false;  ///< reset while the device runs
+    bool stopped = false;  ///< reset or disabled while the device runs
   };
 
   explicit TransportCore(Parts parts);
@@ -162,6 +165,7 @@ class TransportCore {
   void step(std::uint8_t value);
   [[nodiscard]] bool accept_features();
   void activate();
+  [[nodiscard]] bool runs(const QueueSlot& slot) const;
   Result<std::vector<ActiveQueue>> make_queues();
   Result<ActiveQueue> make_queue(std::uint16_t index);
 

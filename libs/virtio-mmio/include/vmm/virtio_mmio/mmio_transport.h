@@ -103,6 +103,7 @@ class MmioTransport final : public vm_device::BusDevice, private virtio_device::
   [[nodiscard]] std::uint32_t queue_register(Register reg) const VMM_REQUIRES(mutex_);
   void write_queue_register(Register reg, std::uint32_t value) VMM_REQUIRES(mutex_);
   [[nodiscard]] std::uint32_t shared_memory_register(Register reg) const VMM_REQUIRES(mutex_);
+  [[nodiscard]] std::uint32_t queue_of(std::uint32_t notification) const VMM_REQUIRES(mutex_);
   void write_status(std::uint32_t value) VMM_REQUIRES(mutex_);
 
   void queue_interrupt(std::uint16_t queue) override;
