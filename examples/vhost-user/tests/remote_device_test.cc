@@ -215,6 +215,27 @@ TEST_CASE("a driver uses a device in another place", "[remote]") {
   }
 }
 
+TEST_CASE("interrupts of a device in another place follow the vector of the queue", "[remote]") {
+  Machine machine;
+  REQUIRE(machine.start());
+  const auto direct = [&machine](bool yes) {
+    machine.sink.direct = yes;
+    machine.core->interrupts_moved();
+    return machine.echo_of("hello") == "hello";
+  };
+  const auto signalled = [&machine] {
+    const auto count = machine.sink.event.take();
+    return count && *count > 0;
+  };
+  CHECK(direct(true));
+  CHECK(soon(signalled));
+  const int passed_on = machine.sink.queue;
+  CHECK(direct(false));
+  CHECK(soon([&] { return machine.sink.queue > passed_on; }));
+  CHECK(direct(true));
+  CHECK(soon(signalled));
+}
+
 TEST_CASE("the driver sees what the back end offers and no more", "[remote]") {
   Machine machine;
   CHECK(machine.device->features() == EchoDevice::kFeature);

@@ -118,14 +118,25 @@ Result<void> VhostWorker::set_addresses(const ActiveQueue& queue) const {
 Result<void> VhostWorker::connect(Ring& ring, const ActiveQueue& queue) {
   const std::uint32_t number = number_of(ring.queue);
   VMM_TRY_DO(watch_for_breaks(ring));
-  int call = interrupt_->used_buffers_fd(ring.queue);
-  if (call < 0) {
-    VMM_TRY_DO(relay_interrupts(ring));
-    call = ring.interrupt.fd();
-  }
-  VMM_TRY_DO(parts_.device.set_ring_call(number, call));
+  VMM_TRY_DO(connect_interrupt(ring));
   VMM_TRY_DO(parts_.device.set_ring_error(number, ring.broken.fd()));
   return parts_.device.set_ring_kick(number, queue.kick_fd);
+}
+
+Result<void> VhostWorker::connect_interrupt(Ring& ring) {
+  int call = interrupt_->used_buffers_fd(ring.queue);
+  if (call < 0) {
+    if (!ring.interrupt_watch) VMM_TRY_DO(relay_interrupts(ring));
+    call = ring.interrupt.fd();
+  }
+  return parts_.device.set_ring_call(number_of(ring.queue), call);
+}
+
+// Where that fails the driver would wait for ever.
+void VhostWorker::move_interrupts() {
+  for (const auto& ring : running_) {
+    if (!connect_interrupt(*ring)) interrupt_->needs_reset();
+  }
 }
 
 Result<void> VhostWorker::relay_interrupts(Ring& ring) {

@@ -59,6 +59,7 @@ class VhostWorker final : public virtio_device::Worker {
 
   Result<void> start(event_manager::EventLoop& loop) override;
   void drain() override;
+  void move_interrupts() override;
   bool stop_queue(std::uint16_t index) override;
   Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
 
@@ -81,6 +82,7 @@ class VhostWorker final : public virtio_device::Worker {
   }
   Result<void> set_addresses(const virtio_device::ActiveQueue& queue) const;
   Result<void> connect(Ring& ring, const virtio_device::ActiveQueue& queue);
+  Result<void> connect_interrupt(Ring& ring);
   Result<void> relay_interrupts(Ring& ring);
   Result<void> watch_for_breaks(Ring& ring);
   void stop(const Ring& ring) const;

@@ -120,7 +120,8 @@ TEST_CASE("with a vector of its own, the kernel has it; at the end it says where
     void used_buffers(std::uint16_t) override { ++relayed; }
     void config_changed() override {}
     void needs_reset() override {}
-    int used_buffers_fd(std::uint16_t queue) override { return queue == 0 ? vector.fd() : -1; }
+    int used_buffers_fd(std::uint16_t queue) override { return queue == owner ? vector.fd() : -1; }
+    std::uint16_t owner = 0;
     sys_util::EventFd vector = *sys_util::EventFd::create();
     int relayed = 0;
   };
@@ -149,6 +150,14 @@ TEST_CASE("with a vector of its own, the kernel has it; at the end it says where
     FakeVhost::signal(vhost.rings[1].call);
     other.run();
     CHECK(sink->relayed == 1);
+    sink->owner = 1;  // the driver has given the vector to the other queue
+    (*workers)[0]->move_interrupts();
+    FakeVhost::signal(vhost.rings[1].call);
+    CHECK(sink->vector.take());
+    FakeVhost::signal(vhost.rings[0].call);
+    other.run();
+    CHECK(sink->relayed == 2);
+    CHECK_FALSE(sink->vector.take());
     (*workers)[0]->drain();
     CHECK_FALSE((vhost.rings[0].running || vhost.rings[1].running));
     vhost.rings[0].base = 7;  // it has served some

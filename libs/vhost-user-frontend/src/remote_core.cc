@@ -280,6 +280,19 @@ Result<void> RemoteDevice::Core::enable_queues(std::uint16_t count) {
   return done;
 }
 
+Result<void> RemoteDevice::Core::set_calls(std::span<const RemoteRing> rings) {
+  const MutexLock lock(mutex_);
+  Frontend* const frontend = converse();
+  if (frontend == nullptr || frontend->broken()) return {};
+  Result<void> done;
+  for (std::size_t i = 0; done && i < rings.size(); ++i) {
+    done = frontend->set_vring_call(rings[i].index, rings[i].call_fd);
+  }
+  if (!frontend->broken()) return done;
+  end_if_broken();
+  return {};
+}
+
 void RemoteDevice::Core::stop(std::vector<RemoteRing>& rings,
                               vhost_user::Frontend::Meanwhile meanwhile) {
   const MutexLock lock(mutex_);

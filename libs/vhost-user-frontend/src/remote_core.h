@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "vmm/base/mutex.h"
@@ -52,6 +53,9 @@ class RemoteDevice::Core {
   /// Has the back end serve the rings. Errors: those of vhost_user::Frontend; EINVAL for memory
   /// without a file, or in too many regions.
   Result<void> start(const RemoteStart& start) VMM_EXCLUDES(mutex_);
+  /// The interrupts of rings that were started are others now. Errors: those of a back end that
+  /// refuses them; one that has gone, or goes, is no error.
+  Result<void> set_calls(std::span<const RemoteRing> rings) VMM_EXCLUDES(mutex_);
   /// Ends that; the rings say where they are.
   /// `meanwhile`: what the back end may want done before it answers.
   void stop(std::vector<RemoteRing>& rings, vhost_user::Frontend::Meanwhile meanwhile)

@@ -63,22 +63,34 @@ Result<void> RemoteWorker::start(event_manager::EventLoop& loop) {
   return {};
 }
 
-// The driver's own interrupt where it is an eventfd; else one that is passed on.
 Result<void> RemoteWorker::make_calls() {
-  for (RemoteRing& ring : rings_) {
-    ring.call_fd = interrupt_->used_buffers_fd(ring.index);
-    if (ring.call_fd >= 0) continue;
+  relays_.resize(rings_.size());
+  for (std::size_t i = 0; i < rings_.size(); ++i) VMM_TRY_DO(make_call(rings_[i], relays_[i]));
+  return {};
+}
+
+// The driver's own interrupt where it is an eventfd; else one that is passed on.
+Result<void> RemoteWorker::make_call(RemoteRing& ring, std::unique_ptr<Relay>& relay) {
+  ring.call_fd = interrupt_->used_buffers_fd(ring.index);
+  if (ring.call_fd >= 0) return {};
+  if (relay == nullptr) {
     VMM_TRY(auto event, sys_util::EventFd::create());
-    relays_.push_back(std::make_unique<Relay>(Relay{std::move(event), {}}));
-    Relay& relay = *relays_.back();
-    ring.call_fd = relay.event.fd();
-    VMM_TRY(relay.watch, loop_->add(ring.call_fd, event_manager::kReadable,
-                                    [this, &relay, index = ring.index](EventSet) {
-                                      (void)relay.event.take();
+    auto made = std::make_unique<Relay>(Relay{std::move(event), {}});
+    VMM_TRY(made->watch, loop_->add(made->event.fd(), event_manager::kReadable,
+                                    [this, &event = made->event, index = ring.index](EventSet) {
+                                      (void)event.take();
                                       interrupt_->used_buffers(index);
                                     }));
+    relay = std::move(made);
   }
+  ring.call_fd = relay->event.fd();
   return {};
+}
+
+// Where that fails the driver would wait for ever. A back end that has gone hears it when the next
+// one starts.
+void RemoteWorker::move_interrupts() {
+  if (!make_calls() || !core_->set_calls(rings_)) interrupt_->needs_reset();
 }
 
 Result<void> RemoteWorker::open_channel() {

@@ -20,6 +20,7 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   ~RemoteWorker() override;
 
   Result<void> start(event_manager::EventLoop& loop) override;
+  void move_interrupts() override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -30,6 +31,7 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   };
 
   Result<void> make_calls();
+  Result<void> make_call(RemoteRing& ring, std::unique_ptr<Relay>& relay);
   Result<void> start_backend();
   Result<void> open_channel();
   void channel_is_ready();
@@ -54,7 +56,7 @@ class RemoteWorker final : public virtio_device::Worker, private vhost_user::Bac
   event_manager::EventLoop* loop_ = nullptr;
   std::vector<RemoteRing> rings_;
   std::vector<std::shared_ptr<virtio_queue::QueuePosition>> left_at_;
-  std::vector<std::unique_ptr<Relay>> relays_;
+  std::vector<std::unique_ptr<Relay>> relays_;  // of each ring, where it needs one
   std::optional<vhost_user::FrontendChannel> channel_;
   UniqueFd channel_peer_;        // until the back end has it
   bool config_changed_ = false;  // and the driver was not told

@@ -37,6 +37,7 @@ void DriverLink::did_not_start() {
 
 void DriverLink::open() {
   const MutexLock lock(mutex_);
+  gave_fds_.store(false, std::memory_order_relaxed);
   open_ = true;
 }
 

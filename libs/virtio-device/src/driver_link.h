@@ -25,6 +25,7 @@ class DriverLink final : public Interrupt {
 
   void used_buffers(std::uint16_t queue) override { sink_.queue_interrupt(queue); }
   [[nodiscard]] int used_buffers_fd(std::uint16_t queue) override {
+    gave_fds_.store(true, std::memory_order_relaxed);
     return sink_.queue_interrupt_fd(queue);
   }
   void config_changed() override;
@@ -36,6 +37,9 @@ class DriverLink final : public Interrupt {
   /// As needs_reset(), of a device that could not be activated; until close().
   void did_not_start();
   [[nodiscard]] bool wants_reset() const { return needs_reset_.load(std::memory_order_acquire); }
+
+  /// Whether somebody has asked for used_buffers_fd() since open().
+  [[nodiscard]] bool gave_fds() const { return gave_fds_.load(std::memory_order_relaxed); }
 
   [[nodiscard]] std::size_t config_bytes() const { return config_bytes_; }
   void read_config(std::uint64_t offset, std::span<std::byte> data);
@@ -52,6 +56,7 @@ class DriverLink final : public Interrupt {
   InterruptSink& sink_;
   const std::size_t config_bytes_;
   std::atomic<bool> needs_reset_{false};
+  std::atomic<bool> gave_fds_{false};
   Mutex mutex_;
   bool open_ VMM_GUARDED_BY(mutex_) = false;
   std::uint32_t generation_ VMM_GUARDED_BY(mutex_) = 0;

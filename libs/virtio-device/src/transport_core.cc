@@ -242,6 +242,10 @@ void TransportCore::kick(std::uint32_t index) {
   if (index < queues_.size()) (void)sys_util::signal_shared(queues_[index].kick.fd());
 }
 
+void TransportCore::interrupts_moved() {
+  if (active_ && link_->gave_fds()) parts_.workers.move_interrupts();
+}
+
 std::size_t TransportCore::config_bytes() const { return link_->config_bytes(); }
 
 void TransportCore::read_config(std::uint64_t offset, std::span<std::byte> data) {

@@ -57,6 +57,12 @@ void LoopWorkers::drain() {
   }
 }
 
+void LoopWorkers::move_interrupts() {
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    run_on(loop(i), [&] { workers_[i]->move_interrupts(); });
+  }
+}
+
 void LoopWorkers::stop_queue(std::uint16_t index) {
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     bool stopped = false;
@@ -88,6 +94,10 @@ Result<void> InlineWorkers::start(WorkerList workers) {
 
 void InlineWorkers::drain() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->drain();
+}
+
+void InlineWorkers::move_interrupts() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->move_interrupts();
 }
 
 void InlineWorkers::stop_queue(std::uint16_t index) {

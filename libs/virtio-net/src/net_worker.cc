@@ -54,6 +54,10 @@ void NetWorker::drain() {
   if (receiver_) receiver_->put_back();
 }
 
+void NetWorker::move_interrupts() {
+  if (parts_.engine != nullptr) parts_.engine->move_interrupts();
+}
+
 bool NetWorker::stop_queue(std::uint16_t index) {
   if (is_for_engine(index)) return parts_.engine->stop_queue(index);
   if (index == receive_index()) {

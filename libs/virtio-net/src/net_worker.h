@@ -32,6 +32,7 @@ class NetWorker final : public virtio_device::Worker {
 
   Result<void> start(event_manager::EventLoop& loop) override;
   void drain() override;
+  void move_interrupts() override;
   bool stop_queue(std::uint16_t index) override;
   Result<void> start_queue(virtio_device::ActiveQueue& queue) override;
 

@@ -170,7 +170,12 @@ void CommonConfig::set(Common reg, std::uint32_t value) {
 
 void CommonConfig::set_queue(Common reg, std::uint32_t value) {
   if (core_.queue(queue_select_) == nullptr) return;
-  if (reg == Common::kQueueMsixVector) return set_vector(queue_vectors_[queue_select_], value);
+  if (reg == Common::kQueueMsixVector) {
+    const std::uint16_t before = queue_vector(queue_select_);
+    set_vector(queue_vectors_[queue_select_], value);
+    if (queue_vector(queue_select_) != before) core_.interrupts_moved();
+    return;
+  }
   if (reg == Common::kQueueEnable && value == 1) return core_.enable_queue(queue_select_);
   if (reg == Common::kQueueReset && value == 1) return core_.reset_queue(queue_select_);
   QueueConfig* const queue = core_.editable_queue(queue_select_);

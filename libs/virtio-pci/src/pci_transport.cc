@@ -254,8 +254,16 @@ void PciTransport::after_config_write(pci::ConfigSpace& config, std::uint16_t of
   if (msix_ == nullptr) return;
   const auto control = static_cast<std::uint16_t>(msix_capability_ + pci::Msix::kControl);
   if (!pci::touches(offset, bytes, control, sizeof(std::uint16_t))) return;
-  msix_->set_control(config.get<std::uint16_t>(control));
+  set_msix_control(config.get<std::uint16_t>(control));
+}
+
+void PciTransport::set_msix_control(std::uint16_t control) {
+  const bool was_enabled = msix_->enabled();
+  msix_->set_control(control);
   update_pin();
+  if (msix_->enabled() == was_enabled) return;
+  const MutexLock lock(mutex_);
+  if (core_ != nullptr) core_->interrupts_moved();
 }
 
 // A device that may not access memory any more stops for good, until a driver starts it again. One

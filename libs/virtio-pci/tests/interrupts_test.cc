@@ -157,5 +157,31 @@ TEST_CASE("a descriptor for the kernel to signal is that of the queue's vector",
   CHECK(interrupt->used_buffers_fd(1) == -1);
 }
 
+TEST_CASE("whoever has a vector's descriptor hears that the queue has another one", "[msix]") {
+  Running running;
+  PciRig& rig = running.rig;
+  const auto set_vector = [&](std::uint16_t vector) {
+    rig.set<std::uint16_t>(Common::kQueueSelect, 0);
+    rig.set<std::uint16_t>(Common::kQueueMsixVector, vector);
+  };
+  set_vector(2);
+  CHECK(running.device->moves() == 0);  // nobody has one
+  const auto interrupt = running.device->interrupt();
+  CHECK(interrupt->used_buffers_fd(0) == 1002);
+  set_vector(1);
+  CHECK(running.device->moves() == 1);
+  CHECK(interrupt->used_buffers_fd(0) == 1001);
+  rig.set_msix(Msix::kEnable | Msix::kFunctionMask);  // which the vector itself knows of
+  CHECK(running.device->moves() == 1);
+  rig.set_msix(0);
+  CHECK(running.device->moves() == 2);
+  CHECK(interrupt->used_buffers_fd(0) == -1);
+  rig.set_msix(Msix::kEnable);
+  CHECK(running.device->moves() == 3);
+  rig.set_status(0);
+  set_vector(2);
+  CHECK(running.device->moves() == 3);
+}
+
 }  // namespace
 }  // namespace vmm::virtio_pci

@@ -26,7 +26,8 @@ class Interrupt {
   /// DEVICE_NEEDS_RESET: the device cannot go on; 2.1.2.
   virtual void needs_reset() = 0;
   /// An eventfd that does what used_buffers() does, for the kernel and other processes; -1 when
-  /// there is none at the moment.
+  /// there is none at the moment. Until Worker::move_interrupts(), when it is to be asked for
+  /// again.
   [[nodiscard]] virtual int used_buffers_fd(std::uint16_t queue) = 0;
 
  protected:

@@ -37,7 +37,7 @@ class InterruptSink {
   virtual void queue_interrupt(std::uint16_t queue) = 0;
   /// A configuration change notification: 2.3. Also for DEVICE_NEEDS_RESET.
   virtual void config_interrupt() = 0;
-  /// As Interrupt::used_buffers_fd().
+  /// As Interrupt::used_buffers_fd(); see TransportCore::interrupts_moved().
   [[nodiscard]] virtual int queue_interrupt_fd(std::uint16_t queue) = 0;
 
  protected:
@@ -142,6 +142,9 @@ class TransportCore {
   /// A kick that no doorbell took. Nothing when there is no such queue.
   void kick(std::uint32_t index);
 
+  /// InterruptSink::queue_interrupt_fd() says something else now: those who were told hear of it.
+  void interrupts_moved();
+
   /// Of the device's configuration space, at most 4096.
   [[nodiscard]] std::size_t config_bytes() const;
   /// Fills `data` from the configuration space; what is beyond it stays as it is. All that is read
@@ -162,10 +165,10 @@ class TransportCore {
   explicit TransportCore(Parts parts);
   Result<void> add_queue(std::uint16_t max_size);
   [[nodiscard]] bool may_set_up_queues() const;
+  [[nodiscard]] bool runs(const QueueSlot& slot) const;
   void step(std::uint8_t value);
   [[nodiscard]] bool accept_features();
   void activate();
-  [[nodiscard]] bool runs(const QueueSlot& slot) const;
   Result<std::vector<ActiveQueue>> make_queues();
   Result<ActiveQueue> make_queue(std::uint16_t index);
 

@@ -25,9 +25,10 @@ struct ActiveQueue {
 ///
 ///   made by VirtioDevice::activate() -> start() -> ... -> destroyed
 ///
-/// start(), drain(), stop_queue(), start_queue() and the destructor run on the loop's thread; the
-/// constructor does not. When the destructor returns, nothing that the worker started touches guest
-/// memory or the driver any more: requests in flight were drained or cancelled.
+/// start(), drain(), move_interrupts(), stop_queue(), start_queue() and the destructor run on the
+/// loop's thread; the constructor does not. When the destructor returns, nothing that the worker
+/// started touches guest memory or the driver any more: requests in flight were drained or
+/// cancelled.
 class Worker {
  public:
   virtual ~Worker() = default;
@@ -40,6 +41,9 @@ class Worker {
   /// requests in flight, without cancelling any, and gives back to the driver what it popped for
   /// later. It may wait for the host. Nothing is begun any more.
   virtual void drain() {}
+  /// Interrupt::used_buffers_fd() may say something else from now on, of each queue: for workers
+  /// that have handed out what it said before.
+  virtual void move_interrupts() {}
   /// VIRTIO_F_RING_RESET, for devices that offer it: ends one queue as the destructor would end
   /// all. False when it is not this worker's.
   [[nodiscard]] virtual bool stop_queue(std::uint16_t index);
@@ -68,6 +72,8 @@ class Workers {
   virtual void stop() = 0;
   /// Drains all, to be stopped then; see Worker::drain().
   virtual void drain() = 0;
+  /// Tells all; see Worker::move_interrupts().
+  virtual void move_interrupts() = 0;
   /// VIRTIO_F_RING_RESET: asks the workers in turn, until one stops this queue.
   virtual void stop_queue(std::uint16_t index) = 0;
   /// Gives a stopped queue to the worker that serves it. Errors: ENOENT when none does; those of
@@ -89,6 +95,7 @@ class LoopWorkers final : public Workers {
   Result<void> start(WorkerList workers) override;
   void stop() override;
   void drain() override;
+  void move_interrupts() override;
   void stop_queue(std::uint16_t index) override;
   Result<void> start_queue(ActiveQueue queue) override;
 
@@ -110,6 +117,7 @@ class InlineWorkers final : public Workers {
   Result<void> start(WorkerList workers) override;
   void stop() override { workers_.clear(); }
   void drain() override;
+  void move_interrupts() override;
   void stop_queue(std::uint16_t index) override;
   Result<void> start_queue(ActiveQueue queue) override;
 

@@ -102,6 +102,7 @@ class PciTransport final : public pci::Function,
   void set_isr(std::uint8_t bits);
   [[nodiscard]] std::uint8_t take_isr();
   void set_bus_master(bool may) VMM_EXCLUDES(mutex_);
+  void set_msix_control(std::uint16_t control) VMM_EXCLUDES(mutex_);
   void update_pin();
 
   const std::shared_ptr<virtio_device::VirtioDevice> device_;

@@ -112,6 +112,7 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   [[nodiscard]] int resets() const { return resets_; }            ///< so far
   [[nodiscard]] int workers() const { return workers_; }          ///< that exist now
   [[nodiscard]] int served() const { return served_; }            ///< requests
+  [[nodiscard]] int moves() const { return moves_; }              ///< of interrupts
 
  private:
   class EchoWorker;
@@ -123,17 +124,18 @@ class EchoDevice final : public VirtioDevice, public StateOwner {
   std::shared_ptr<Interrupt> interrupt_ VMM_GUARDED_BY(mutex_);
   std::atomic<std::uint8_t> tag_{0};
   std::atomic<std::size_t> state_bytes_{1};
-  std::atomic<bool> refuse_{false};
   std::atomic<bool> ring_reset_{true};
+  std::atomic<bool> refuse_{false};
   std::atomic<bool> hold_{false};
   std::atomic<int> holding_{0};
-  std::atomic<std::uint64_t> chosen_{0};
   std::atomic<std::uint64_t> wanted_{0};
+  std::atomic<std::uint64_t> chosen_{0};
   std::atomic<std::uint64_t> negotiated_{0};
   std::atomic<int> activations_{0};
   std::atomic<int> resets_{0};
   std::atomic<int> workers_{0};
   std::atomic<int> served_{0};
+  std::atomic<int> moves_{0};
 };
 
 /// Serves all queues of one activation.
@@ -153,6 +155,7 @@ class EchoDevice::EchoWorker final : public Worker {
     waiting_.clear();
     return {};
   }
+  void move_interrupts() override { ++device_.moves_; }
   bool stop_queue(std::uint16_t index) override {
     return std::erase_if(running_, [&](const auto& r) { return r->index() == index; }) != 0;
   }
