@@ -43,7 +43,8 @@ struct RigOptions {
   bool in_order = false;   ///< VIRTIO_F_IN_ORDER
   /// Further features: those of the device's type, INDIRECT, RING_RESET, ...
   std::uint64_t features = 0;
-  std::uint16_t queue_size = 64;  ///< less where the device's queues are shorter
+  std::uint16_t queue_size = 64;              ///< less where the device's queues are shorter
+  std::optional<std::uint16_t> only_queue{};  ///< the other ones are not enabled
   std::uint64_t ram_bytes = std::uint64_t{16} << 20;  ///< from GuestHeap::kBase on
   bool dirty_tracking = false;                        ///< see GuestHeap::memory()
   bool shared_ram = false;            ///< in a memfd, for devices of other processes
@@ -254,6 +255,7 @@ class DeviceRig {
     (void)config.set_descriptors(shape.rings.descriptors);
     (void)config.set_driver(shape.rings.driver);
     (void)config.set_device(shape.rings.device);
+    if (options_.only_queue.value_or(queue) != queue) return true;
     core_->enable_queue(queue);
     return config.ready();
   }
