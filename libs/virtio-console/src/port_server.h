@@ -40,7 +40,6 @@ class PortServer {
   /// What one kick may have written before others get their turn.
   static constexpr std::uint32_t kTurnBytes = 1 << 20;
 
-  Result<void> start_receiving();
   void receive();
   void transmit();
   /// Serves chains until there are none, or it is enough for now: then true.

@@ -90,7 +90,6 @@ class PciTransport final : public pci::Function,
 
   void read_registers(std::uint64_t offset, std::span<std::byte> data) VMM_EXCLUDES(mutex_);
   void write_registers(std::uint64_t offset, std::span<const std::byte> data) VMM_EXCLUDES(mutex_);
-  [[nodiscard]] bool may_kick(std::uint64_t offset) const;
   void forget_interrupts();
   void move_doorbells(std::optional<GuestAddress> registers);
   void place_shared_memory(std::optional<GuestAddress> address);

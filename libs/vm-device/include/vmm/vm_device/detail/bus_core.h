@@ -67,7 +67,6 @@ class BusCore {
  private:
   void publish(std::unique_ptr<Table> next) VMM_REQUIRES(mutex_);
   void reclaim() VMM_REQUIRES(mutex_);
-  [[nodiscard]] bool in_use(const Table& table) const VMM_REQUIRES(mutex_);
   [[nodiscard]] bool may_be_called(std::uint64_t id) const VMM_EXCLUDES(mutex_);
 
   const std::uint64_t last_address_;
