@@ -6,10 +6,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <optional>
 
 #include "vmm/sandbox/forbidden_call.h"
+#include "vmm/sandbox/seccomp_filter.h"
 
 namespace vmm::net_user {
 namespace {
@@ -51,8 +53,6 @@ std::optional<Refusal> refusal_of(std::string_view mode) {
 }  // namespace
 
 bool is_filter_mode(std::string_view text) { return text == "false" || refusal_of(text); }
-
-std::vector<Rule> filter_rules() { return {kCalls.begin(), kCalls.end()}; }
 
 Result<void> enter_filter(std::string_view mode) {
   const auto refusal = refusal_of(mode);

@@ -2,19 +2,15 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "vmm/base/result.h"
-#include "vmm/sandbox/seccomp_filter.h"
 
 namespace vmm::net_user {
 
 /// Whether it is a value of --seccomp.
 bool is_filter_mode(std::string_view text);
-/// What the program needs once its ports are open and its privileges gone.
-[[nodiscard]] std::vector<sandbox::Rule> filter_rules();
-/// Takes all other system calls from the process, for good; nothing for "false".
-/// Errors: those of the sandbox library. Precondition: is_filter_mode(mode).
+/// Takes all system calls from the process but those that it needs once its ports are open and its
+/// privileges gone, for good; nothing for "false". Errors: those of the sandbox library. Precondition: is_filter_mode(mode).
 Result<void> enter_filter(std::string_view mode);
 
 }  // namespace vmm::net_user

@@ -47,9 +47,6 @@ inline constexpr std::uint64_t kExternalData = 1 << 2;
 inline constexpr std::uint64_t kCompressionType = 1 << 3;
 inline constexpr std::uint64_t kExtendedL2 = 1 << 4;
 
-// Autoclear features.
-inline constexpr std::uint64_t kBitmapsValid = 1 << 0;
-
 // Entries of L1 and L2 tables.
 inline constexpr std::uint64_t kEntryCopied = std::uint64_t{1}
                                               << 63;  // its cluster's refcount is 1

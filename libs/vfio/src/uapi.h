@@ -12,7 +12,6 @@ namespace vmm::vfio::uapi {
 
 inline constexpr unsigned kVfioBindIommufd = _IO(VFIO_TYPE, VFIO_BASE + 18);
 inline constexpr unsigned kVfioAttachIommufd = _IO(VFIO_TYPE, VFIO_BASE + 19);
-inline constexpr unsigned kVfioDetachIommufd = _IO(VFIO_TYPE, VFIO_BASE + 20);
 inline constexpr unsigned kVfioPrecopyInfo = _IO(VFIO_TYPE, VFIO_BASE + 21);
 
 struct VfioBind {
@@ -79,7 +78,6 @@ static_assert(sizeof(DirtyBitmapHead) == sizeof(vfio_iommu_type1_dirty_bitmap));
 inline constexpr std::uint32_t kFeatureMigrationDataSize = 9;
 inline constexpr std::uint64_t kMigrationPrecopy = 1u << 2;
 // VFIO_DEVICE_GET_PCI_HOT_RESET_INFO of a device that was opened for iommufd.
-inline constexpr std::uint32_t kHotResetDeviceIds = 1u << 0;
 inline constexpr std::uint32_t kHotResetOwned = 1u << 1;
 
 inline constexpr unsigned kIommuDestroy = _IO(VFIO_TYPE, 0x80);

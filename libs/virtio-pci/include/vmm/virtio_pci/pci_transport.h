@@ -67,11 +67,6 @@ class PciTransport final : public pci::Function,
   void write_config(std::uint16_t offset, std::span<const std::byte> data) override;
   void retry_bars() override { endpoint_.retry_bars(); }
 
-  /// Where a BAR is decoded now; nullopt: nowhere.
-  [[nodiscard]] std::optional<std::uint64_t> bar_address(std::uint8_t bar) {
-    return endpoint_.decoded_at(bar);
-  }
-
  private:
   explicit PciTransport(const Wiring& wiring);
   Result<void> set_up(const Wiring& wiring);

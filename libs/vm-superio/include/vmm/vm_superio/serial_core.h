@@ -97,9 +97,6 @@ class SerialCore {
   /// Errors, without a change: kTooMuchInput, kReservedBits.
   Result<void, StateError> restore(const SerialState& state);
 
-  /// The level of the interrupt output, as last told to the line.
-  [[nodiscard]] bool irq_asserted() const { return asserted_; }
-
  private:
   enum Register : std::uint8_t { kData, kIer, kIir, kLcr, kMcr, kLsr, kMsr, kScr };
   // Bits of IER; pending_ has the same layout.

@@ -109,18 +109,11 @@ static_assert(kHole.back().base.raw() + kHole.back().size <= kHighRamAbove4G.raw
 inline constexpr std::uint16_t kSerialPort = 0x3f8;  ///< 8 ports
 inline constexpr std::uint16_t kI8042Port = 0x61;    ///< 4 ports
 inline constexpr std::uint16_t kCmosPort = 0x70;     ///< 2 ports
-/// @{
-/// Ports that take text or codes: POST codes, the firmware's log, and a console for guests.
-inline constexpr std::uint16_t kDebugPort = 0x80;
-inline constexpr std::uint16_t kFirmwareDebugPort = 0x402;
-inline constexpr std::uint16_t kDebugConsolePort = 0xe9;
-/// @}
+inline constexpr std::uint16_t kDebugPort = 0x80;    ///< 1 port, for POST codes
 /// One byte: kAcpiReset resets, kAcpiPowerOff powers off, all else does nothing. Reads as 0.
 inline constexpr std::uint16_t kAcpiPort = 0x600;
 inline constexpr std::uint8_t kAcpiReset = 1;                   ///< as the FADT has it
 inline constexpr std::uint8_t kAcpiPowerOff = 5 << 2 | 1 << 5;  ///< sleep type 5 and enable
-/// 4 ports: a counter of 3.579545 MHz (ACPI 6.5, 4.8.3.3).
-inline constexpr std::uint16_t kPmTimerPort = 0x608;
 
 // Interrupts.
 /// Of the ISA serial port.
