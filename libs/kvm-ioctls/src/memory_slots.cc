@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -13,14 +11,9 @@
 #include "vmm/kvm_ioctls/error.h"
 #include "vmm/kvm_ioctls/vm.h"
 #include "vmm/sys_util/fd_flags.h"
+#include "vmm/sys_util/page_size.h"
 
 namespace vmm::kvm_ioctls {
-
-namespace {
-
-std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
-
-}  // namespace
 
 // Shared by the slots, so that each can be removed whatever is destroyed first: it holds its own
 // descriptor of the VM.
@@ -60,7 +53,7 @@ std::uint32_t MemorySlots::in_use() const {
 }
 
 Result<MemorySlot> MemorySlots::add(const Add& what, std::shared_ptr<const void> keep_alive) {
-  const std::size_t page = page_bytes();
+  const std::size_t page = sys_util::page_size();
   const auto host = reinterpret_cast<std::uintptr_t>(what.host.data());
   if (what.host.empty() || what.host.size() % page != 0 || host % page != 0 ||
       !what.address.is_aligned(page) || !what.address.checked_add(what.host.size() - 1)) {
@@ -140,7 +133,9 @@ Result<void> MemorySlot::set_dirty_logging(bool on) {
   return changed;
 }
 
-std::size_t MemorySlot::dirty_log_words() const { return (host_.size() / page_bytes() + 63) / 64; }
+std::size_t MemorySlot::dirty_log_words() const {
+  return (host_.size() / sys_util::page_size() + 63) / 64;
+}
 
 Result<void> MemorySlot::dirty_log(std::span<std::uint64_t> bitmap) const {
   if (table_ == nullptr || bitmap.size() != dirty_log_words()) {
@@ -160,7 +155,7 @@ Result<std::vector<std::uint64_t>> MemorySlot::dirty_log() const {
 
 Result<void> MemorySlot::clear_dirty_log(const PageRange& pages,
                                          std::span<const std::uint64_t> bitmap) const {
-  const std::uint64_t total = host_.size() / page_bytes();
+  const std::uint64_t total = host_.size() / sys_util::page_size();
   if (table_ == nullptr || !fits(pages.first, pages.count, total) || pages.count > UINT32_MAX ||
       bitmap.size() < (pages.count + 63) / 64) {
     return fail(Error::os(EINVAL, "KVM_CLEAR_DIRTY_LOG"));

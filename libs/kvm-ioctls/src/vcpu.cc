@@ -13,6 +13,7 @@
 #include "decode.h"
 #include "uapi_extra.h"
 #include "vmm/kvm_ioctls/error.h"
+#include "vmm/sys_util/page_size.h"
 
 namespace vmm::kvm_ioctls {
 
@@ -26,8 +27,6 @@ constexpr std::uint8_t kByOwner = 2;
 std::uint8_t* immediate_exit(const sys_util::Mapping& run) {
   return reinterpret_cast<std::uint8_t*>(run.data() + offsetof(kvm_run, immediate_exit));
 }
-
-std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 }  // namespace
 
@@ -122,15 +121,15 @@ Result<StatsFd> Vcpu::stats() const {
 
 Result<CoalescedRing> Vcpu::map_coalesced_ring() const {
   // KVM counts the ring's page into the size of the vCPU's mapping when there is a ring.
-  const std::size_t offset = std::size_t{KVM_COALESCED_MMIO_PAGE_OFFSET} * page_bytes();
-  if (page_.size() < offset + page_bytes()) {
+  const std::size_t page = sys_util::page_size();
+  const std::size_t offset = std::size_t{KVM_COALESCED_MMIO_PAGE_OFFSET} * page;
+  if (page_.size() < offset + page) {
     return fail(Error::os(EOPNOTSUPP, "map the coalesced ring"));
   }
-  VMM_TRY(auto mapping,
-          sys_util::Mapping::create(page_bytes(), {.protection = PROT_READ | PROT_WRITE,
-                                                   .flags = MAP_SHARED,
-                                                   .fd = fd_.get(),
-                                                   .offset = offset}));
+  VMM_TRY(auto mapping, sys_util::Mapping::create(page, {.protection = PROT_READ | PROT_WRITE,
+                                                         .flags = MAP_SHARED,
+                                                         .fd = fd_.get(),
+                                                         .offset = offset}));
   return CoalescedRing(std::move(mapping));
 }
 
@@ -141,7 +140,7 @@ Result<DirtyRing> Vcpu::map_dirty_ring(std::uint32_t entries) const {
                                                   {.protection = PROT_READ | PROT_WRITE,
                                                    .flags = MAP_SHARED,
                                                    .fd = fd_.get(),
-                                                   .offset = kRingPage * page_bytes()}));
+                                                   .offset = kRingPage * sys_util::page_size()}));
   return DirtyRing(std::move(mapping), entries);
 }
 

@@ -3,13 +3,13 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <iterator>
 
 #include "vmm/base/checked.h"
 #include "vmm/sys_util/file_mapping.h"
+#include "vmm/sys_util/page_size.h"
 #include "vmm/vhost_user/message_error.h"
 
 namespace vmm::vhost_user_frontend {
@@ -20,9 +20,7 @@ using vhost_user::ShmemArea;
 
 constexpr int kFresh = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-bool whole_pages(std::uint64_t number) {
-  return number % static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) == 0;
-}
+bool whole_pages(std::uint64_t number) { return number % sys_util::page_size() == 0; }
 
 /// The drivers of other files would have a say in what a mapping does; and of huge pages the kernel
 /// maps whole ones, which is more than what was checked.

@@ -12,6 +12,7 @@
 
 #include "vmm/base/checked.h"
 #include "vmm/sys_util/fd_flags.h"
+#include "vmm/sys_util/page_size.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -40,8 +41,6 @@ unsigned huge_shift(HugePages pages) {
   return 0;
 }
 
-std::uint64_t page_bytes() { return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)); }
-
 Result<void> check(const RegionConfig& config) {
   if (config.bytes == 0) return fail(RegionError::kZeroSize);
   if (!config.base.checked_add(config.bytes)) return fail(RegionError::kOverflow);
@@ -51,7 +50,8 @@ Result<void> check(const RegionConfig& config) {
     return fail(has_pointer ? RegionError::kInvalidPointer : RegionError::kInvalidConfig);
   }
   if (!has_file && config.file_offset != 0) return fail(RegionError::kInvalidConfig);
-  if (has_pointer && reinterpret_cast<std::uintptr_t>(config.external) % page_bytes() != 0) {
+  if (has_pointer &&
+      reinterpret_cast<std::uintptr_t>(config.external) % sys_util::page_size() != 0) {
     return fail(RegionError::kInvalidPointer);
   }
   if (config.huge_pages != HugePages::kNone) {
@@ -74,7 +74,7 @@ Result<UniqueFd> make_memfd(std::uint64_t bytes, HugePages huge_pages) {
   }
   UniqueFd fd(::memfd_create("guest-memory", flags));
   if (!fd) return fail(Error::from_errno("memfd_create"));
-  const std::optional<std::uint64_t> rounded = align_up(bytes, page_bytes());
+  const std::optional<std::uint64_t> rounded = align_up(bytes, sys_util::page_size());
   const std::optional<off_t> length = rounded ? checked_cast<off_t>(*rounded) : std::nullopt;
   if (!length) return fail(Error::os(EINVAL, "ftruncate"));
   if (::ftruncate(fd.get(), *length) != 0) return fail(Error::from_errno("ftruncate"));
@@ -110,7 +110,7 @@ Place place_of(const RegionConfig& config) {
   constexpr std::size_t kLargePage = std::size_t{1} << 21;
   if (config.huge_pages != HugePages::kNone || config.bytes < kLargePage) return {};
   const std::uint64_t phase = config.base.raw() % kLargePage;
-  if (phase % page_bytes() != 0) return {};
+  if (phase % sys_util::page_size() != 0) return {};
   return {kLargePage, static_cast<std::size_t>(phase)};
 }
 
@@ -123,7 +123,7 @@ Result<void> advise(std::span<std::byte> host, int advice, const char* what) {
 Result<void> populate(std::span<std::byte> host) {
   if (::madvise(host.data(), host.size(), MADV_POPULATE_WRITE) == 0) return {};
   if (errno != EINVAL) return fail(Error::from_errno("MADV_POPULATE_WRITE"));
-  const std::uint64_t page = page_bytes();
+  const std::uint64_t page = sys_util::page_size();
   for (std::uint64_t at = 0; at < host.size(); at += page) {
     // An atomic "or" with 0 takes the page without changing what others may have written to it.
     auto* const byte = reinterpret_cast<unsigned char*>(host.data() + at);
