@@ -14,6 +14,7 @@
 #include "thread_filters.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm_board/vcpu_runner.h"
+#include "vmm/sys_util/signal.h"
 #include "vmm/sys_util/thread_name.h"
 
 namespace vmm::reference {
@@ -59,12 +60,7 @@ void trace_nobody(const char* what, GuestAddress address) {
 }  // namespace
 
 Outcome<void> prepare_vcpu_signal() {
-  struct sigaction action{};
-  action.sa_handler = [](int) {};  // its arrival is what interrupts KVM_RUN
-  sigemptyset(&action.sa_mask);
-  if (::sigaction(vcpu_signal(), &action, nullptr) != 0) {
-    return fail(runtime("vCPU signal", Error::from_errno("sigaction")));
-  }
+  VMM_STEP_DO("vCPU signal", sys_util::set_empty_signal_handler(vcpu_signal()));
   return {};
 }
 
@@ -118,12 +114,15 @@ void VcpuThread::request_stop() {
   stop_.store(true);
   kick_.request();
   start();  // it may still wait for that
-  const int thread = thread_id_.load();
-  if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
+  kick();
 }
 
 void VcpuThread::request_nmi() {
   nmi_.store(true);
+  kick();
+}
+
+void VcpuThread::kick() const {
   const int thread = thread_id_.load();
   if (thread != 0) (void)kick_.kick(thread, vcpu_signal()).has_value();  // it may be gone already
 }
@@ -135,9 +134,7 @@ void VcpuThread::join() {
   for (auto wait = std::chrono::milliseconds(1); thread_id_.load() != 0;
        wait = std::min(2 * wait, std::chrono::milliseconds(100))) {
     std::this_thread::sleep_for(wait);
-    if (const int thread = thread_id_.load()) {
-      (void)kick_.kick(thread, vcpu_signal()).has_value();
-    }
+    kick();
   }
   thread_.join();
 }

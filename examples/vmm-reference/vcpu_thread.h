@@ -76,6 +76,7 @@ class VcpuThread {
   bool handle(const kvm_ioctls::VcpuExit& exit);
   bool handle_other(const kvm_ioctls::VcpuExit& exit);
   Outcome<void> take_place() const;
+  void kick() const;
 
   kvm_ioctls::Vcpu vcpu_;
   kvm_ioctls::VcpuKick kick_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "vmm/base/log.h"
+#include "vmm/sys_util/signal.h"
 
 namespace vmm::kvm_board {
 namespace {
@@ -46,12 +47,7 @@ std::optional<VcpuEnd> end_of(const exits::SystemEvent& event) {
 }
 
 Result<void> VcpuRunner::handle_signal() {
-  struct sigaction action{};
-  action.sa_handler = [](int) {};  // its arrival is what interrupts KVM_RUN
-  sigemptyset(&action.sa_mask);
-  if (::sigaction(vcpu_signal(), &action, nullptr) != 0)
-    return fail(Error::from_errno("sigaction"));
-  return {};
+  return sys_util::set_empty_signal_handler(vcpu_signal());
 }
 
 VcpuRunner::VcpuRunner(kvm_ioctls::Vcpu vcpu, const Wiring& wiring)
