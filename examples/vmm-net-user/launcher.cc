@@ -18,6 +18,7 @@
 
 #include "vmm/base/unique_fd.h"
 #include "vmm/sys_util/fd_passing.h"
+#include "vmm/sys_util/unix_socket.h"
 
 namespace vmm::net_user {
 namespace {
@@ -130,19 +131,14 @@ Result<Answer> ask(std::span<const std::byte> request, std::span<const int> fds)
 }  // namespace
 
 Result<void> begin_launcher() {
-  int ends[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return fail(Error::from_errno("socketpair"));
-  }
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  VMM_TRY(auto ends, sys_util::unix_socket_pair(sys_util::UnixSocketType::kSeqpacket));
   const pid_t pid = ::fork();
   if (pid < 0) return fail(Error::from_errno("fork"));
   if (pid == 0) {
-    ours.reset();
-    run_launcher(theirs.get());
+    ends.first.reset();
+    run_launcher(ends.second.get());
   }
-  g_launcher = ours.release();
+  g_launcher = ends.first.release();
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "launcher.h"
+#include "vmm/sys_util/unix_socket.h"
 
 namespace vmm::net_user {
 namespace {
@@ -33,15 +34,11 @@ bool becomes_ready(int socket) {
 
 Result<std::unique_ptr<NetUserProcess>> NetUserProcess::start(const NetUserOptions& options,
                                                               UniqueFd& socket) {
-  int ends[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return fail(Error::from_errno("socketpair"));
-  }
-  socket = UniqueFd(ends[0]);
-  UniqueFd theirs(ends[1]);
-  VMM_TRY(const pid_t pid, launch(arguments_of(options), theirs.get()));
+  VMM_TRY(auto ends, sys_util::unix_socket_pair(sys_util::UnixSocketType::kSeqpacket));
+  socket = std::move(ends.first);
+  VMM_TRY(const pid_t pid, launch(arguments_of(options), ends.second.get()));
   std::unique_ptr<NetUserProcess> process(new NetUserProcess(pid));
-  theirs.reset();
+  ends.second.reset();
   if (!becomes_ready(socket.get())) return fail(Error::os(ECHILD, kProgram));
   return process;
 }

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,16 +10,13 @@
 #include <cerrno>
 
 #include "output_file.h"
+#include "vmm/sys_util/fd_flags.h"
 #include "vmm/sys_util/pseudo_terminal.h"
 
 namespace vmm::reference {
 namespace {
 
 constexpr std::byte kCtrlA{0x01};
-
-Failure failure(std::string_view option, const std::string& object, const char* operation) {
-  return runtime(std::string(option) + ": " + object, Error::from_errno(operation));
-}
 
 }  // namespace
 
@@ -48,8 +44,7 @@ Outcome<std::unique_ptr<Console>> Console::open(std::string_view option,
 }
 
 Outcome<void> Console::open_tty(std::string_view option, Terminal terminal) {
-  output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
-  if (!output_) return fail(failure(option, "standard output", "fcntl F_DUPFD_CLOEXEC"));
+  VMM_STEP(std::string(option) + ": standard output", output_, sys_util::duplicate(STDOUT_FILENO));
   slow_ = true;
   if (terminal == Terminal::kShared) return {};
   const bool interactive = ::isatty(STDIN_FILENO) == 1;
@@ -67,29 +62,24 @@ Outcome<void> Console::open_pty(std::string_view option) {
   pty_path_ = std::move(pty.path);
   pty_peer_ = std::move(pty.terminal);
   output_ = std::move(pty.controller);
-  if (::fcntl(output_.get(), F_SETFL, O_NONBLOCK) != 0) {
-    return fail(failure(option, pty_path_, "fcntl F_SETFL"));
-  }
-  UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!output) return fail(failure(option, pty_path_, "fcntl F_DUPFD_CLOEXEC"));
-  kept_output_.emplace(std::move(output));
-  input_ = output_.get();
-  return {};
+  return keep_output(std::string(option) + ": " + pty_path_);
 }
 
-// The console has one end of a stream, as it has one of a pty; the relay has the other.
+// The console has one end of a stream, as it has one of a pty; the relay, which never waits, has
+// the other.
 Outcome<void> Console::open_socket(std::string_view option, const std::string& path) {
   const std::string context = std::string(option) + ": " + path;
   VMM_STEP(context, auto listener, sys_util::UnixListener::create(path));
   listener_.emplace(std::move(listener));
-  int fds[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
-    return fail(failure(option, path, "socketpair"));
-  }
-  output_.reset(fds[0]);
-  relay_end_.reset(fds[1]);
-  UniqueFd output(::fcntl(output_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!output) return fail(failure(option, path, "fcntl F_DUPFD_CLOEXEC"));
+  VMM_STEP(context, auto ends, sys_util::unix_socket_pair());
+  output_ = std::move(ends.first);
+  relay_end_ = std::move(ends.second);
+  return keep_output(context);
+}
+
+Outcome<void> Console::keep_output(const std::string& context) {
+  VMM_STEP_DO(context, sys_util::set_nonblocking(output_.get()));
+  VMM_STEP(context, UniqueFd output, sys_util::duplicate(output_.get()));
   kept_output_.emplace(std::move(output));
   input_ = output_.get();
   return {};

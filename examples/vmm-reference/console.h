@@ -81,6 +81,8 @@ class Console final : public vm_superio::ByteSink {
   Outcome<void> open_pty(std::string_view option);
   Outcome<void> open_socket(std::string_view option, const std::string& path);
   Outcome<void> open_file(std::string_view option, const std::string& path);
+  /// Has output that nobody takes kept; what is typed comes from there, too.
+  Outcome<void> keep_output(const std::string& context);
   std::size_t write_all(std::span<const std::byte> bytes);
   std::size_t filter_escape(std::span<std::byte> bytes);
 

@@ -27,9 +27,12 @@ Result<sockaddr_un> address_of(const std::string& path) {
   return address;
 }
 
+int closed_on_exec(UnixSocketType type) {
+  return (type == UnixSocketType::kSeqpacket ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC;
+}
+
 Result<UniqueFd> make_socket(UnixSocketType type) {
-  const int kind = type == UnixSocketType::kSeqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
-  UniqueFd fd(::socket(AF_UNIX, kind | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  UniqueFd fd(::socket(AF_UNIX, closed_on_exec(type) | SOCK_NONBLOCK, 0));
   if (!fd) return fail(Error::from_errno("socket"));
   return fd;
 }
@@ -103,6 +106,14 @@ Result<UniqueFd> connect_unix(const std::string& path, UnixSocketType type) {
     return fail(Error::from_errno("connect"));
   }
   return fd;
+}
+
+Result<std::pair<UniqueFd, UniqueFd>> unix_socket_pair(UnixSocketType type) {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, closed_on_exec(type), 0, ends) != 0) {
+    return fail(Error::from_errno("socketpair"));
+  }
+  return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
 }
 
 }  // namespace vmm::sys_util

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/sys_util/unix_socket.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,6 +53,22 @@ TEST_CASE("a socket that listens already is taken over", "[unix]") {
     CHECK(UnixListener::adopt(UniqueFd(::dup(client->get()))).error().is_os(EINVAL));
   }
   CHECK(exists(place.path));
+}
+
+TEST_CASE("two sockets are connected, block, and are gone after execve", "[unix]") {
+  const auto type = GENERATE(UnixSocketType::kStream, UnixSocketType::kSeqpacket);
+  const auto made = unix_socket_pair(type);
+  REQUIRE(made);
+  const auto& [one, other] = *made;
+  for (const int fd : {one.get(), other.get()}) {
+    CHECK(::fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
+  }
+  CHECK(::write(one.get(), "ab", 2) == 2);
+  CHECK(::write(one.get(), "c", 1) == 1);
+  char text[4] = {};
+  // Of packets, each comes alone.
+  CHECK(::read(other.get(), text, sizeof(text)) == (type == UnixSocketType::kStream ? 3 : 2));
 }
 
 TEST_CASE("a dead socket is replaced, others are not", "[unix]") {

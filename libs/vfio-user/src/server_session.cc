@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "vmm/vfio_user/server_session.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -12,6 +9,7 @@
 #include <utility>
 
 #include "request_parts.h"
+#include "vmm/sys_util/unix_socket.h"
 
 namespace vmm::vfio_user {
 namespace {
@@ -146,12 +144,9 @@ Result<void> ServerSession::negotiate(const Request& request) {
   const bool twin = theirs.twin_socket && options_.twin_socket && theirs.max_msg_fds != 0;
   UniqueFd client_end;
   if (twin) {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-      return fail(Error::from_errno("socketpair"));
-    }
-    client_end = UniqueFd(ends[0]);
-    VMM_TRY(auto channel, Channel::adopt(UniqueFd(ends[1])));
+    VMM_TRY(auto ends, sys_util::unix_socket_pair());
+    client_end = std::move(ends.first);
+    VMM_TRY(auto channel, Channel::adopt(std::move(ends.second)));
     twin_.emplace(std::move(channel));
   }
   const Version version{.major = kMajor, .minor = std::min(parts.fixed.minor, kMinor)};

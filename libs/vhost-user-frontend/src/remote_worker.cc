@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "remote_worker.h"
 
-#include <sys/socket.h>
-
-#include <array>
 #include <utility>
 
 #include "vmm/base/endian.h"
 #include "vmm/base/log.h"
 #include "vmm/sys_util/event_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/virtio_queue/layout.h"
 
 namespace vmm::vhost_user_frontend {
@@ -94,12 +92,9 @@ void RemoteWorker::move_interrupts() {
 }
 
 Result<void> RemoteWorker::open_channel() {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return fail(Error::from_errno("socketpair"));
-  }
-  channel_peer_ = UniqueFd(ends[1]);
-  VMM_TRY(auto connection, vhost_user::Connection::adopt(UniqueFd(ends[0])));
+  VMM_TRY(auto ends, sys_util::unix_socket_pair());
+  channel_peer_ = std::move(ends.second);
+  VMM_TRY(auto connection, vhost_user::Connection::adopt(std::move(ends.first)));
   channel_watch_.reset();
   channel_.emplace(std::move(connection), static_cast<vhost_user::BackendRequestHandler&>(*this));
   VMM_TRY(channel_watch_, loop_->add(channel_->fd(), event_manager::kReadable,

@@ -66,4 +66,9 @@ class UnixListener {
 Result<UniqueFd> connect_unix(const std::string& path,
                               UnixSocketType type = UnixSocketType::kStream);
 
+/// Two sockets that are connected to each other, blocking and close-on-exec.
+/// Errors: those of socketpair(2).
+Result<std::pair<UniqueFd, UniqueFd>> unix_socket_pair(
+    UnixSocketType type = UnixSocketType::kStream);
+
 }  // namespace vmm::sys_util
