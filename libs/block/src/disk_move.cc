@@ -10,6 +10,7 @@
 #include "disk_queue_impl.h"
 #include "operation.h"
 #include "vmm/base/assert.h"
+#include "vmm/base/checked.h"
 #include "vmm/block/open_image.h"
 #include "vmm/sys_util/file_space.h"
 
@@ -17,8 +18,6 @@ namespace vmm::block {
 namespace {
 
 constexpr std::uint64_t kSector = 512;
-
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) { return (bytes + to - 1) / to * to; }
 
 }  // namespace
 
@@ -213,7 +212,7 @@ int DiskQueue::Impl::bounce_read(const Extent& extent, BufferCursor cursor) {
   for (std::uint64_t left = extent.bytes; left != 0;) {
     const std::uint64_t before = offset % alignment;
     const std::uint64_t want =
-        std::min<std::uint64_t>(kBounceBytes, round_up(before + left, alignment));
+        std::min<std::uint64_t>(kBounceBytes, align_down(before + left + alignment - 1, alignment));
     const ssize_t got = ::pread(extent.fd, bounce, want, static_cast<off_t>(offset - before));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno;

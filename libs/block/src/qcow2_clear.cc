@@ -13,25 +13,21 @@
 #include "vmm/sys_util/file_space.h"
 
 namespace vmm::block::qcow2 {
-namespace {
 
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) { return (bytes + to - 1) / to * to; }
-
-}  // namespace
+/// [first, end) of the clusters that lie in the range. The disk's last one may be a part of one.
+std::pair<std::uint64_t, std::uint64_t> Qcow2Image::clusters_in(const ByteRange& range) const {
+  const std::uint64_t end = range.offset + range.bytes;
+  return {header_.clusters_for(range.offset),
+          end == size_bytes() ? header_.clusters_for(end) : cluster_of(end)};
+}
 
 Result<std::optional<RangeWork>> Qcow2Image::discard(ByteRange range) {
   {
     const MutexLock lock(mutex_);
     VMM_TRY_DO(ready_to_write(range));
   }
-  const std::uint64_t end = range.offset + range.bytes;
-  const std::uint64_t first = cluster_of(range.offset + header_.cluster_bytes() - 1);
-  // The disk's last cluster may be a part of one.
-  const std::uint64_t last =
-      cluster_of(end == size_bytes() ? end + header_.cluster_bytes() - 1 : end);
-  if (options_.sparse && first < last) {
-    VMM_TRY_DO(clear(first, last, Clear::kDiscard));
-  }
+  const auto [first, end] = clusters_in(range);
+  if (options_.sparse && first < end) VMM_TRY_DO(clear(first, end, Clear::kDiscard));
   return std::optional<RangeWork>();
 }
 
@@ -41,16 +37,16 @@ Result<std::optional<RangeWork>> Qcow2Image::write_zeroes(ByteRange range, bool 
     VMM_TRY_DO(ready_to_write(range));
   }
   const Clear how = may_unmap && options_.sparse ? Clear::kZeroAndUnmap : Clear::kZero;
-  const std::uint64_t end = range.offset + range.bytes;
-  const std::uint64_t from = round_up(range.offset, header_.cluster_bytes());
-  const std::uint64_t to =
-      end == size_bytes() ? round_up(end, header_.cluster_bytes()) : end - inside(end);
-  if (from >= to) {
+  const auto [first, limit] = clusters_in(range);
+  if (first >= limit) {
     VMM_TRY_DO(zero_part(range));
     return std::optional<RangeWork>();
   }
+  const std::uint64_t from = first << header_.cluster_bits;
+  const std::uint64_t to = limit << header_.cluster_bits;
+  const std::uint64_t end = range.offset + range.bytes;
   VMM_TRY_DO(zero_part({.offset = range.offset, .bytes = from - range.offset}));
-  VMM_TRY_DO(clear(cluster_of(from), cluster_of(to), how));
+  VMM_TRY_DO(clear(first, limit, how));
   if (to < end) VMM_TRY_DO(zero_part({.offset = to, .bytes = end - to}));
   return std::optional<RangeWork>();
 }
@@ -178,9 +174,9 @@ Result<void> Qcow2Image::resize(std::uint64_t bytes) {
 // tried again.
 Result<void> Qcow2Image::shrink(std::uint64_t bytes) {
   const std::uint64_t old = size_bytes();
-  const std::uint64_t end = cluster_of(old + header_.cluster_bytes() - 1);
+  const std::uint64_t end = header_.clusters_for(old);
   disk_bytes_.store(bytes, std::memory_order_relaxed);
-  Result<void> done = clear(cluster_of(bytes + header_.cluster_bytes() - 1), end, Clear::kDiscard);
+  Result<void> done = clear(header_.clusters_for(bytes), end, Clear::kDiscard);
   const MutexLock lock(mutex_);
   if (done) done = flush();
   if (done) done = write_sizes(bytes);
@@ -197,7 +193,7 @@ Result<void> Qcow2Image::grow(std::uint64_t bytes) {
   }
   disk_bytes_.store(bytes, std::memory_order_relaxed);
   // The rest of the last cluster may hold anything, and so may a backing file that is longer.
-  std::uint64_t known = round_up(old, header_.cluster_bytes());
+  std::uint64_t known = header_.clusters_for(old) << header_.cluster_bits;
   if (backing_ != nullptr) known = std::max(known, backing_->size_bytes());
   known = std::min(known, bytes);
   Result<void> done;
@@ -220,9 +216,9 @@ Result<void> Qcow2Image::make_room(std::uint64_t bytes) {
   if (words * kWord > kMaxL1Bytes) return fail(Error::os(EFBIG, "make the qcow2 image larger"));
   const int fd = file_.buffered_fd();
   const std::uint64_t old_first = cluster_of(l1_.offset());
-  const std::uint64_t old_count = cluster_of(l1_.bytes() + header_.cluster_bytes() - 1);
+  const std::uint64_t old_count = header_.clusters_for(l1_.bytes());
   VMM_TRY(const Refcounts::Run run,
-          refcounts_->allocate_at_end(cluster_of(words * kWord + header_.cluster_bytes() - 1)));
+          refcounts_->allocate_at_end(header_.clusters_for(words * kWord)));
   VMM_TRY_DO(flush());
   WordTable larger = l1_;
   larger.grow(static_cast<std::size_t>(words));

@@ -49,14 +49,12 @@ Result<void> Qcow2Image::open_for_writing() {
 }
 
 Result<void> Qcow2Image::collect_metadata() {
-  const auto clusters = [this](std::uint64_t bytes) {
-    return (bytes + header_.cluster_bytes() - 1) >> header_.cluster_bits;
-  };
   metadata_.collect({.first = 0, .count = 1});
   metadata_.collect({.first = cluster_of(header_.refcount_table_offset),
                      .count = header_.refcount_table_clusters});
   if (l1_.size() != 0) {
-    metadata_.collect({.first = cluster_of(l1_.offset()), .count = clusters(l1_.bytes())});
+    metadata_.collect(
+        {.first = cluster_of(l1_.offset()), .count = header_.clusters_for(l1_.bytes())});
   }
   for (std::size_t i = 0; i < l1_.size(); ++i) {
     if (l1_[i] == 0) continue;
@@ -73,12 +71,12 @@ Result<void> Qcow2Image::collect_snapshots() {
   VMM_TRY(const Snapshots snapshots, read_snapshots(file_, header_));
   if (snapshots.bytes != 0) {
     metadata_.collect({.first = cluster_of(header_.snapshots_offset),
-                       .count = cluster_of(snapshots.bytes - 1) + 1});
+                       .count = header_.clusters_for(snapshots.bytes)});
   }
   for (const SnapshotL1& l1 : snapshots.tables) {
     if (l1.entries == 0) continue;
     metadata_.collect(
-        {.first = cluster_of(l1.offset), .count = cluster_of(l1.entries * kWord - 1) + 1});
+        {.first = cluster_of(l1.offset), .count = header_.clusters_for(l1.entries * kWord)});
   }
   return {};
 }

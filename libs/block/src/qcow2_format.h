@@ -4,6 +4,7 @@
 // What is where in a qcow2 file: docs/interop/qcow2 of QEMU's sources, versions 2 and 3. Numbers
 // are big-endian. None of them is to be believed.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -75,6 +76,14 @@ struct Header {
   std::optional<std::string> backing_format;
 
   [[nodiscard]] std::uint64_t cluster_bytes() const { return std::uint64_t{1} << cluster_bits; }
+  /// How many clusters `bytes` take.
+  [[nodiscard]] std::uint64_t clusters_for(std::uint64_t bytes) const {
+    return (bytes + cluster_bytes() - 1) >> cluster_bits;
+  }
+  /// How much of a table is read at once.
+  [[nodiscard]] std::size_t slice_bytes() const {
+    return static_cast<std::size_t>(std::min(cluster_bytes(), std::uint64_t{4096}));
+  }
   [[nodiscard]] std::uint64_t l2_entries() const { return cluster_bytes() / kWord; }
   [[nodiscard]] std::uint64_t refcounts_per_block() const {
     return cluster_bytes() * 8 >> refcount_order;

@@ -14,15 +14,6 @@
 #include "vmm/base/log.h"
 
 namespace vmm::block::qcow2 {
-namespace {
-
-constexpr std::uint64_t kSliceBytes = 4096;
-
-std::size_t slice_bytes(const Header& header) {
-  return static_cast<std::size_t>(std::min(header.cluster_bytes(), kSliceBytes));
-}
-
-}  // namespace
 
 Result<void> read_disk(Image& image, std::uint64_t offset, std::span<std::byte> to) {
   while (!to.empty()) {
@@ -57,7 +48,7 @@ Qcow2Image::Qcow2Image(ImageFile file, const Header& header, std::unique_ptr<Ima
       packed_(file_.buffered_fd(), header),
       header_(header),
       disk_bytes_(header.disk_bytes),
-      l2_(file_.buffered_fd(), slice_bytes(header), options.cache_bytes / slice_bytes(header)),
+      l2_(file_.buffered_fd(), header.slice_bytes(), options.cache_bytes / header.slice_bytes()),
       pending_(Epochs::kTokens) {}
 
 Result<std::unique_ptr<Image>> Qcow2Image::open(ImageFile file, const Header& header,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "epochs.h"
@@ -90,6 +91,7 @@ class Qcow2Image final : public Image {
   [[nodiscard]] std::uint64_t inside(std::uint64_t offset) const {
     return offset & (header_.cluster_bytes() - 1);
   }
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> clusters_in(const ByteRange& range) const;
   Result<Entries> entries_from(std::uint64_t cluster) VMM_REQUIRES(mutex_);
 
   /// Where the start of `range`, which lies in one cluster or one run without an L2 table, is.

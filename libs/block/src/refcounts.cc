@@ -14,7 +14,6 @@
 namespace vmm::block::qcow2 {
 namespace {
 
-constexpr std::uint64_t kSliceBytes = 4096;
 constexpr std::size_t kCacheBytes = 2 << 20;
 /// Clusters that are looked at for one allocation before it goes to the end of the file.
 constexpr std::uint64_t kSearchBudget = 2048;
@@ -24,10 +23,6 @@ constexpr int kStrangeBudget = 1 << 18;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 55;
 
 Unexpected<Error> broken(const char* what) { return fail(Error::os(EIO, what)); }
-
-std::size_t slice_bytes(const Header& header) {
-  return static_cast<std::size_t>(std::min(header.cluster_bytes(), kSliceBytes));
-}
 
 /// Counts of less than a byte begin with the lowest bits of it; longer ones are big-endian.
 std::uint64_t load_count(const std::byte* slice, std::uint64_t index, std::uint32_t order) {
@@ -74,7 +69,7 @@ Refcounts::Refcounts(const ImageFile& file, const Header& header, MetadataMap& m
     : file_(&file),
       header_(header),
       metadata_(&metadata),
-      blocks_(file.buffered_fd(), slice_bytes(header), kCacheBytes / slice_bytes(header)),
+      blocks_(file.buffered_fd(), header.slice_bytes(), kCacheBytes / header.slice_bytes()),
       per_slice_(blocks_.slice_bytes() * 8 >> header.refcount_order) {}
 
 Result<Refcounts> Refcounts::open(const ImageFile& file, const Header& header,
@@ -94,7 +89,7 @@ Result<Refcounts> Refcounts::open(const ImageFile& file, const Header& header,
   VMM_TRY(const std::uint64_t bytes, file.size_bytes());
   if (bytes > kMaxFileBytes) return broken("the length of the qcow2 image");
   counts.limit_ = kMaxFileBytes >> header.cluster_bits;
-  counts.end_ = (bytes + header.cluster_bytes() - 1) >> header.cluster_bits;
+  counts.end_ = header.clusters_for(bytes);
   if (file.is_block_device()) {
     VMM_TRY_DO(counts.find_end());
   }
