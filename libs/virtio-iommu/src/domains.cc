@@ -13,10 +13,6 @@ namespace {
 
 using vm_memory::Access;
 
-std::uint64_t last_input(const Iommu::Options& options) {
-  return UINT64_MAX >> (64 - options.address_bits);
-}
-
 Status status_of(const Error& error) {
   return error.is_os(ENOMEM) || error.is_os(ENOSPC) ? Status::kNoMemory : Status::kDeviceError;
 }

@@ -19,6 +19,11 @@
 
 namespace vmm::virtio_iommu {
 
+/// The highest I/O address.
+[[nodiscard]] inline std::uint64_t last_input(const Iommu::Options& options) {
+  return UINT64_MAX >> (64 - options.address_bits);
+}
+
 /// Domains, their mappings, and the endpoints that are attached to them.
 ///
 /// Threads: any. Its lock is held while endpoints follow, and taken with no other lock but the

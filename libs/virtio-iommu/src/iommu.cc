@@ -16,10 +16,6 @@
 namespace vmm::virtio_iommu {
 namespace {
 
-std::uint64_t last_input(const Iommu::Options& options) {
-  return UINT64_MAX >> (64 - options.address_bits);
-}
-
 bool is_valid(const Iommu::Options& options) {
   return is_power_of_two(options.page_bytes) && options.address_bits >= 32 &&
          options.address_bits <= 64 && options.page_bytes <= last_input(options) &&
