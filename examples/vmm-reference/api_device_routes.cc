@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "config_devices.h"
 #include "json_text.h"
 #include "vm_json.h"
 
@@ -16,29 +17,13 @@ namespace {
 
 namespace json = boost::json;
 
-/// Moves the one device of a list, or of an optional, to `device`.
-template <class T>
-void take(std::vector<T>& list, std::optional<HotDevice>& device) {
-  if (!list.empty()) device = std::move(list.front());
-}
-void take(std::optional<VsockConfig>& one, std::optional<HotDevice>& device) {
-  if (one) device = *std::move(one);
-}
-
 CallResult<HotDevice> read_device(std::string_view section, const std::string& body) {
   VmConfig vm;
   if (const auto parsed = add_device_json(section, body, vm); !parsed) {
     return fail(bad_request(parsed.error().message));
   }
   std::optional<HotDevice> device;
-  take(vm.disks, device);
-  take(vm.nets, device);
-  take(vm.generics, device);
-  take(vm.file_systems, device);
-  take(vm.pmems, device);
-  take(vm.vsock, device);
-  take(vm.host_devices, device);
-  take(vm.user_devices, device);
+  for_each_device(vm, [&device](auto& one, DeviceSort) { device = std::move(one); });
   if (!device) return fail(bad_request(std::string(section) + ": not a device that may come"));
   return *std::move(device);
 }

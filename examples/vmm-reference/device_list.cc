@@ -6,9 +6,11 @@
 #include <optional>
 #include <set>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "config_devices.h"
 #include "device_names.h"
 #include "device_options.h"
 #include "sandbox_options.h"
@@ -17,34 +19,9 @@
 namespace vmm::reference {
 namespace {
 
-/// Calls `visit` with the list of each sort of device, or the optional one.
-template <class Vm, class Visit>
-void for_each_list(Vm& vm, Visit&& visit) {
-  visit(vm.disks);
-  visit(vm.nets);
-  visit(vm.generics);
-  visit(vm.file_systems);
-  visit(vm.pmems);
-  visit(vm.vsock);
-  visit(vm.host_devices);
-  visit(vm.user_devices);
-}
-
-/// Calls `visit` with each device of a list, or with the one that is there.
-template <class T, class Visit>
-void for_each(const std::vector<T>& list, Visit&& visit) {
-  for (const T& device : list) visit(device);
-}
-template <class T, class Visit>
-void for_each(const std::optional<T>& one, Visit&& visit) {
-  if (one) visit(*one);
-}
-
 bool is_hot(const VmConfig& vm, const std::string& id) {
   bool found = false;
-  for_each_list(vm, [&](const auto& list) {
-    for_each(list, [&](const auto& device) { found |= device.device.id == id; });
-  });
+  for_each_device(vm, [&](const auto& device, DeviceSort) { found |= device.device.id == id; });
   return found;
 }
 
@@ -59,41 +36,13 @@ bool is_fixed(const VmConfig& vm, const std::string& id) {
 }
 
 template <class T>
-std::vector<T>& list_of(VmConfig& vm);
-template <>
-std::vector<DiskConfig>& list_of(VmConfig& vm) {
-  return vm.disks;
-}
-template <>
-std::vector<NetConfig>& list_of(VmConfig& vm) {
-  return vm.nets;
-}
-template <>
-std::vector<GenericVhostUserConfig>& list_of(VmConfig& vm) {
-  return vm.generics;
-}
-template <>
-std::vector<FsConfig>& list_of(VmConfig& vm) {
-  return vm.file_systems;
-}
-template <>
-std::vector<PmemConfig>& list_of(VmConfig& vm) {
-  return vm.pmems;
-}
-template <>
-std::vector<HostDeviceConfig>& list_of(VmConfig& vm) {
-  return vm.host_devices;
-}
-template <>
-std::vector<UserDeviceConfig>& list_of(VmConfig& vm) {
-  return vm.user_devices;
-}
-
-template <class T>
 void append(VmConfig& vm, T device) {
-  list_of<T>(vm).push_back(std::move(device));
+  for_each_list(vm, [&](auto& list, DeviceSort) {
+    using List = std::remove_reference_t<decltype(list)>;
+    if constexpr (std::is_same_v<List, std::vector<T>>) list.push_back(std::move(device));
+    if constexpr (std::is_same_v<List, std::optional<T>>) list = std::move(device);
+  });
 }
-void append(VmConfig& vm, VsockConfig device) { vm.vsock = std::move(device); }
 
 // A device has several paths in sysfs.
 std::filesystem::path resolved(const std::string& path) {
@@ -163,10 +112,8 @@ Result<std::string, DeviceRefusal> add_device(VmConfig& vm, HotDevice device) {
     return fail(DeviceRefusal{DeviceRefusal::Kind::kInvalid, good.error().message});
   }
   std::string id;
-  for_each_list(more, [&](const auto& list) {
-    for_each(list, [&](const auto& one) {
-      if (!is_hot(vm, one.device.id)) id = one.device.id;
-    });
+  for_each_device(more, [&](const auto& one, DeviceSort) {
+    if (!is_hot(vm, one.device.id)) id = one.device.id;
   });
   vm = std::move(more);
   return id;
@@ -175,7 +122,7 @@ Result<std::string, DeviceRefusal> add_device(VmConfig& vm, HotDevice device) {
 Result<void, DeviceRefusal> remove_device(VmConfig& vm, const std::string& id) {
   const auto matches = [&id](const auto& device) { return !id.empty() && device.device.id == id; };
   std::size_t found = 0;
-  for_each_list(vm, [&](auto& list) {
+  for_each_list(vm, [&](auto& list, DeviceSort) {
     if constexpr (requires { list.clear(); }) {
       found += std::erase_if(list, matches);
     } else if (list && matches(*list)) {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "character_option.h"
+#include "config_devices.h"
 #include "device_keys.h"
 #include "host_device_options.h"
 #include "host_forward.h"
@@ -350,27 +351,16 @@ namespace {
 
 Outcome<void> check_places(const VmConfig& vm) {
   std::set<std::string> seen;
-  const auto add = [&](const DeviceConfig& device) -> Outcome<void> {
+  for (const auto& [device, option] : placed_devices(vm)) {
     if (device.pci_segment >= vm.pci_segments.size()) {
       return fail(usage("pci_segment=" + std::to_string(device.pci_segment) +
                         ": --platform: num_pci_segments: there are " +
                         std::to_string(vm.pci_segments.size())));
     }
-    if (device.id.empty() || seen.insert(device.id).second) return {};
-    return fail(usage("id=" + device.id + ": given to two devices"));
-  };
-  for (const DiskConfig& disk : vm.disks) VMM_TRY_DO(add(disk.device));
-  for (const NetConfig& net : vm.nets) VMM_TRY_DO(add(net.device));
-  for (const GenericVhostUserConfig& generic : vm.generics) VMM_TRY_DO(add(generic.device));
-  for (const FsConfig& fs : vm.file_systems) VMM_TRY_DO(add(fs.device));
-  for (const PmemConfig& pmem : vm.pmems) VMM_TRY_DO(add(pmem.device));
-  for (const HostDeviceConfig& host : vm.host_devices) VMM_TRY_DO(add(host.device));
-  for (const UserDeviceConfig& user : vm.user_devices) VMM_TRY_DO(add(user.device));
-  VMM_TRY_DO(add(vm.console_device));
-  VMM_TRY_DO(add(vm.rng.device));
-  if (vm.vsock) VMM_TRY_DO(add(vm.vsock->device));
-  if (vm.balloon) VMM_TRY_DO(add(vm.balloon->device));
-  if (vm.rtc) VMM_TRY_DO(add(*vm.rtc));
+    if (!device.id.empty() && !seen.insert(device.id).second) {
+      return fail(usage("id=" + device.id + ": given to two devices"));
+    }
+  }
   return {};
 }
 

@@ -4,25 +4,10 @@
 #include <algorithm>
 #include <string>
 
+#include "config_devices.h"
+
 namespace vmm::reference {
 namespace {
-
-/// Calls f(option, device) for all devices with a place on a PCI segment, until one fails.
-template <class F>
-Outcome<void> for_each_device(const VmConfig& vm, F&& f) {
-  for (const DiskConfig& disk : vm.disks) VMM_TRY_DO(f("--disk", disk.device));
-  for (const NetConfig& net : vm.nets) VMM_TRY_DO(f("--net", net.device));
-  for (const auto& generic : vm.generics) VMM_TRY_DO(f("--generic-vhost-user", generic.device));
-  for (const FsConfig& fs : vm.file_systems) VMM_TRY_DO(f("--fs", fs.device));
-  for (const PmemConfig& pmem : vm.pmems) VMM_TRY_DO(f("--pmem", pmem.device));
-  for (const HostDeviceConfig& host : vm.host_devices) VMM_TRY_DO(f("--device", host.device));
-  for (const UserDeviceConfig& user : vm.user_devices) VMM_TRY_DO(f("--user-device", user.device));
-  VMM_TRY_DO(f("--rng", vm.rng.device));
-  if (vm.vsock) VMM_TRY_DO(f("--vsock", vm.vsock->device));
-  if (vm.balloon) VMM_TRY_DO(f("--balloon", vm.balloon->device));
-  if (vm.rtc) VMM_TRY_DO(f("--rtc", *vm.rtc));
-  return f("--console", vm.console_device);
-}
 
 Failure elsewhere(const char* option, const char* who) {
   return usage(std::string(option) + ": iommu: not for a device that " + who +
@@ -54,13 +39,9 @@ Outcome<void> check_servers(const VmConfig& vm) {
 }  // namespace
 
 bool has_iommu(const VmConfig& vm) {
-  if (vm.iommu || !vm.iommu_segments.empty()) return true;
-  bool found = false;
-  (void)for_each_device(vm, [&](const char*, const DeviceConfig& device) -> Outcome<void> {
-    found = found || device.iommu;
-    return {};
-  });
-  return found;
+  return vm.iommu || !vm.iommu_segments.empty() ||
+         std::ranges::any_of(placed_devices(vm),
+                             [](const PlacedDevice& device) { return device.config.iommu; });
 }
 
 Outcome<void> parse_iommu_platform(const OptionValue& value, VmConfig& vm) {
@@ -87,13 +68,12 @@ Outcome<void> parse_iommu_platform(const OptionValue& value, VmConfig& vm) {
 Outcome<void> check_iommu(const VmConfig& vm) {
   if (!has_iommu(vm)) return {};
   if (vm.transport != Transport::kPci) return fail(usage("iommu needs --transport pci"));
-  VMM_TRY_DO(for_each_device(
-      vm, [&](const std::string& option, const DeviceConfig& device) -> Outcome<void> {
-        const bool needed = std::ranges::count(vm.iommu_segments, device.pci_segment) != 0;
-        if (!needed || device.iommu) return {};
-        return fail(usage(option + ": pci_segment=" + std::to_string(device.pci_segment) +
-                          ": all devices of an IOMMU segment have iommu=on"));
-      }));
+  for (const PlacedDevice& device : placed_devices(vm)) {
+    const std::uint16_t segment = device.config.pci_segment;
+    if (device.config.iommu || std::ranges::count(vm.iommu_segments, segment) == 0) continue;
+    return fail(usage(std::string(device.option) + ": pci_segment=" + std::to_string(segment) +
+                      ": all devices of an IOMMU segment have iommu=on"));
+  }
   return check_servers(vm);
 }
 
