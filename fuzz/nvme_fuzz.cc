@@ -12,8 +12,8 @@
 #include <memory>
 #include <utility>
 
+#include "fuzz_fds.h"
 #include "nvme_controller.h"
-#include "open_fds.h"
 #include "vmm/base/payload.h"
 #include "vmm/vfio/device.h"
 #include "vmm/vfio_user/dma_space.h"
@@ -367,11 +367,5 @@ class Player {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::size_t before = open_fds();
-  {
-    Input input(data, size);
-    Player(input).play();
-  }
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { Player(input).play(); });
 }

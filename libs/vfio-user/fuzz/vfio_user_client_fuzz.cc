@@ -12,10 +12,9 @@
 #include <array>
 #include <vector>
 
-#include "fuzz_input.h"
-#include "open_fds.h"
-#include "vmm/sys_util/fd_passing.h"
+#include "fuzz_fds.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vfio/device.h"
 #include "vmm/vfio/migration.h"
 #include "vmm/vfio_user/client.h"
@@ -32,9 +31,7 @@ constexpr std::size_t kPage = 4096;
 void say(const UniqueFd& socket, Input& input, int chunks, int file) {
   const std::vector<int> fds(kMaxFds + 2, file);
   for (; chunks != 0 && !input.empty(); --chunks) {
-    const std::size_t fd_count = input.byte() % fds.size();
-    const auto chunk = input.bytes(input.byte() + 1u);
-    if (!sys_util::send_with_fds(socket.get(), chunk, std::span(fds).first(fd_count))) break;
+    if (!send_chunk(socket, input, fds)) break;
   }
   ::shutdown(socket.get(), SHUT_WR);
 }
@@ -92,10 +89,7 @@ void ask(Client& client, std::uint8_t what, std::span<std::byte> shared) {
 }
 
 void play(Input& input, int file) {
-  std::array<int, 2> ends{};
-  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd peer(ends[0]);
-  UniqueFd ours(ends[1]);
+  auto [peer, ours] = *sys_util::unix_socket_pair();
   UniqueFd second(::dup(ours.get()));
   const auto questions = input.take<std::uint64_t>();
   say(peer, input, 64, file);
@@ -121,9 +115,5 @@ void play(Input& input, int file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto file = sys_util::MemFd::create(1 << 20);
   require(file.has_value());
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  play(input, file->fd());
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { play(input, file->fd()); });
 }

@@ -4,15 +4,13 @@
 // comes: the session ends each step, the device hears of nothing outside of its regions, and no
 // descriptor stays open.
 
-#include <sys/socket.h>
+#include <utility>
+#include <vector>
 
-#include <array>
-
-#include "fuzz_input.h"
-#include "open_fds.h"
+#include "fuzz_fds.h"
 #include "tests/test_device.h"
-#include "vmm/sys_util/fd_passing.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vfio_user/server_session.h"
 
 namespace {
@@ -21,26 +19,21 @@ using namespace vmm;
 using namespace vmm::vfio_user;
 
 void play(Input& input, int file) {
-  std::array<int, 2> ends{};
-  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd peer(ends[0]);
+  auto [peer, ours] = *sys_util::unix_socket_pair();
   TestDevice device;
   {
     auto session = ServerSession::create(
-        UniqueFd(ends[1]), device, {.patience = Channel::Milliseconds(1), .twin_socket = false});
+        std::move(ours), device, {.patience = Channel::Milliseconds(1), .twin_socket = false});
     require(session.has_value());
     const std::vector<int> fds(kMaxFds + 2, file);
-    std::array<std::byte, 8192> answers;
     for (int step = 0; step < 64 && !input.empty(); ++step) {
-      const std::size_t fd_count = input.byte() % fds.size();
-      const auto chunk = input.bytes(input.byte() + 1u);
-      if (!sys_util::send_with_fds(peer.get(), chunk, std::span(fds).first(fd_count))) break;
+      if (!send_chunk(peer, input, fds)) break;
       bool more = true;
       while (more) {
         const auto event = (*session)->serve();
         if (!event) break;
         more = *event == Channel::Event::kMessage;
-        while (::recv(peer.get(), answers.data(), answers.size(), MSG_DONTWAIT) > 0) continue;
+        drop_answers(peer);
       }
       if (more) break;
     }
@@ -54,9 +47,5 @@ void play(Input& input, int file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto file = sys_util::MemFd::create(1 << 20);
   require(file.has_value());
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  play(input, file->fd());
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { play(input, file->fd()); });
 }

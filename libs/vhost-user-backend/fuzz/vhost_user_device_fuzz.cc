@@ -7,7 +7,6 @@
 // (second_agent.h) the device's mapping of the memory changes under it.
 
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,14 +16,15 @@
 #include <cstdio>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "fuzz_input.h"
-#include "open_fds.h"
+#include "fuzz_fds.h"
 #include "second_agent.h"
 #include "vmm/event_manager/testing/run_until_idle.h"
 #include "vmm/sys_util/fd_passing.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/virtio_device/testing/echo_device.h"
 
@@ -83,13 +83,11 @@ std::span<std::byte> mapping_of(int fd) {
 class Player {
  public:
   explicit Player(Input& input) : input_(input) {
-    std::array<int, 2> ends{};
-    require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    peer_.reset(ends[0]);
-    std::array<int, 2> side{};
-    require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, side.data()) == 0);
-    side_.reset(side[0]);
-    side_peer_.reset(side[1]);
+    auto ends = *sys_util::unix_socket_pair();
+    peer_ = std::move(ends.first);
+    auto side = *sys_util::unix_socket_pair();
+    side_ = std::move(side.first);
+    side_peer_ = std::move(side.second);
     backend_ =
         *vhost_user_backend::DeviceBackend::create({.device = device_,
                                                     .workers = workers_,
@@ -97,7 +95,7 @@ class Player {
                                                     .iommu = true,
                                                     .extension = std::make_shared<Extension>()});
     daemon_ = std::make_unique<vhost_user_backend::Daemon>(loop_, *backend_);
-    require(daemon_->serve(UniqueFd(ends[1])).has_value());
+    require(daemon_->serve(std::move(ends.second)).has_value());
   }
 
   void play() {
@@ -122,10 +120,8 @@ class Player {
     const auto chunk = input_.bytes(input_.byte() + 1u);
     (void)sys_util::send_with_fds(peer_.get(), chunk, fds);
     run();
-    std::array<std::byte, 8192> answers;
-    for (const int end : {peer_.get(), side_peer_.get()}) {
-      while (::recv(end, answers.data(), answers.size(), MSG_DONTWAIT) > 0) continue;
-    }
+    drop_answers(peer_);
+    drop_answers(side_peer_);
   }
   // Bit 7: an eventfd instead of memory; bit 6: a socket, on which nobody says anything.
   int file_of(std::uint8_t kind) const {
@@ -171,9 +167,5 @@ class Player {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  Player(input).play();
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { Player(input).play(); });
 }

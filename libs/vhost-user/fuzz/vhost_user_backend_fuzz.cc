@@ -4,15 +4,13 @@
 // comes: the session ends each step, touches memory only where it was checked, and no descriptor
 // stays open. Regions, logs and inflight memory are made of what is parsed.
 
-#include <sys/socket.h>
-
-#include <array>
 #include <optional>
+#include <utility>
+#include <vector>
 
-#include "fuzz_input.h"
-#include "open_fds.h"
-#include "vmm/sys_util/fd_passing.h"
+#include "fuzz_fds.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user/backend_session.h"
 #include "vmm/vhost_user/dirty_log.h"
 #include "vmm/vhost_user/inflight_memory.h"
@@ -97,22 +95,17 @@ class Handler final : public BackendHandler {
 };
 
 void play(Input& input, int file) {
-  std::array<int, 2> ends{};
-  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd peer(ends[0]);
+  auto [peer, ours] = *sys_util::unix_socket_pair();
   Handler handler;
-  BackendSession session(*Connection::adopt(UniqueFd(ends[1])), handler);
+  BackendSession session(*Connection::adopt(std::move(ours)), handler);
   const std::vector<int> fds(40, file);
-  std::array<std::byte, 8192> answers;
   for (int step = 0; step < 64 && !input.empty(); ++step) {
-    const std::size_t fd_count = input.byte() % fds.size();
-    const auto chunk = input.bytes(input.byte() + 1u);
-    if (!sys_util::send_with_fds(peer.get(), chunk, std::span(fds).first(fd_count))) return;
+    if (!send_chunk(peer, input, fds)) return;
     for (bool more = true; more;) {
       const auto event = session.serve();
       if (!event) return;
       more = *event == Connection::Event::kMessage;
-      while (::recv(peer.get(), answers.data(), answers.size(), MSG_DONTWAIT) > 0) continue;
+      drop_answers(peer);
     }
   }
 }
@@ -122,9 +115,5 @@ void play(Input& input, int file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto file = sys_util::MemFd::create(1 << 20);
   require(file.has_value());
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  play(input, file->fd());
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { play(input, file->fd()); });
 }

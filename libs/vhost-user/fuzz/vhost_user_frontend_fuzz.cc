@@ -9,10 +9,9 @@
 #include <array>
 #include <vector>
 
-#include "fuzz_input.h"
-#include "open_fds.h"
-#include "vmm/sys_util/fd_passing.h"
+#include "fuzz_fds.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user/backend_request.h"
 #include "vmm/vhost_user/frontend.h"
 
@@ -21,23 +20,11 @@ namespace {
 using namespace vmm;
 using namespace vmm::vhost_user;
 
-struct Ends {
-  UniqueFd ours, theirs;
-  Ends() {
-    std::array<int, 2> ends{};
-    require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    ours.reset(ends[0]);
-    theirs.reset(ends[1]);
-  }
-};
-
 /// All chunks of the peer, and then its end, so that nobody waits.
 void say(const UniqueFd& socket, Input& input, int chunks, int file) {
   const std::vector<int> fds(40, file);
   for (; chunks != 0 && !input.empty(); --chunks) {
-    const std::size_t fd_count = input.byte() % fds.size();
-    const auto chunk = input.bytes(input.byte() + 1u);
-    if (!sys_util::send_with_fds(socket.get(), chunk, std::span(fds).first(fd_count))) break;
+    if (!send_chunk(socket, input, fds)) break;
   }
   ::shutdown(socket.get(), SHUT_WR);
 }
@@ -111,21 +98,21 @@ class Handler final : public BackendRequestHandler {
 };
 
 void play(Input& input, int file) {
-  Ends main;
+  auto [ours, theirs] = *sys_util::unix_socket_pair();
   const std::uint8_t chunks = input.byte();
   const auto questions = input.bytes(8);
-  say(main.theirs, input, chunks % 16, file);
-  auto frontend = Frontend::create(*Connection::adopt(std::move(main.ours)));
+  say(theirs, input, chunks % 16, file);
+  auto frontend = Frontend::create(*Connection::adopt(std::move(ours)));
   if (frontend) {
     (void)frontend->negotiate(~std::uint64_t{0});
     for (const std::byte question : questions) {
       ask(*frontend, static_cast<std::uint8_t>(question), file);
     }
   }
-  Ends side;
-  say(side.theirs, input, 16, file);
+  auto [our_side, their_side] = *sys_util::unix_socket_pair();
+  say(their_side, input, 16, file);
   Handler handler;
-  FrontendChannel channel(*Connection::adopt(std::move(side.ours)), handler);
+  FrontendChannel channel(*Connection::adopt(std::move(our_side)), handler);
   for (int i = 0; i < 64; ++i) {
     const auto event = channel.serve();
     if (!event || *event != Connection::Event::kMessage) break;
@@ -137,9 +124,5 @@ void play(Input& input, int file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto file = sys_util::MemFd::create(1 << 20);
   require(file.has_value());
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  play(input, file->fd());
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) { play(input, file->fd()); });
 }

@@ -6,13 +6,13 @@
 
 #include <sys/socket.h>
 
-#include <array>
+#include <span>
+#include <utility>
 #include <vector>
 
-#include "fuzz_input.h"
-#include "open_fds.h"
-#include "vmm/sys_util/fd_passing.h"
+#include "fuzz_fds.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user/gpu_session.h"
 
 namespace {
@@ -35,46 +35,28 @@ class Screen final : public DisplayHandler {
   }
 };
 
-struct Ends {
-  UniqueFd ours, theirs;
-  Ends() {
-    std::array<int, 2> ends{};
-    require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    ours.reset(ends[0]);
-    theirs.reset(ends[1]);
-  }
-};
-
-bool say(const UniqueFd& socket, Input& input, int file) {
-  const std::vector<int> fds(8, file);
-  const std::size_t fd_count = input.byte() % fds.size();
-  const auto chunk = input.bytes(input.byte() + 1u);
-  return sys_util::send_with_fds(socket.get(), chunk, std::span(fds).first(fd_count)).has_value();
-}
-
-void play_back_end(Input& input, int file, int chunks) {
-  Ends ends;
+void play_back_end(Input& input, std::span<const int> fds, int chunks) {
+  auto [ours, theirs] = *sys_util::unix_socket_pair();
   Screen screen;
-  auto display = *DisplaySession::adopt(std::move(ends.ours), screen);
-  std::array<std::byte, 8192> answers;
+  auto display = *DisplaySession::adopt(std::move(ours), screen);
   for (; chunks != 0 && !input.empty(); --chunks) {
-    if (!say(ends.theirs, input, file)) return;
+    if (!send_chunk(theirs, input, fds)) return;
     for (bool more = true; more;) {
       const auto event = display.serve();
       if (!event) return;
       more = *event == vhost_user::Connection::Event::kMessage;
-      while (::recv(ends.theirs.get(), answers.data(), answers.size(), MSG_DONTWAIT) > 0) continue;
+      drop_answers(theirs);
     }
   }
 }
 
-void play_front_end(Input& input, int file) {
-  Ends ends;
-  auto channel = *GpuChannel::adopt(std::move(ends.ours));
+void play_front_end(Input& input, std::span<const int> fds) {
+  auto [ours, theirs] = *sys_util::unix_socket_pair();
+  auto channel = *GpuChannel::adopt(std::move(ours));
   for (int chunks = 0; chunks < 32 && !input.empty(); ++chunks) {
-    if (!say(ends.theirs, input, file)) break;
+    if (!send_chunk(theirs, input, fds)) break;
   }
-  ::shutdown(ends.theirs.get(), SHUT_WR);
+  ::shutdown(theirs.get(), SHUT_WR);
   if (!channel.negotiate(~std::uint64_t{0})) return;
   (void)channel.get_display_info();
   if (const auto edid = channel.get_edid(0)) require(edid->size() <= kMaxEdidBytes);
@@ -86,10 +68,9 @@ void play_front_end(Input& input, int file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto file = sys_util::MemFd::create(4096);
   require(file.has_value());
-  const std::size_t before = open_fds();
-  Input input(data, size);
-  play_back_end(input, file->fd(), input.byte() % 64);
-  play_front_end(input, file->fd());
-  require(open_fds() == before);
-  return 0;
+  return leaving_no_fds(data, size, [](Input& input) {
+    const std::vector<int> fds(8, file->fd());
+    play_back_end(input, fds, input.byte() % 64);
+    play_front_end(input, fds);
+  });
 }
