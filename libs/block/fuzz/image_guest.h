@@ -4,11 +4,14 @@
 // A guest that uses an image, whatever the image says.
 
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -30,13 +33,6 @@ struct Step {
   std::uint16_t sectors = 0;
   std::uint32_t sector = 0;
 };
-
-inline UniqueFd image_file(const std::vector<std::byte>& bytes) {
-  UniqueFd fd(::memfd_create("image", MFD_CLOEXEC));
-  require(static_cast<bool>(fd));
-  require(sys_util::pwrite_all(fd.get(), bytes, 0).has_value());
-  return fd;
-}
 
 class Guest {
  public:
@@ -80,5 +76,26 @@ class Guest {
   std::unique_ptr<DiskQueue> queue_;
   std::vector<std::byte> memory_;
 };
+
+/// Opens the image by open(file), and a guest takes the steps; then again, with what became of it.
+/// Its file is never longer than `max_bytes`.
+template <class Open>
+void use_image(const std::vector<std::byte>& bytes, bool writable, std::span<const Step> steps,
+               std::uint64_t max_bytes, Open open) {
+  const UniqueFd fd(::memfd_create("image", MFD_CLOEXEC));
+  require(static_cast<bool>(fd));
+  require(sys_util::pwrite_all(fd.get(), bytes, 0).has_value());
+  for (int opening = 0; opening < 2; ++opening) {
+    auto file = ImageFile::adopt(UniqueFd(::dup(fd.get())), {.writable = writable});
+    require(file.has_value());
+    auto image = open(*std::move(file));
+    if (!image) return;
+    Guest guest(*std::move(image));
+    for (const Step& step : steps) guest.take(step);
+  }
+  struct stat about{};
+  require(::fstat(fd.get(), &about) == 0);
+  require(static_cast<std::uint64_t>(about.st_size) <= max_bytes);
+}
 
 }  // namespace vmm::block

@@ -5,10 +5,8 @@
 //
 // Input: options, the number of requests, the requests (8 bytes each), the image.
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "fuzz_input.h"
@@ -33,18 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::vector<std::byte> bytes = input.bytes(
       std::min(kMaxImage, size > 2 + steps.size() * 8 ? size - 2 - steps.size() * 8 : 0));
   (void)probe_format(bytes);
-  const UniqueFd fd = image_file(bytes);
-  for (int opening = 0; opening < 2; ++opening) {  // the second time, what we made of it
-    auto file = ImageFile::adopt(UniqueFd(::dup(fd.get())), {.writable = (options & 1) == 0});
-    require(file.has_value());
-    auto image =
-        open_qcow2(*std::move(file), {.sparse = (options & 2) == 0, .cache_bytes = 64 << 10});
-    if (!image) return 0;
-    Guest guest(*std::move(image));
-    for (const Step& step : steps) guest.take(step);
-  }
-  struct stat about{};
-  require(::fstat(fd.get(), &about) == 0);
-  require(static_cast<std::uint64_t>(about.st_size) <= kMaxFile);
+  use_image(bytes, (options & 1) == 0, steps, kMaxFile, [options](ImageFile file) {
+    return open_qcow2(std::move(file), {.sparse = (options & 2) == 0, .cache_bytes = 64 << 10});
+  });
   return 0;
 }

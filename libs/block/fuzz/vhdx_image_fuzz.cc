@@ -7,11 +7,8 @@
 // Input: options, the number of changes, the changes (10 bytes each), the number of requests, the
 // requests (8 bytes each).
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "fuzz_input.h"
@@ -54,17 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((options & 2) == 0) maker.sign();
   std::vector<Step> steps(input.byte() % (kMaxRequests + 1));
   for (Step& step : steps) step = input.take<Step>();
-  const UniqueFd fd = image_file(maker.bytes);
-  for (int opening = 0; opening < 2; ++opening) {  // the second time, what we made of it
-    auto file = ImageFile::adopt(UniqueFd(::dup(fd.get())), {.writable = (options & 1) == 0});
-    require(file.has_value());
-    auto image = open_vhdx(*std::move(file), {});
-    if (!image) return 0;
-    Guest guest(*std::move(image));
-    for (const Step& step : steps) guest.take(step);
-  }
-  struct stat about{};
-  require(::fstat(fd.get(), &about) == 0);
-  require(static_cast<std::uint64_t>(about.st_size) <= kMaxFile);
+  use_image(maker.bytes, (options & 1) == 0, steps, kMaxFile,
+            [](ImageFile file) { return open_vhdx(std::move(file), {}); });
   return 0;
 }
