@@ -10,6 +10,7 @@
 #include "faulty_calls.h"
 #include "fd_pairs.h"
 #include "open_fds.h"
+#include "typed_console.h"
 #include "vmm/virtio_console/fd_port.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 
@@ -19,15 +20,7 @@ namespace {
 using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
 
-constexpr std::uint16_t kReceive = 0;
 constexpr std::uint16_t kTransmit = 1;
-
-std::string all_of(int fd) {
-  std::string text(256, '\0');
-  const ssize_t got = ::read(fd, text.data(), text.size());
-  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-  return text;
-}
 
 TEST_CASE("a write of a console that fails loses its bytes only where nobody takes them",
           "[fd_port][faults]") {
@@ -47,7 +40,7 @@ TEST_CASE("a write of a console that fails loses its bytes only where nobody tak
       CHECK(answer->written == 0);
     }
     const bool failed = faulty_calls::disarm();
-    const std::string got = all_of(pipe.read.get());
+    const std::string got = pipe.drain();
     const bool is_lost = failed && (error == EIO || error == ENOSPC || error == EPIPE);
     if (!is_lost) {
       CHECK(got == "one two three ");
@@ -66,23 +59,13 @@ TEST_CASE("a read of a console that is short or interrupted loses nothing", "[fd
   for (std::uint64_t nth = 1;; ++nth) {
     CAPTURE(error, nth);
     const Pipe pipe;
-    const Pipe nowhere;
-    FdOutput output(nowhere.write.get());
-    const auto console = *Console::create({.output = &output, .capacity = 4});
-    DeviceRig rig(console, {});
-    REQUIRE(rig.start());
-    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+    TypedConsole console(4);
+    const auto input = console.listen_to(pipe.read.get());
     REQUIRE(input);
     pipe.put("0123456789");
     faulty_calls::arm(
         {.nth = nth, .error = error, .calls = faulty_calls::kPlainRead, .fd = pipe.read.get()});
-    std::string got;
-    while (got.size() < 10) {
-      const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
-      REQUIRE(answer);
-      for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
-    }
-    CHECK(got == "0123456789");
+    CHECK(console.received(10) == "0123456789");
     if (!faulty_calls::disarm()) break;
     REQUIRE(nth < 100);
   }

@@ -7,10 +7,9 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <string>
-#include <string_view>
 
 #include "fd_pairs.h"
+#include "typed_console.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/virtio_device/testing/device_rig.h"
 
@@ -20,22 +19,15 @@ namespace {
 using virtio_device::testing::bytes_of;
 using virtio_device::testing::DeviceRig;
 
-constexpr std::uint16_t kReceive = 0;
 constexpr std::uint16_t kTransmit = 1;
 
-std::string read_some(int fd) {
-  std::array<char, 128> text{};
-  const ssize_t got = ::read(fd, text.data(), text.size());
-  return {text.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
-}
-
 TEST_CASE("a guest's words go to the descriptor", "[fd_port]") {
-  const Pipe pipe;
+  const Pipe pipe(O_CLOEXEC | O_NONBLOCK);
   FdOutput output(pipe.write.get());
   DeviceRig rig(*Console::create({.output = &output}), {});
   REQUIRE(rig.start());
   REQUIRE(rig.exchange(kTransmit, {.readable = {bytes_of("he"), bytes_of("llo")}, .writable = {}}));
-  CHECK(read_some(pipe.read.get()) == "hello");
+  CHECK(pipe.drain() == "hello");
 }
 
 TEST_CASE("a full descriptor has no room; one that nobody reads takes all", "[fd_port]") {
@@ -52,43 +44,23 @@ TEST_CASE("a full descriptor has no room; one that nobody reads takes all", "[fd
 
 TEST_CASE("what is typed reaches the guest as it has room, to the last byte", "[fd_port]") {
   const Pipe pipe;
-  const Pipe nowhere;
-  FdOutput output(nowhere.write.get());
-  const auto console = *Console::create({.output = &output, .capacity = 4});
-  DeviceRig rig(console, {});
-  REQUIRE(rig.start());
-  const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+  TypedConsole console(4);
+  const auto input = console.listen_to(pipe.read.get());
   REQUIRE(input);
   pipe.put("0123456789");
-  std::string got;
-  while (got.size() < 10) {
-    const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
-    REQUIRE(answer);
-    for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
-  }
-  CHECK(got == "0123456789");
+  CHECK(console.received(10) == "0123456789");
 }
 
 TEST_CASE("the end of what was typed does not keep the loop busy before the guest has it",
           "[fd_port]") {
   Pipe pipe;
-  const Pipe nowhere;
-  FdOutput output(nowhere.write.get());
-  const auto console = *Console::create({.output = &output, .capacity = 4});
-  DeviceRig rig(console, {});
-  REQUIRE(rig.start());
-  const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+  TypedConsole console(4);
+  const auto input = console.listen_to(pipe.read.get());
   REQUIRE(input);
   pipe.put("01234567");
   pipe.write.reset();
-  CHECK(rig.run());
-  std::string got;
-  while (got.size() < 8) {
-    const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
-    REQUIRE(answer);
-    for (std::uint32_t i = 0; i < answer->written; ++i) got += answer->at<char>(i);
-  }
-  CHECK(got == "01234567");
+  CHECK(console.rig.run());
+  CHECK(console.received(8) == "01234567");
 }
 
 TEST_CASE("a terminal's input goes on as long as somebody has its other side", "[fd_port]") {
@@ -102,20 +74,14 @@ TEST_CASE("a terminal's input goes on as long as somebody has its other side", "
   };
   const UniqueFd held = open();
   REQUIRE(held);
-  const Pipe nowhere;
-  FdOutput output(nowhere.write.get());
-  const auto console = *Console::create({.output = &output});
-  DeviceRig rig(console, {});
-  REQUIRE(rig.start());
-  const auto input = FdInput::create(rig.loop(), terminal.get(), *console);
+  TypedConsole console;
+  const auto input = console.listen_to(terminal.get());
   REQUIRE(input);
   for (int round = 0; round < 3; ++round) {
     const UniqueFd other = open();
     REQUIRE(::write(other.get(), "x", 1) == 1);
-    const auto answer = rig.exchange(kReceive, {.readable = {}, .writable = {3}});
-    REQUIRE(answer);
-    CHECK(answer->at<char>(0) == 'x');
-    CHECK(rig.run());
+    CHECK(console.received(1) == "x");
+    CHECK(console.rig.run());
   }
 }
 
@@ -123,44 +89,37 @@ TEST_CASE("who gave the descriptor has it back as it was", "[fd_port]") {
   const auto blocks = [](const UniqueFd& fd) {
     return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0;
   };
-  const Pipe nowhere;
-  FdOutput output(nowhere.write.get());
-  const auto console = *Console::create({.output = &output});
-  DeviceRig rig(console, {});
+  TypedConsole console;
   const Pipe pipe;
   {
-    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+    const auto input = console.listen_to(pipe.read.get());
     REQUIRE(input);
     CHECK_FALSE(blocks(pipe.read));
   }
   CHECK(blocks(pipe.read));
   const Pipe never(O_CLOEXEC | O_NONBLOCK);
   {
-    const auto input = FdInput::create(rig.loop(), never.read.get(), *console);
+    const auto input = console.listen_to(never.read.get());
   }
   CHECK_FALSE(blocks(never.read));
 }
 
 TEST_CASE("an input that ends, or is no stream, leaves the console alone", "[fd_port]") {
-  const Pipe nowhere;
-  FdOutput output(nowhere.write.get());
-  const auto console = *Console::create({.output = &output});
-  DeviceRig rig(console, {});
-  REQUIRE(rig.start());
+  TypedConsole console;
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  CHECK(FdInput::create(rig.loop(), null.get(), *console));
-  CHECK_FALSE(FdInput::create(rig.loop(), -1, *console));
+  CHECK(console.listen_to(null.get()));
+  CHECK_FALSE(console.listen_to(-1));
   Pipe pipe;
   {
-    const auto input = FdInput::create(rig.loop(), pipe.read.get(), *console);
+    const auto input = console.listen_to(pipe.read.get());
     REQUIRE(input);
     pipe.write.reset();
-    rig.run();
+    console.rig.run();
     // It is over: the loop has nothing to do any more.
-    const auto ready = rig.loop().run_once(DeviceRig::Milliseconds(0));
+    const auto ready = console.rig.loop().run_once(DeviceRig::Milliseconds(0));
     CHECK((ready && *ready == 0));
   }
-  CHECK(rig.running());
+  CHECK(console.rig.running());
 }
 
 }  // namespace
