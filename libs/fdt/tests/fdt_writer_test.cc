@@ -12,6 +12,7 @@
 #include <string>
 
 #include "benches/microvm_tree.h"
+#include "error_words.h"
 #include "vmm/fdt/fdt_view.h"
 
 namespace vmm::fdt {
@@ -432,10 +433,7 @@ TEST_CASE("dtc reads a whole machine without a warning", "[fdt]") {
 }
 
 TEST_CASE("every device tree error has words of its own", "[fdt]") {
-  for (int code = 1; code <= static_cast<int>(FdtError::kOverlayTarget); ++code) {
-    const Error error = static_cast<FdtError>(code);
-    CHECK(to_string(error).find("unknown") == std::string::npos);
-  }
+  check_words(FdtError::kOverlayTarget, FdtError::kNodeName);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "error_words.h"
 #include "rig.h"
 
 namespace vmm::virtio_queue {
@@ -229,12 +230,7 @@ TEST_CASE("a saved position is checked against the ring", "[config][hostile]") {
   CHECK_FALSE(packed({2, false}, {1, true}));
 }
 
-TEST_CASE("every error has a text", "[config]") {
-  for (int code = 0; code <= static_cast<int>(QueueError::kSplitOutOfBounds); ++code) {
-    const Error error = make_error(static_cast<QueueError>(code));
-    CHECK(error.domain().message(code) != "unknown queue error");
-  }
-}
+TEST_CASE("every error has a text", "[config]") { check_words(QueueError::kSplitOutOfBounds); }
 
 }  // namespace
 }  // namespace vmm::virtio_queue

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "error_words.h"
 #include "vmm/base/endian.h"
 
 namespace vmm::vm_memory {
@@ -306,14 +307,8 @@ TEST_CASE("errors read well", "[memory_error]") {
         "guest memory: the range runs out of guest memory");
   CHECK(to_string(make_error(RegionError::kOverlap)) ==
         "memory region: two memory regions overlap");
-  for (int code = 0; code <= static_cast<int>(MemoryError::kNoPermission); ++code) {
-    const Error error = make_error(static_cast<MemoryError>(code));
-    CHECK(error.domain().message(code) != error.domain().message(99));
-  }
-  for (int code = 0; code <= static_cast<int>(RegionError::kInvalidConfig); ++code) {
-    const Error error = make_error(static_cast<RegionError>(code));
-    CHECK(error.domain().message(code) != error.domain().message(99));
-  }
+  check_words(MemoryError::kNoPermission);
+  check_words(RegionError::kInvalidConfig);
 }
 
 }  // namespace

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <set>
+#include <string_view>
+
+#include "vmm/base/error.h"
+
+namespace vmm {
+
+/// Checks that each error from `first` to `last`, behind which there is none, has words of its own.
+template <class E>
+void check_words(E last, E first = E{}) {
+  const ErrorDomain& domain = make_error(last).domain();
+  const std::int32_t end = static_cast<std::int32_t>(last) + 1;
+  const std::string_view unknown = domain.message(end);
+  CHECK(unknown.starts_with("unknown"));
+  std::set<std::string_view> words{unknown};
+  for (auto code = static_cast<std::int32_t>(first); code < end; ++code) {
+    CAPTURE(code);
+    CHECK(words.insert(domain.message(code)).second);
+  }
+}
+
+}  // namespace vmm
