@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "error_words.h"
+#include "errors.h"
 #include "tests/support.h"
 #include "vmm/acpi_tables/numa.h"
 

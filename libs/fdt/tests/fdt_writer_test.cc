@@ -12,7 +12,7 @@
 #include <string>
 
 #include "benches/microvm_tree.h"
-#include "error_words.h"
+#include "errors.h"
 #include "vmm/fdt/fdt_view.h"
 
 namespace vmm::fdt {

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <type_traits>
 
-#include "error_words.h"
+#include "errors.h"
 #include "run_page.h"
 #include "vmm/kvm_ioctls/error.h"
 

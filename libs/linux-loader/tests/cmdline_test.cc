@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "builders.h"
-#include "error_words.h"
+#include "errors.h"
 
 namespace vmm::linux_loader {
 namespace {

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "builders.h"
-#include "error_words.h"
+#include "errors.h"
 
 namespace vmm::linux_loader {
 namespace {

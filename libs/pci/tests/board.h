@@ -81,12 +81,6 @@ class TestFunction final : public Function, public EndpointDevice {
   Endpoint endpoint;
 };
 
-/// Whether it was not added, for this reason.
-inline bool is(const Result<FunctionAddress>& added, PciError error) {
-  return !added && &added.error().domain() == &make_error(error).domain() &&
-         added.error().code() == static_cast<std::int32_t>(error);
-}
-
 inline constexpr AddressRange kLow{.base = GuestAddress(0xc000'0000), .size = 0x1000'0000};
 inline constexpr AddressRange kHigh{.base = GuestAddress(0x10'0000'0000), .size = 0x10'0000'0000};
 inline constexpr PortRange kPortWindow{.base = 0x1000, .size = 0xf000};

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "board.h"
+#include "errors.h"
 
 namespace vmm::pci {
 namespace {
@@ -312,13 +313,13 @@ TEST_CASE("a function whose BARs find no room is not attached, and leaves nothin
   const Bar huge{.index = 0, .kind = BarKind::kMemory64, .size = std::uint64_t{1} << 40};
   const auto other = std::make_shared<TestFunction>(std::vector{kBar64, huge});
   REQUIRE(other->good);
-  CHECK(is(board.segment->add(other), PciError::kNoAddress));
+  CHECK(is_error(board.segment->add(other), PciError::kNoAddress));
   CHECK(board.segment->occupied() == 0);
   const auto good = board.add({kBar64});
   board.command(*good, kMemoryOn);
   CHECK(good->endpoint.decoded_at(2) == Place(kHigh.base.raw()));
   // It is in a slot already.
-  CHECK(is(board.segment->add(good, {.slot = 7}), PciError::kAttached));
+  CHECK(is_error(board.segment->add(good, {.slot = 7}), PciError::kAttached));
   CHECK(good->endpoint.add_bar(kBar32).error() == PciError::kAttached);
 }
 

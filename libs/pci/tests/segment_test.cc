@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "board.h"
-#include "error_words.h"
+#include "errors.h"
 
 namespace vmm::pci {
 namespace {
@@ -23,17 +23,17 @@ TEST_CASE("devices get the slots they name, the others the lowest free ones", "[
   CHECK(segment.add(function(), {.slot = 1})->slot == 1);
   CHECK(segment.add(function())->slot == 3);
   CHECK(segment.occupied() == 0b1111);
-  CHECK(is(segment.add(function(), {.slot = 1}), PciError::kSlotTaken));
-  CHECK(is(segment.add(function(), {.slot = 32}), PciError::kBadSlot));
-  CHECK(is(segment.add(function(), {.slot = 1, .function = 8}), PciError::kBadSlot));
-  CHECK(is(segment.add(function(), {.slot = 9, .function = 1}), PciError::kNoDevice));
+  CHECK(is_error(segment.add(function(), {.slot = 1}), PciError::kSlotTaken));
+  CHECK(is_error(segment.add(function(), {.slot = 32}), PciError::kBadSlot));
+  CHECK(is_error(segment.add(function(), {.slot = 1, .function = 8}), PciError::kBadSlot));
+  CHECK(is_error(segment.add(function(), {.slot = 9, .function = 1}), PciError::kNoDevice));
   CHECK(segment.add(function(), {.slot = 1, .function = 7})->devfn() == 0x0f);
   CHECK(segment.reserve(32).error() == PciError::kBadSlot);
   CHECK(segment.reserve(1).error() == PciError::kSlotTaken);
   CHECK(segment.reserve(31).error() == PciError::kSlotTaken);
   while (segment.add(function())) continue;
   CHECK(segment.occupied() == 0x7fff'ffff);
-  CHECK(is(segment.add(function()), PciError::kNoFreeSlot));
+  CHECK(is_error(segment.add(function()), PciError::kNoFreeSlot));
   CHECK(segment.add(function(), {.slot = 31}));
 }
 

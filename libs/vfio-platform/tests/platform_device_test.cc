@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "errors.h"
 #include "tests/rig.h"
 #include "vmm/fdt/fdt_writer.h"
 #include "vmm/vfio/vfio_error.h"
@@ -67,7 +68,7 @@ TEST_CASE("a group with a device that VFIO does not have is refused", "[platform
     const auto held = open(rig.kernel, *rig.space, kPath);
     CHECK(held.has_value() == row.taken);
     if (!row.taken) {
-      CHECK(is(held, VfioError::kNotViable));
+      CHECK(is_error(held, VfioError::kNotViable));
       CHECK(rig.kernel.count("open /dev/vfio/7") == 0);
     }
   }
@@ -101,7 +102,7 @@ TEST_CASE("devices that cannot be passed through", "[platform][hostile]") {
     ScriptedDevice device = dma_engine();
     row.change(device);
     Rig rig(std::move(device));
-    CHECK(is(rig.make(), row.error));
+    CHECK(is_error(rig.make(), row.error));
     CHECK_FALSE(rig.kernel.in_container(7));
   }
   ScriptedDevice many = dma_engine();

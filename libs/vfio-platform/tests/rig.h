@@ -73,11 +73,4 @@ class FakeLines final : public LineRouter {
   std::uint32_t refused = UINT32_MAX;
 };
 
-template <class T, class E>
-bool is(const Result<T>& result, E error) {
-  const Error wanted = make_error(error);
-  return !result && &result.error().domain() == &wanted.domain() &&
-         result.error().code() == wanted.code();
-}
-
 }  // namespace vmm::vfio_platform::testing

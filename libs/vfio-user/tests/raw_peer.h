@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "errors.h"
 #include "fd_pairs.h"
 #include "open_fds.h"
 #include "vmm/base/payload.h"
@@ -43,14 +44,6 @@ inline Bytes text(std::string_view words) {
 inline Bytes operator+(Bytes a, const Bytes& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-
-/// Whether it failed with this error.
-template <class R>
-bool is_error(const R& result, UserError wanted) {
-  const Error other = make_error(wanted);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
 }
 
 class RawPeer {

@@ -14,10 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "errors.h"
 #include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vhost_user/frontend.h"
+#include "vmm/vhost_user/message_error.h"
 #include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/virtio_device/features.h"
 #include "vmm/virtio_queue/driver/driver.h"
@@ -25,6 +27,12 @@
 #include "vmm/vm_memory/guest_memory.h"
 
 namespace vmm::vhost_user_backend {
+
+/// Whether the back end has refused it.
+template <class R>
+bool refused(const R& result) {
+  return is_error(result, vhost_user::MessageError::kRefused);
+}
 
 /// Whether it is a value, and this one.
 template <class R>

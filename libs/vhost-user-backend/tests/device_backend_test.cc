@@ -289,9 +289,6 @@ TEST_CASE("what cannot be is refused, and the session goes on", "[backend][hosti
   vhost_user::Frontend& frontend = rig.guest.frontend();
   rig.guest.negotiate();
   auto addresses = rig.guest.addresses(0);
-  const auto refused = [](const Result<void>& result) {
-    return !result && is(result.error(), MessageError::kRefused);
-  };
   CHECK(refused(frontend.set_vring_addr(addresses)));  // no memory yet
   rig.guest.share_memory();
   for (const std::uint64_t outside : {kUser - 16, kUser + kRamBytes, ~std::uint64_t{0} - 15}) {

@@ -22,13 +22,6 @@ using vhost_user::ProtocolFeature;
 using vhost_user::SharedObjectId;
 using virtio_device::testing::EchoDevice;
 
-template <class R>
-bool failed_by(const R& result, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
-}
-
 constexpr SharedObjectId kObject{.uuid = {1, 2, 3}};
 constexpr SharedObjectId kOther{.uuid = {9}};
 
@@ -163,7 +156,7 @@ TEST_CASE("an extension is told of the network", "[extension]") {
   rig.guest.negotiate();
   REQUIRE(rig.guest.frontend().net_set_mtu(9000));
   CHECK(rig.extension->mtu() == 9000);
-  CHECK(failed_by(rig.guest.frontend().net_set_mtu(67), MessageError::kRefused));
+  CHECK(is_error(rig.guest.frontend().net_set_mtu(67), MessageError::kRefused));
   CHECK(rig.extension->mtu() == 9000);
   REQUIRE(rig.guest.frontend().send_rarp({2, 0, 0, 0, 0, 0x42}));
   CHECK(rig.extension->last_byte() == 0x42);
@@ -179,7 +172,7 @@ TEST_CASE("an extension shares objects, and has regions", "[extension]") {
     struct stat status{};
     REQUIRE(::fstat(object->get(), &status) == 0);
     CHECK(status.st_size == 4096);
-    CHECK(failed_by(rig.guest.frontend().get_shared_object(kOther), MessageError::kRefused));
+    CHECK(is_error(rig.guest.frontend().get_shared_object(kOther), MessageError::kRefused));
     const auto config = rig.guest.frontend().get_shmem_config();
     REQUIRE(config);
     CHECK(config->bytes[5] == 1 << 20);
@@ -191,10 +184,10 @@ TEST_CASE("an extension makes crypto sessions", "[extension]") {
   Rig rig;
   rig.guest.negotiate();
   std::vector<std::byte> session(1072);
-  CHECK(failed_by(rig.guest.frontend().create_crypto_session(session), MessageError::kRefused));
+  CHECK(is_error(rig.guest.frontend().create_crypto_session(session), MessageError::kRefused));
   session[8] = std::byte{1};
   CHECK(gives(rig.guest.frontend().create_crypto_session(session), 77));
-  CHECK(failed_by(rig.guest.frontend().close_crypto_session(1), MessageError::kRefused));
+  CHECK(is_error(rig.guest.frontend().close_crypto_session(1), MessageError::kRefused));
   REQUIRE(rig.guest.frontend().close_crypto_session(77));
 }
 
@@ -232,8 +225,8 @@ TEST_CASE("a device asks its front end for what it wants of it", "[extension][ch
       CHECK(front.has_file());
       REQUIRE(services->set_host_notifier({.index = 1}, -1));
       CHECK_FALSE(front.has_file());
-      CHECK(failed_by(services->set_host_notifier({.index = 2, .bytes = 1}, file.fd()),
-                      MessageError::kRefused));
+      CHECK(is_error(services->set_host_notifier({.index = 2, .bytes = 1}, file.fd()),
+                     MessageError::kRefused));
       REQUIRE(services->map_shmem({.id = 5, .offset = 0, .bytes = 8192}, file.fd()));
       CHECK(front.kind() == kind_of<ShmemMap>());
       REQUIRE(services->unmap_shmem({.id = 5, .offset = 0, .bytes = 8192}));
@@ -243,7 +236,7 @@ TEST_CASE("a device asks its front end for what it wants of it", "[extension][ch
       REQUIRE(services->remove_shared_object(kObject));
       CHECK(front.kind() == kind_of<SharedObjectRemove>());
       CHECK(services->look_up_shared_object(kOther));
-      CHECK(failed_by(services->look_up_shared_object(kObject), MessageError::kRefused));
+      CHECK(is_error(services->look_up_shared_object(kObject), MessageError::kRefused));
       kept = services;
     }
     CHECK_FALSE(kept->add_shared_object(kObject));  // nobody is there
@@ -259,11 +252,11 @@ TEST_CASE("what was not agreed on is not asked for", "[extension][channel]") {
   Front front(rig.guest);
   const auto services = rig.extension->services();
   REQUIRE(services != nullptr);
-  CHECK(failed_by(services->set_host_notifier({}, -1), MessageError::kNotNegotiated));
-  CHECK(failed_by(services->map_shmem({}, -1), MessageError::kNotNegotiated));
-  CHECK(failed_by(services->unmap_shmem({}), MessageError::kNotNegotiated));
-  CHECK(failed_by(services->add_shared_object(kObject), MessageError::kNotNegotiated));
-  CHECK(failed_by(services->look_up_shared_object(kOther), MessageError::kNotNegotiated));
+  CHECK(is_error(services->set_host_notifier({}, -1), MessageError::kNotNegotiated));
+  CHECK(is_error(services->map_shmem({}, -1), MessageError::kNotNegotiated));
+  CHECK(is_error(services->unmap_shmem({}), MessageError::kNotNegotiated));
+  CHECK(is_error(services->add_shared_object(kObject), MessageError::kNotNegotiated));
+  CHECK(is_error(services->look_up_shared_object(kOther), MessageError::kNotNegotiated));
   CHECK(front.kind() == 99);
 }
 
@@ -280,7 +273,7 @@ TEST_CASE("an extension offers what it knows, and no more", "[extension]") {
   Guest guest(process.connect(), 2, {});
   CHECK((guest.frontend().offered_protocol_features() & DeviceExtension::kKnown) == 0);
   guest.negotiate();
-  CHECK(failed_by(guest.frontend().gpu_set_socket(1), MessageError::kRefused));
+  CHECK(is_error(guest.frontend().gpu_set_socket(1), MessageError::kRefused));
   guest.start();
   CHECK(guest.echo(0, "a") == "a");
 }
@@ -291,8 +284,8 @@ TEST_CASE("rings are little-endian", "[backend]") {
   Guest guest(process.connect(), 2, {});
   guest.negotiate();
   REQUIRE(guest.frontend().set_vring_endian(0, false));
-  CHECK(failed_by(guest.frontend().set_vring_endian(0, true), MessageError::kRefused));
-  CHECK(failed_by(guest.frontend().set_vring_endian(2, false), MessageError::kRefused));
+  CHECK(is_error(guest.frontend().set_vring_endian(0, true), MessageError::kRefused));
+  CHECK(is_error(guest.frontend().set_vring_endian(2, false), MessageError::kRefused));
 }
 
 TEST_CASE("a ring without a kick descriptor is polled", "[backend]") {

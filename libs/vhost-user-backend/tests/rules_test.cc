@@ -12,15 +12,7 @@
 namespace vmm::vhost_user_backend {
 namespace {
 
-using vhost_user::MessageError;
 using virtio_device::testing::EchoDevice;
-
-template <class R>
-bool refused(const R& result) {
-  const Error other = make_error(MessageError::kRefused);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
-}
 
 struct Rig {
   explicit Rig(const Setup& setup = {}) : guest(process.connect(), 2, setup) {}

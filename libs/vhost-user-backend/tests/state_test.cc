@@ -15,18 +15,10 @@ namespace vmm::vhost_user_backend {
 namespace {
 
 using vhost_user::DeviceStateTransfer;
-using vhost_user::MessageError;
 using virtio_device::testing::EchoDevice;
 
 constexpr DeviceStateTransfer kSave{.direction = DeviceStateTransfer::kSave};
 constexpr DeviceStateTransfer kLoad{.direction = DeviceStateTransfer::kLoad};
-
-template <class R>
-bool refused(const R& result) {
-  const Error other = make_error(MessageError::kRefused);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
-}
 
 struct Rig {
   Rig() : guest(process.connect(), 1, {}) { REQUIRE(sys_util::ignore_signal(SIGPIPE)); }

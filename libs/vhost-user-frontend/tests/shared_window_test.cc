@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "errors.h"
 #include "mapping_count.h"
 #include "vmm/vhost_user/message_error.h"
 
@@ -40,12 +41,6 @@ ShmemArea area(std::uint64_t page, std::uint64_t count, std::uint64_t file_page 
           .offset = page * kPage,
           .bytes = count * kPage,
           .flags = flags};
-}
-
-bool is(const Result<void>& result, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
 }
 
 /// The first byte of each page of the window, a dot for 0.
@@ -141,10 +136,10 @@ TEST_CASE("what does not fit is refused, and changes nothing", "[window][hostile
   };
   for (const Case& c : cases) {
     CAPTURE(c.name);
-    CHECK(is(window->map(c.area, file), c.expected));
+    CHECK(is_error(window->map(c.area, file), c.expected));
   }
   for (const ShmemArea& other : {area(4, 1), area(5, 1), area(3, 3), area(0, 1), area(4, 3)}) {
-    CHECK(is(window->unmap(other), MessageError::kBadRange));
+    CHECK(is_error(window->unmap(other), MessageError::kBadRange));
   }
   CHECK(letters(*window) == "....ab..........");
   CHECK(window->mappings() == 1);
@@ -154,8 +149,8 @@ TEST_CASE("only regular files are mapped, with the rights that they are open for
           "[window][hostile]") {
   const auto window = *SharedWindow::create(kPages * kPage);
   const UniqueFd zero(::open("/dev/zero", O_RDWR | O_CLOEXEC));
-  CHECK(is(window->map(area(0, 1), zero), MessageError::kBadValue));
-  CHECK(is(window->map(area(0, 1), UniqueFd()), MessageError::kBadValue));
+  CHECK(is_error(window->map(area(0, 1), zero), MessageError::kBadValue));
+  CHECK(is_error(window->map(area(0, 1), UniqueFd()), MessageError::kBadValue));
   const UniqueFd file = lettered_file();
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
   const UniqueFd to_read(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -172,7 +167,7 @@ TEST_CASE("files of huge pages are refused", "[window][hostile]") {
   REQUIRE(::ftruncate(file.get(), off_t{1} << 30) == 0);
   REQUIRE(window->map(area(0, 1), lettered_file()));
   const auto before = mapping_count();
-  CHECK(is(window->map(area(1, 1), file), MessageError::kBadValue));
+  CHECK(is_error(window->map(area(1, 1), file), MessageError::kBadValue));
   CHECK(mapping_count() == before);
   CHECK(letters(*window) == "a...............");
 }
@@ -184,7 +179,7 @@ TEST_CASE("a back end cannot use up the process's mappings", "[window][hostile]"
   for (std::uint64_t i = 0; i < most; ++i) {
     if (!window->map(area(2 * i, 1), file)) FAIL("mapping " << i);
   }
-  CHECK(is(window->map(area(2 * most, 1), file), MessageError::kTooMany));
+  CHECK(is_error(window->map(area(2 * most, 1), file), MessageError::kTooMany));
   CHECK(window->unmap(area(0, 1)));
   CHECK(window->map(area(2 * most, 1), file));
 }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "errors.h"
 #include "fd_pairs.h"
 #include "open_fds.h"
 #include "vmm/base/unique_fd.h"
@@ -36,14 +37,6 @@ Bytes to_bytes(const T& value) {
 inline Bytes operator+(Bytes a, const Bytes& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-
-/// Whether it failed with this error.
-template <class R>
-bool is_error(const R& result, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
 }
 
 class RawPeer {

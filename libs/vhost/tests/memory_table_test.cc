@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "error_words.h"
+#include "errors.h"
 #include "linux_vhost.h"
 
 using namespace vmm;

@@ -4,7 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
-#include "error_words.h"
+#include "errors.h"
 #include "rig.h"
 
 namespace vmm::virtio_queue {

@@ -8,7 +8,7 @@
 #include <random>
 #include <set>
 
-#include "error_words.h"
+#include "errors.h"
 
 using namespace vmm;
 using namespace vmm::vm_allocator;

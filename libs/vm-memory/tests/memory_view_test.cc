@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "error_words.h"
+#include "errors.h"
 #include "vmm/base/endian.h"
 
 namespace vmm::vm_memory {

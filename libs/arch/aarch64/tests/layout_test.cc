@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "error_words.h"
+#include "errors.h"
 
 namespace vmm::arch::aarch64 {
 namespace {

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "error_words.h"
+#include "errors.h"
 #include "vmm/arch/x86_64/memory_map.h"
 
 namespace vmm::arch::x86_64 {

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 
-#include "error_words.h"
+#include "errors.h"
 #include "vmm/arch/x86_64/kvm/cpuid.h"
 #include "vmm/arch/x86_64/kvm/error.h"
 #include "vmm/arch/x86_64/kvm/vcpu.h"

@@ -10,6 +10,14 @@
 
 namespace vmm {
 
+/// Whether it failed with this error.
+template <class R, class E>
+bool is_error(const R& result, E wanted) {
+  const Error other = make_error(wanted);
+  return !result && &result.error().domain() == &other.domain() &&
+         result.error().code() == other.code();
+}
+
 /// Checks that each error from `first` to `last`, behind which there is none, has words of its own.
 template <class E>
 void check_words(E last, E first = E{}) {
