@@ -5,7 +5,6 @@
 #include "vmm/vhost_user_frontend/remote_device.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -57,17 +56,12 @@ class BackEnd {
   }
   /// On any thread.
   Result<UniqueFd> connect() {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-      return fail(Error::from_errno("socketpair"));
-    }
+    VMM_TRY(auto ends, sys_util::unix_socket_pair());
     bool taken = false;
-    UniqueFd theirs(ends[1]);
-    UniqueFd ours(ends[0]);
     control_->call(
-        [&] { taken = !daemon_->serving() && daemon_->serve(std::move(theirs)).has_value(); });
+        [&] { taken = !daemon_->serving() && daemon_->serve(std::move(ends.second)).has_value(); });
     if (!taken) return fail(Error::os(ECONNREFUSED, "test"));
-    return ours;
+    return std::move(ends.first);
   }
 
  private:

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -13,6 +12,7 @@
 #include <functional>
 #include <thread>
 
+#include "fd_pairs.h"
 #include "remote_rig.h"
 #include "soon.h"
 #include "vmm/sys_util/mem_fd.h"
@@ -47,10 +47,9 @@ class SingleThread final : public vhost_user::BackendHandler {
     if (thread_.joinable()) thread_.join();
   }
   UniqueFd connect() {
-    std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    thread_ = std::thread([this, fd = ends[1]] { serve(UniqueFd(fd)); });
-    return UniqueFd(ends[0]);
+    auto ends = socket_pair();
+    thread_ = std::thread([this, fd = ends.second.release()] { serve(UniqueFd(fd)); });
+    return std::move(ends.first);
   }
   std::uint64_t features() const override { return virtio_device::kFeatureVersion1; }
   std::uint64_t protocol_features() const override {

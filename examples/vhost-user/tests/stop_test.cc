@@ -2,12 +2,12 @@
 
 // Rings that are stopped while a device has their buffers: all are answered or given back.
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 
 #include "backend_rig.h"
+#include "fd_pairs.h"
 #include "vmm/block/open_image.h"
 #include "vmm/sys_util/temp_file.h"
 #include "vmm/virtio_blk/blk.h"
@@ -80,11 +80,10 @@ TEST_CASE("a disk answers all requests before its ring stops, and goes on", "[st
 TEST_CASE("a network device gives back the buffers that it has for packets to come", "[stop]") {
   for (const bool packed : {false, true}) {
     CAPTURE(packed);
-    std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    const UniqueFd wire(ends[0]);
+    auto ends = socket_pair(SOCK_SEQPACKET);
+    const UniqueFd wire = std::move(ends.first);
     std::vector<virtio_net::NetPort> ports;
-    ports.push_back(*virtio_net::NetPort::adopt_socket(UniqueFd(ends[1])));
+    ports.push_back(*virtio_net::NetPort::adopt_socket(std::move(ends.second)));
     auto net = virtio_net::Net::create({.queue_size = kQueueSize}, std::move(ports));
     REQUIRE(net);
     Process process(*net);

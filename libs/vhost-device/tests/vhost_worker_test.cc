@@ -4,12 +4,11 @@
 
 #include "src/vhost_worker.h"
 
-#include <sys/socket.h>
-
 #include <catch2/catch.hpp>
 #include <optional>
 
 #include "fake_vhost.h"
+#include "fd_pairs.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/vhost_device/kernel_net.h"
 #include "vmm/vhost_device/kernel_vsock.h"
@@ -44,10 +43,7 @@ std::shared_ptr<Net> make_net(std::size_t pairs = 1) {
   std::vector<NetPort> ports;
   std::vector<std::unique_ptr<virtio_net::PacketEngine>> engines;
   for (std::size_t i = 0; i < pairs; ++i) {
-    int ends[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-    ::close(ends[1]);
-    ports.push_back(*NetPort::adopt_socket(UniqueFd(ends[0]), true));
+    ports.push_back(*NetPort::adopt_socket(socket_pair(SOCK_SEQPACKET).first, true));
     auto engine = KernelNet::open(kAnyFile);
     REQUIRE(engine);
     engines.push_back(std::move(*engine));
@@ -309,10 +305,7 @@ TEST_CASE("engines are as many as ports, and have no limits", "[net]") {
     const auto create = [](std::size_t ports, virtio_net::NetOptions options) {
       std::vector<NetPort> all;
       for (std::size_t i = 0; i < ports; ++i) {
-        int ends[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-        ::close(ends[1]);
-        all.push_back(*NetPort::adopt_socket(UniqueFd(ends[0]), true));
+        all.push_back(*NetPort::adopt_socket(socket_pair(SOCK_SEQPACKET).first, true));
       }
       std::vector<std::unique_ptr<virtio_net::PacketEngine>> engines;
       engines.push_back(*KernelNet::open(kAnyFile));

@@ -4,7 +4,6 @@
 // A back end on threads of its own, as in a daemon, and a front end with a driver.
 
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -15,9 +14,11 @@
 #include <vector>
 
 #include "errors.h"
+#include "fd_pairs.h"
 #include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/event_fd.h"
 #include "vmm/sys_util/mem_fd.h"
+#include "vmm/sys_util/unix_socket.h"
 #include "vmm/vhost_user/frontend.h"
 #include "vmm/vhost_user/message_error.h"
 #include "vmm/vhost_user_backend/daemon.h"
@@ -63,13 +64,11 @@ class Process {
   }
   /// Our end of a connection to it; nothing when it takes none. On any thread.
   UniqueFd connect() {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return {};
-    UniqueFd ours(ends[0]);
-    UniqueFd theirs(ends[1]);
+    auto ends = sys_util::unix_socket_pair();
+    if (!ends) return {};
     bool taken = false;
-    control_->call([&] { taken = daemon_->serve(std::move(theirs)).has_value(); });
-    return taken ? std::move(ours) : UniqueFd();
+    control_->call([&] { taken = daemon_->serve(std::move(ends->second)).has_value(); });
+    return taken ? std::move(ends->first) : UniqueFd();
   }
   bool serving() {
     bool serving = false;

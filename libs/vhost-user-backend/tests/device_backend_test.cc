@@ -163,12 +163,10 @@ class Requests final : public vhost_user::BackendRequestHandler {
 TEST_CASE("the device tells that its configuration has changed", "[backend]") {
   EchoRig rig;
   rig.guest.negotiate();
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd theirs(ends[1]);
+  auto [ours, theirs] = socket_pair();
   REQUIRE(rig.guest.frontend().set_backend_channel(theirs.get()));
   Requests requests;
-  vhost_user::FrontendChannel channel(*vhost_user::Connection::adopt(UniqueFd(ends[0])), requests);
+  vhost_user::FrontendChannel channel(*vhost_user::Connection::adopt(std::move(ours)), requests);
   rig.guest.start();
   CHECK(rig.guest.echo(0, "a") == "a");
   rig.device->fill_config(std::byte{1});
@@ -182,12 +180,10 @@ TEST_CASE("kicks and calls can be messages", "[backend]") {
   vhost_user::Frontend& frontend = rig.guest.frontend();
   REQUIRE(frontend.negotiate(~std::uint64_t{0}));
   REQUIRE(frontend.set_features(rig.guest.features()));
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd theirs(ends[1]);
+  auto [ours, theirs] = socket_pair();
   REQUIRE(frontend.set_backend_channel(theirs.get()));
   Requests requests;
-  vhost_user::FrontendChannel channel(*vhost_user::Connection::adopt(UniqueFd(ends[0])), requests);
+  vhost_user::FrontendChannel channel(*vhost_user::Connection::adopt(std::move(ours)), requests);
   rig.guest.share_memory();
   REQUIRE(frontend.set_vring_num(0, kQueueSize));
   REQUIRE(frontend.set_vring_addr(rig.guest.addresses(0)));

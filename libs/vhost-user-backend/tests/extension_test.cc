@@ -96,10 +96,8 @@ struct Rig {
 class Front final : public vhost_user::BackendRequestHandler {
  public:
   explicit Front(Guest& guest) {
-    std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    const UniqueFd theirs(ends[1]);
-    channel_.emplace(*vhost_user::Connection::adopt(UniqueFd(ends[0])), *this);
+    auto [ours, theirs] = socket_pair();
+    channel_.emplace(*vhost_user::Connection::adopt(std::move(ours)), *this);
     REQUIRE(guest.frontend().set_backend_channel(theirs.get()));
     thread_ = std::thread([this] {
       while (!stop_) {
@@ -194,13 +192,9 @@ TEST_CASE("an extension makes crypto sessions", "[extension]") {
 TEST_CASE("an extension shows on the GPU socket", "[extension][gpu]") {
   Rig rig;
   rig.guest.negotiate();
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  const UniqueFd ours(ends[0]);
-  {
-    const UniqueFd theirs(ends[1]);
-    REQUIRE(rig.guest.frontend().gpu_set_socket(theirs.get()));
-  }
+  auto [ours, theirs] = socket_pair();
+  REQUIRE(rig.guest.frontend().gpu_set_socket(theirs.get()));
+  theirs.reset();
   std::array<std::uint32_t, 6> message{};
   REQUIRE(::read(ours.get(), message.data(), sizeof(message)) == sizeof(message));
   CHECK(message == std::array<std::uint32_t, 6>{7, 0, 12, 1, 2, 3});

@@ -35,11 +35,9 @@ struct PageEntry {
 class Iommu final : public vhost_user::BackendRequestHandler {
  public:
   explicit Iommu(Guest& guest) : guest_(guest) {
-    std::array<int, 2> ends{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-    const UniqueFd theirs(ends[1]);
+    auto [ours, theirs] = socket_pair();
     REQUIRE(guest_.frontend().set_backend_channel(theirs.get()));
-    channel_.emplace(*vhost_user::Connection::adopt(UniqueFd(ends[0])), *this);
+    channel_.emplace(*vhost_user::Connection::adopt(std::move(ours)), *this);
   }
 
   Result<UniqueFd> handle(vhost_user::BackendRequest& request) override {
