@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "boot.h"
 
-#include <fcntl.h>
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "vmm/base/log.h"
+#include "vmm/linux_loader/image_source.h"
 
 namespace vmm::reference {
 namespace {
 
 using linux_loader::Cmdline;
-using linux_loader::ImageSource;
 using linux_loader::LoadedKernel;
 using vm_memory::MemoryView;
 
 Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& context,
                                   const std::string& path, const BootPlan& plan) {
-  VMM_TRY(const InputFile file, open_input(context, path));
+  VMM_STEP(context, const auto file, linux_loader::open_image(path));
   VMM_STEP(context, const LoadedKernel kernel,
            linux_loader::load_kernel(memory, file.source,
                                      {.arch = plan.arch,
@@ -34,7 +32,7 @@ Outcome<LoadedKernel> load_kernel(MemoryView memory, const std::string& context,
 // A flat image in memory of its own, entered at its first byte.
 Outcome<LoadedKernel> load_flat(MemoryView memory, const std::string& context,
                                 const std::string& path, const BootPlan& plan) {
-  VMM_TRY(const InputFile file, open_input(context, path));
+  VMM_STEP(context, const auto file, linux_loader::open_image(path));
   VMM_STEP(context, const GuestRange range,
            linux_loader::load_firmware(memory, file.source, *plan.firmware));
   LoadedKernel flat{};
@@ -59,7 +57,7 @@ Outcome<GuestRange> load_initramfs(MemoryView memory, const std::string& path,
                                    const LoadedKernel& kernel, GuestAddress limit) {
   if (path.empty()) return GuestRange{};
   const std::string context = "--initramfs: " + path;
-  VMM_TRY(const InputFile file, open_input(context, path));
+  VMM_STEP(context, const auto file, linux_loader::open_image(path));
   const std::array taken{GuestRange{GuestAddress(0), kernel.end}};
   VMM_STEP(context, const GuestAddress at,
            linux_loader::place_initrd(memory, file.source.size(),
@@ -124,14 +122,6 @@ vm_memory::RegionConfig region_config(const MemoryConfig& config, const GuestRan
       .mergeable = config.mergeable,
       .dump = false,
   };
-}
-
-Outcome<InputFile> open_input(const std::string& context, const std::string& path) {
-  // Not blocking: opening a FIFO must fail, not wait for a writer.
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (!fd) return fail(runtime(context, Error::from_errno("open")));
-  VMM_STEP(context, const ImageSource source, ImageSource::from_fd(fd.get()));
-  return InputFile{std::move(fd), source};
 }
 
 Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan) {

@@ -9,10 +9,8 @@
 
 #include "config.h"
 #include "failure.h"
-#include "vmm/base/unique_fd.h"
 #include "vmm/linux_loader/blobs.h"
 #include "vmm/linux_loader/cmdline.h"
-#include "vmm/linux_loader/image_source.h"
 #include "vmm/linux_loader/kernel.h"
 #include "vmm/vm_memory/guest_memory.h"
 
@@ -51,13 +49,5 @@ Outcome<GuestImage> load_image(const VmConfig& config, const BootPlan& plan);
 /// How a range of guest memory is made, by --memory.
 [[nodiscard]] vm_memory::RegionConfig region_config(const MemoryConfig& config,
                                                     const GuestRange& range);
-
-/// A file that an option names, open as long as it is read.
-struct InputFile {
-  UniqueFd fd;
-  linux_loader::ImageSource source;
-};
-/// `context` ("--kernel: PATH") begins the message of a failure.
-Outcome<InputFile> open_input(const std::string& context, const std::string& path);
 
 }  // namespace vmm::reference

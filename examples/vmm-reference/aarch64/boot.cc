@@ -15,6 +15,7 @@
 #include "vmm/arch/aarch64/layout.h"
 #include "vmm/base/log.h"
 #include "vmm/fdt/fdt_view.h"
+#include "vmm/linux_loader/image_source.h"
 #include "vmm/sys_util/random.h"
 
 namespace vmm::reference {
@@ -30,7 +31,7 @@ Outcome<std::vector<std::byte>> read_input(const std::string& option, const std:
   std::vector<std::byte> bytes;
   if (path.empty()) return bytes;
   const std::string context = option + ": " + path;
-  VMM_TRY(const InputFile file, open_input(context, path));
+  VMM_STEP(context, const auto file, linux_loader::open_image(path));
   if (file.source.size() > limit) {
     return fail(runtime(context + ": larger than " + std::to_string(limit >> 10) + " KiB"));
   }
@@ -55,7 +56,7 @@ bool is_firmware_volume(const linux_loader::ImageSource& file) {
 Outcome<VmConfig> sort_payload(VmConfig config) {
   if (config.kernel.empty()) return config;
   const std::string context = "--kernel: " + config.kernel;
-  VMM_TRY(const InputFile file, open_input(context, config.kernel));
+  VMM_STEP(context, const auto file, linux_loader::open_image(config.kernel));
   if (!is_firmware_volume(file.source)) return config;
   VMM_LOG(kInfo, "%s: a firmware volume, taken as --firmware", context.c_str());
   config.firmware = std::exchange(config.kernel, {});
