@@ -10,12 +10,17 @@
 
 namespace vmm {
 
+/// Whether it is this error.
+template <class E>
+bool is(const Error& error, E wanted) {
+  const Error other = make_error(wanted);
+  return &error.domain() == &other.domain() && error.code() == other.code();
+}
+
 /// Whether it failed with this error.
 template <class R, class E>
 bool is_error(const R& result, E wanted) {
-  const Error other = make_error(wanted);
-  return !result && &result.error().domain() == &other.domain() &&
-         result.error().code() == other.code();
+  return !result && is(result.error(), wanted);
 }
 
 /// Checks that each error from `first` to `last`, behind which there is none, has words of its own.

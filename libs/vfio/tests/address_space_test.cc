@@ -57,10 +57,10 @@ TEST_CASE("iommufd is taken where it is, and groups otherwise", "[space]") {
 TEST_CASE("a container of another version, or without type 1 version 2, is refused", "[space]") {
   ScriptedKernel kernel;
   kernel.set_api_version(1);
-  CHECK(is(AddressSpace::open(kernel), VfioError::kBadApiVersion));
+  CHECK(is_error(AddressSpace::open(kernel), VfioError::kBadApiVersion));
   kernel.set_api_version(0);
   kernel.set_type1v2(false);
-  CHECK(is(AddressSpace::open(kernel), VfioError::kNoType1v2));
+  CHECK(is_error(AddressSpace::open(kernel), VfioError::kNoType1v2));
 }
 
 TEST_CASE("a device is attached and let go", "[space]") {
@@ -179,9 +179,9 @@ TEST_CASE("what sysfs does not know is refused by name", "[space]") {
   bare.entry.clear();
   kernel.add(bare);
   CHECK(open(kernel, Interface::kGroups)->attach("/sys/nothing").error().is_os(ENOENT));
-  CHECK(is(open(kernel, Interface::kIommufd)->attach(kNic), VfioError::kNoCharacterDevice));
+  CHECK(is_error(open(kernel, Interface::kIommufd)->attach(kNic), VfioError::kNoCharacterDevice));
   kernel.set_viable(5, false);
-  CHECK(is(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kNotViable));
+  CHECK(is_error(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kNotViable));
 }
 
 TEST_CASE("devices of one group share it until the last one goes", "[space]") {
@@ -237,15 +237,15 @@ TEST_CASE("ranges that cannot be are refused before the kernel hears of them", "
 
   DmaMemory wrong = memory.at(0);
   wrong.memory = {};
-  CHECK(is(space->map(wrong), VfioError::kBadRange));
+  CHECK(is_error(space->map(wrong), VfioError::kBadRange));
   wrong.memory = memory.at(0).memory.first(kPage + 1);
-  CHECK(is(space->map(wrong), VfioError::kBadRange));
+  CHECK(is_error(space->map(wrong), VfioError::kBadRange));
   wrong.memory = memory.at(0).memory.subspan(1, kPage);
-  CHECK(is(space->map(wrong), VfioError::kBadRange));
-  CHECK(is(space->map(memory.at(1)), VfioError::kBadRange));
-  CHECK(is(space->map(memory.at(0 - 3 * kPage)), VfioError::kBadRange));
+  CHECK(is_error(space->map(wrong), VfioError::kBadRange));
+  CHECK(is_error(space->map(memory.at(1)), VfioError::kBadRange));
+  CHECK(is_error(space->map(memory.at(0 - 3 * kPage)), VfioError::kBadRange));
   for (const std::uint64_t iova : {0x10000ull, 0xd000ull, 0xf000ull, 0x13000ull}) {
-    CHECK(is(space->map(memory.at(iova)), VfioError::kOverlap));
+    CHECK(is_error(space->map(memory.at(iova)), VfioError::kOverlap));
   }
   CHECK(space->map(memory.at(0 - 4 * kPage)));  // up to the very end
   CHECK(space->map(memory.at(0xc000)));
@@ -284,7 +284,7 @@ TEST_CASE("memory that the kernel did not let go is kept", "[dma]") {
   auto mapping = space->map(memory.at(0));
   REQUIRE(mapping);
   kernel.leave_a_page();
-  CHECK(is(mapping->unmap(), VfioError::kPartialUnmap));
+  CHECK(is_error(mapping->unmap(), VfioError::kPartialUnmap));
   CHECK(mapping->unmap());  // it is over
   CHECK(memory.keepers() == 1);
 
@@ -342,9 +342,10 @@ TEST_CASE("pages that devices wrote are added to a bitmap", "[dma]") {
   REQUIRE(space->read_dirty({.iova = 0, .bytes = 128 * kPage}, kPage, bitmap));
   CHECK(bitmap == std::vector<std::uint64_t>{3, 2});
   for (const DmaSpan wrong : {DmaSpan{0, 0}, DmaSpan{1, kPage}, DmaSpan{0, 129 * kPage}}) {
-    CHECK(is(space->read_dirty(wrong, kPage, bitmap), VfioError::kBadRange));
+    CHECK(is_error(space->read_dirty(wrong, kPage, bitmap), VfioError::kBadRange));
   }
-  CHECK(is(space->read_dirty({.iova = 0, .bytes = kPage}, 3000, bitmap), VfioError::kBadRange));
+  CHECK(
+      is_error(space->read_dirty({.iova = 0, .bytes = kPage}, 3000, bitmap), VfioError::kBadRange));
   CHECK(space->set_dirty_tracking(false));
 }
 
@@ -352,7 +353,7 @@ TEST_CASE("a device without an IOMMU in front is taken only by who wants that", 
   ScriptedKernel kernel;
   kernel.add(nic());
   kernel.set_noiommu(5);
-  CHECK(is(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kNoIommu));
+  CHECK(is_error(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kNoIommu));
   CHECK_FALSE(kernel.in_container(5));
 
   auto space =

@@ -61,7 +61,7 @@ TEST_CASE("what a device says of itself is bounded", "[device][hostile]") {
   many.regions.resize(300);
   ScriptedKernel kernel;
   kernel.add(many);
-  CHECK(is(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kInfoTooLarge));
+  CHECK(is_error(open(kernel, Interface::kGroups)->attach(kNic), VfioError::kInfoTooLarge));
 
   vfio_region_info raw{};
   ScriptedDevice vast = nic();
@@ -70,7 +70,7 @@ TEST_CASE("what a device says of itself is bounded", "[device][hostile]") {
   std::memcpy(vast.regions[0].raw.data(), &raw, sizeof(raw));
   ScriptedKernel other;
   other.add(vast);
-  CHECK(is(open(other, Interface::kGroups)->attach(kNic), VfioError::kInfoTooLarge));
+  CHECK(is_error(open(other, Interface::kGroups)->attach(kNic), VfioError::kInfoTooLarge));
 
   ScriptedDevice vectors = nic();
   vectors.irqs[2].count = std::numeric_limits<std::uint32_t>::max();
@@ -106,15 +106,15 @@ TEST_CASE("what leaves a region is refused, and no byte touched", "[device][host
         Row{1, UINT64_MAX, VfioError::kOutsideRegion},
         Row{1, UINT64_MAX - 3, VfioError::kOutsideRegion}, Row{2, 0, VfioError::kNoRegion},
         Row{8, 0, VfioError::kNoRegion}, Row{100, 0, VfioError::kNoRegion}}) {
-    CHECK(is(held.device->read(row.region, row.offset, bytes), row.error));
-    CHECK(is(held.device->write(row.region, row.offset, bytes), row.error));
+    CHECK(is_error(held.device->read(row.region, row.offset, bytes), row.error));
+    CHECK(is_error(held.device->write(row.region, row.offset, bytes), row.error));
   }
   CHECK(bytes == before);
-  CHECK(is(held.device->write(kRomRegion, 0, bytes), VfioError::kNotWritable));
+  CHECK(is_error(held.device->write(kRomRegion, 0, bytes), VfioError::kNotWritable));
   ScriptedDevice deaf = nic();
   deaf.regions[0].readable = false;
   const Held other(deaf);
-  CHECK(is(other.device->read(0, 0, bytes), VfioError::kNotReadable));
+  CHECK(is_error(other.device->read(0, 0, bytes), VfioError::kNotReadable));
 }
 
 TEST_CASE("areas of a region are mapped", "[device]") {
@@ -126,12 +126,14 @@ TEST_CASE("areas of a region are mapped", "[device]") {
         std::vector<std::byte>{std::byte{0x42}});
   for (const RegionArea wrong : {RegionArea{kPage, kPage}, RegionArea{0, 2 * kPage},
                                  RegionArea{kPage, 3 * kPage}, RegionArea{0, 0}}) {
-    CHECK(is(held.device->map(3, wrong), VfioError::kNotMappable));
+    CHECK(is_error(held.device->map(3, wrong), VfioError::kNotMappable));
   }
-  CHECK(is(held.device->map(3, {.offset = 0, .bytes = 5 * kPage}), VfioError::kOutsideRegion));
-  CHECK(is(held.device->map(3, {.offset = UINT64_MAX, .bytes = 2}), VfioError::kOutsideRegion));
-  CHECK(is(held.device->map(1, {.offset = 0, .bytes = 32}), VfioError::kNotMappable));
-  CHECK(is(held.device->map(2, {.offset = 0, .bytes = kPage}), VfioError::kNoRegion));
+  CHECK(
+      is_error(held.device->map(3, {.offset = 0, .bytes = 5 * kPage}), VfioError::kOutsideRegion));
+  CHECK(
+      is_error(held.device->map(3, {.offset = UINT64_MAX, .bytes = 2}), VfioError::kOutsideRegion));
+  CHECK(is_error(held.device->map(1, {.offset = 0, .bytes = 32}), VfioError::kNotMappable));
+  CHECK(is_error(held.device->map(2, {.offset = 0, .bytes = kPage}), VfioError::kNoRegion));
 }
 
 TEST_CASE("interrupts are connected, moved and turned off", "[irq]") {
@@ -166,24 +168,25 @@ TEST_CASE("interrupts that are not there are refused before the kernel hears of 
   const Held held;
   const Device& device = *held.device;
   const int before = held.kernel.count("VFIO_DEVICE_SET_IRQS");
-  CHECK(is(device.set_irqs(kMsix, 0, {}), VfioError::kNoDescriptors));
-  CHECK(is(device.set_irqs(9, 0, std::array{1}), VfioError::kNoInterrupt));
-  CHECK(is(device.set_irqs(kMsi, 4, std::array{1}), VfioError::kNoInterrupt));
-  CHECK(is(device.set_irqs(kMsi, 3, std::array{1, 2}), VfioError::kNoInterrupt));
-  CHECK(is(device.set_irqs(kMsix, 0, std::vector<int>(2049, 3)), VfioError::kNoInterrupt));
-  CHECK(is(device.set_irqs(kRequest, 0, std::array{1}), VfioError::kNoEventfd));
-  CHECK(is(device.trigger_irqs({.index = kMsix, .first = 2, .count = 2048}),
-           VfioError::kNoInterrupt));
-  CHECK(is(device.trigger_irqs({.index = kMsix, .first = UINT32_MAX, .count = 2}),
-           VfioError::kNoInterrupt));
-  CHECK(is(device.trigger_irqs({.index = kMsix, .first = 0, .count = 0}), VfioError::kNoInterrupt));
-  CHECK(is(device.disable_irqs(3), VfioError::kNoInterrupt));
-  CHECK(is(device.disable_irqs(100), VfioError::kNoInterrupt));
-  CHECK(is(device.mask_irqs({.index = kMsix}), VfioError::kNotMaskable));
-  CHECK(is(device.unmask_irqs({.index = kMsix}), VfioError::kNotMaskable));
-  CHECK(is(device.unmask_irqs({.index = 50}), VfioError::kNoInterrupt));
-  CHECK(is(device.set_unmask_fd(kMsi, 0, 3), VfioError::kNotMaskable));
-  CHECK(is(device.set_unmask_fd(kIntx, 1, 3), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_irqs(kMsix, 0, {}), VfioError::kNoDescriptors));
+  CHECK(is_error(device.set_irqs(9, 0, std::array{1}), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_irqs(kMsi, 4, std::array{1}), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_irqs(kMsi, 3, std::array{1, 2}), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_irqs(kMsix, 0, std::vector<int>(2049, 3)), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_irqs(kRequest, 0, std::array{1}), VfioError::kNoEventfd));
+  CHECK(is_error(device.trigger_irqs({.index = kMsix, .first = 2, .count = 2048}),
+                 VfioError::kNoInterrupt));
+  CHECK(is_error(device.trigger_irqs({.index = kMsix, .first = UINT32_MAX, .count = 2}),
+                 VfioError::kNoInterrupt));
+  CHECK(is_error(device.trigger_irqs({.index = kMsix, .first = 0, .count = 0}),
+                 VfioError::kNoInterrupt));
+  CHECK(is_error(device.disable_irqs(3), VfioError::kNoInterrupt));
+  CHECK(is_error(device.disable_irqs(100), VfioError::kNoInterrupt));
+  CHECK(is_error(device.mask_irqs({.index = kMsix}), VfioError::kNotMaskable));
+  CHECK(is_error(device.unmask_irqs({.index = kMsix}), VfioError::kNotMaskable));
+  CHECK(is_error(device.unmask_irqs({.index = 50}), VfioError::kNoInterrupt));
+  CHECK(is_error(device.set_unmask_fd(kMsi, 0, 3), VfioError::kNotMaskable));
+  CHECK(is_error(device.set_unmask_fd(kIntx, 1, 3), VfioError::kNoInterrupt));
   CHECK(held.kernel.count("VFIO_DEVICE_SET_IRQS") == before);
 }
 
@@ -192,8 +195,8 @@ TEST_CASE("writes of a region come from a descriptor", "[device]") {
   CHECK(held.device->set_ioeventfd(0, {.offset = 8, .bytes = 4}, 1, 5));
   CHECK(held.device->set_ioeventfd(0, {.offset = 0, .bytes = 3}, 1, 5).error().is_os(EINVAL));
   CHECK(held.device->set_ioeventfd(0, {.offset = 0, .bytes = 16}, 1, 5).error().is_os(EINVAL));
-  CHECK(is(held.device->set_ioeventfd(1, {.offset = 30, .bytes = 4}, 1, 5),
-           VfioError::kOutsideRegion));
+  CHECK(is_error(held.device->set_ioeventfd(1, {.offset = 30, .bytes = 4}, 1, 5),
+                 VfioError::kOutsideRegion));
 }
 
 TEST_CASE("a function is reset", "[reset]") {
@@ -202,7 +205,7 @@ TEST_CASE("a function is reset", "[reset]") {
   ScriptedDevice stubborn = nic();
   stubborn.resettable = false;
   const Held other(stubborn);
-  CHECK(is(other.device->reset(), VfioError::kNoReset));
+  CHECK(is_error(other.device->reset(), VfioError::kNoReset));
 }
 
 TEST_CASE("a bus is reset when all that it hits is held", "[reset]") {
@@ -222,7 +225,7 @@ TEST_CASE("a bus is reset when all that it hits is held", "[reset]") {
   REQUIRE(hit->size() == 2);
   CHECK((*hit)[1].device_function == 0x38);
   if (interface == Interface::kGroups) {
-    CHECK(is((*device)->hot_reset(), VfioError::kForeignDevice));
+    CHECK(is_error((*device)->hot_reset(), VfioError::kForeignDevice));
     CHECK(kernel.count("VFIO_DEVICE_PCI_HOT_RESET") == 0);
   }
   const auto other = space->attach(kDisk);
@@ -240,11 +243,11 @@ TEST_CASE("a bus with what is not ours is not reset", "[reset][hostile]") {
   kernel.add(one);
   const auto device = open(kernel, Interface::kIommufd)->attach(kNic);
   REQUIRE(device);
-  CHECK(is((*device)->hot_reset(), VfioError::kForeignDevice));
+  CHECK(is_error((*device)->hot_reset(), VfioError::kForeignDevice));
   ScriptedDevice crowd = nic();
   crowd.neighbours.resize(1025);
   const Held held(crowd);
-  CHECK(is(held.device->hot_reset(), VfioError::kTooLarge));
+  CHECK(is_error(held.device->hot_reset(), VfioError::kTooLarge));
   const Held alone;
   CHECK(alone.device->hot_reset().error().is_os(ENODEV));
 }

@@ -56,7 +56,7 @@ TEST_CASE("the drivers of VFIO are known by name", "[group]") {
 
 TEST_CASE("a device without a group, and one that is not there", "[group]") {
   ScriptedKernel kernel;
-  CHECK(is(group_members(kernel, kNic), VfioError::kNoGroup));
-  CHECK(is(group_number(kernel, kNic), VfioError::kNoGroup));
+  CHECK(is_error(group_members(kernel, kNic), VfioError::kNoGroup));
+  CHECK(is_error(group_number(kernel, kNic), VfioError::kNoGroup));
   CHECK(bus_of(kernel, kNic).error().is_os(ENOENT));
 }

@@ -63,8 +63,8 @@ TEST_CASE("features are probed, read and written", "[feature]") {
   CHECK(data[0] == std::byte{78});
   CHECK(get_feature(*held.device, 101, data).error().is_os(ENOTTY));
   std::array<std::byte, kMaxFeatureBytes + 1> large{};
-  CHECK(is(get_feature(*held.device, 100, large), VfioError::kTooLarge));
-  CHECK(is(set_feature(*held.device, 100, large), VfioError::kTooLarge));
+  CHECK(is_error(get_feature(*held.device, 100, large), VfioError::kTooLarge));
+  CHECK(is_error(set_feature(*held.device, 100, large), VfioError::kTooLarge));
 }
 
 TEST_CASE("a device says how it can be moved", "[migration]") {
@@ -115,9 +115,9 @@ TEST_CASE("a device logs what it writes", "[migration]") {
   std::array<std::uint64_t, 1> bitmap{};
   REQUIRE(read_dma_log(*held.device, {.iova = 0, .bytes = 64 * kPage}, kPage, bitmap));
   CHECK(bitmap[0] == 4);
-  CHECK(is(read_dma_log(*held.device, {.iova = 0, .bytes = 65 * kPage}, kPage, bitmap),
-           VfioError::kBadRange));
+  CHECK(is_error(read_dma_log(*held.device, {.iova = 0, .bytes = 65 * kPage}, kPage, bitmap),
+                 VfioError::kBadRange));
   CHECK(stop_dma_logging(*held.device));
   const std::vector<DmaSpan> many(256);
-  CHECK(is(start_dma_logging(*held.device, kPage, many), VfioError::kTooLarge));
+  CHECK(is_error(start_dma_logging(*held.device, kPage, many), VfioError::kTooLarge));
 }

@@ -91,7 +91,7 @@ TEST_CASE("what the IOMMU does not map of a region leaves the rest", "[region][d
   const Memory ram(4 * kPage);
   const auto mapping = held.space->map(ram.at(0x20'0000));
   REQUIRE(mapping);
-  CHECK(is(memory.share(*held.space, GuestAddress(0x20'3000)), VfioError::kOverlap));
+  CHECK(is_error(memory.share(*held.space, GuestAddress(0x20'3000)), VfioError::kOverlap));
 }
 
 TEST_CASE("a region that the IOMMU does not let go of outlives its device", "[region][dma]") {
@@ -118,8 +118,9 @@ TEST_CASE("a region that the IOMMU does not let go of outlives its device", "[re
 
 TEST_CASE("a region is mapped as far as the device allows", "[region]") {
   Held held;
-  CHECK(is(RegionMemory::map(*held.device, 1, std::array{RegionArea{.offset = 0, .bytes = 32}}),
-           VfioError::kNotMappable));
+  CHECK(
+      is_error(RegionMemory::map(*held.device, 1, std::array{RegionArea{.offset = 0, .bytes = 32}}),
+               VfioError::kNotMappable));
 }
 
 TEST_CASE("an interrupt's descriptors are connected, or none of them", "[irq]") {
@@ -141,7 +142,7 @@ TEST_CASE("an interrupt's descriptors are connected, or none of them", "[irq]") 
   held.kernel.fail_request("VFIO_DEVICE_SET_IRQS", EINVAL, 1);
   CHECK(level->enable(*held.device, 0).error().is_os(EINVAL));
   CHECK(held.kernel.irq_fds(kNic, 0).empty());
-  CHECK(is(edge->enable(*held.device, 4), VfioError::kNoEventfd));
+  CHECK(is_error(edge->enable(*held.device, 4), VfioError::kNoEventfd));
 }
 
 // The trigger's other end may be another process's: a server of vfio-user.

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "errors.h"
 #include "vmm/vfio/address_space.h"
 #include "vmm/vfio/testing/scripted_kernel.h"
 #include "vmm/vfio/testing/scripted_pci.h"
@@ -68,12 +69,6 @@ inline std::shared_ptr<AddressSpace> open(ScriptedKernel& kernel, Interface inte
                                            .dirty_tracking = dirty_tracking});
   REQUIRE(space);
   return std::move(*space);
-}
-
-template <class T>
-bool is(const Result<T>& result, VfioError error) {
-  return !result && result.error().domain().name == "vfio" &&
-         result.error().code() == static_cast<std::int32_t>(error);
 }
 
 }  // namespace vmm::vfio::testing

@@ -8,11 +8,6 @@
 
 namespace vmm::vhost_user_backend {
 
-inline bool is(const Error& error, vhost_user::MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
 /// A device that echoes, served by a process, and a guest that talks to it.
 struct EchoRig {
   explicit EchoRig(const Setup& setup = {}) : guest(process.connect(), 2, setup) {}

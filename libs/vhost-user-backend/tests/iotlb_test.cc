@@ -19,11 +19,6 @@ using virtio_queue::driver::Buffer;
 
 constexpr std::uint64_t kPage = 4096;
 
-bool is(const Error& error, vhost_user::MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
 /// What an IOMMU has of one page.
 struct PageEntry {
   std::uint64_t iova;

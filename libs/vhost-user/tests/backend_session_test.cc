@@ -65,8 +65,7 @@ struct Rig {
 };
 
 bool is(const std::optional<Error>& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return error && &error->domain() == &other.domain() && error->code() == other.code();
+  return error && is(*error, wanted);
 }
 
 Bytes number(std::uint64_t value) { return to_bytes(value); }

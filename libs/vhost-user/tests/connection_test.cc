@@ -21,11 +21,6 @@ struct Rig {
   Connection connection;
 };
 
-bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
 constexpr Header kHeader{.request = 7, .flags = kVersion, .size = 8};
 
 TEST_CASE("a message arrives in one piece, with its descriptors", "[connection]") {

@@ -23,11 +23,6 @@ using request::RegionFile;
 
 constexpr std::uint64_t kPage = 4096;
 
-bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
 UniqueFd memfd(std::uint64_t pages) {
   return std::move(*sys_util::MemFd::create(pages * kPage)).release();
 }

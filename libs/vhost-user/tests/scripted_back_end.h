@@ -13,11 +13,6 @@ namespace vmm::vhost_user {
 
 inline constexpr std::uint64_t kNoAck = ~bit(ProtocolFeature::kReplyAck);
 
-inline bool is(const Error& error, MessageError wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
-}
-
 /// A back end that answers what the test wrote down before.
 struct Scripted {
   Scripted() : Scripted(socket_pair()) {}

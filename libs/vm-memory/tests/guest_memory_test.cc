@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "errors.h"
 #include "vmm/base/endian.h"
 #include "vmm/sys_util/mem_fd.h"
 #include "vmm/vm_memory/snapshot_reader.h"
@@ -25,11 +26,6 @@ constexpr std::uint64_t kMax = ~std::uint64_t{0};
 
 RegionConfig at(std::uint64_t base, std::uint64_t bytes) {
   return {.base = GuestAddress(base), .bytes = bytes};
-}
-
-bool is(const Error& error, RegionError code) {
-  const Error wanted = make_error(code);
-  return &error.domain() == &wanted.domain() && error.code() == wanted.code();
 }
 
 /// The value of a line of /proc/self/status, in KiB.

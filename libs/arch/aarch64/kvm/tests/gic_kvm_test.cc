@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "errors.h"
 #include "vmm/arch/aarch64/kvm/error.h"
 #include "vmm/arch/aarch64/kvm/gic.h"
 #include "vmm/arch/aarch64/kvm/gic_state.h"
@@ -50,11 +51,6 @@ struct Machine {
   std::vector<Vcpu> vcpus;
   std::optional<Gic> gic;
 };
-
-bool is(const Error& error, SetupError expected) {
-  return error.domain().name == make_error(expected).domain().name &&
-         error.code() == static_cast<int>(expected);
-}
 
 bool has_gic(GicVersion version) {
   const System system = *System::open();
