@@ -42,14 +42,14 @@ void for_each_device(Vm& vm, Visit&& visit) {
 }
 
 /// A device that has a place on a PCI segment.
-struct PlacedDevice {
+struct ConfiguredDevice {
   const DeviceConfig& config;
   const char* option;
 };
 
 /// These are all of them, and those that are there for good. Borrows from `vm`.
-[[nodiscard]] inline std::vector<PlacedDevice> placed_devices(const VmConfig& vm) {
-  std::vector<PlacedDevice> all;
+[[nodiscard]] inline std::vector<ConfiguredDevice> configured_devices(const VmConfig& vm) {
+  std::vector<ConfiguredDevice> all;
   for_each_device(vm, [&all](const auto& device, DeviceSort sort) {
     all.push_back({device.device, sort.option});
   });

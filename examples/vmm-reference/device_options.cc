@@ -351,7 +351,7 @@ namespace {
 
 Outcome<void> check_places(const VmConfig& vm) {
   std::set<std::string> seen;
-  for (const auto& [device, option] : placed_devices(vm)) {
+  for (const auto& [device, option] : configured_devices(vm)) {
     if (device.pci_segment >= vm.pci_segments.size()) {
       return fail(usage("pci_segment=" + std::to_string(device.pci_segment) +
                         ": --platform: num_pci_segments: there are " +

@@ -40,8 +40,8 @@ Outcome<void> check_servers(const VmConfig& vm) {
 
 bool has_iommu(const VmConfig& vm) {
   return vm.iommu || !vm.iommu_segments.empty() ||
-         std::ranges::any_of(placed_devices(vm),
-                             [](const PlacedDevice& device) { return device.config.iommu; });
+         std::ranges::any_of(configured_devices(vm),
+                             [](const ConfiguredDevice& device) { return device.config.iommu; });
 }
 
 Outcome<void> parse_iommu_platform(const OptionValue& value, VmConfig& vm) {
@@ -68,7 +68,7 @@ Outcome<void> parse_iommu_platform(const OptionValue& value, VmConfig& vm) {
 Outcome<void> check_iommu(const VmConfig& vm) {
   if (!has_iommu(vm)) return {};
   if (vm.transport != Transport::kPci) return fail(usage("iommu needs --transport pci"));
-  for (const PlacedDevice& device : placed_devices(vm)) {
+  for (const ConfiguredDevice& device : configured_devices(vm)) {
     const std::uint16_t segment = device.config.pci_segment;
     if (device.config.iommu || std::ranges::count(vm.iommu_segments, segment) == 0) continue;
     return fail(usage(std::string(device.option) + ": pci_segment=" + std::to_string(segment) +
