@@ -134,9 +134,11 @@ Result<void, MessageError> BackendSession::check(FrontendCode code,
                                                  const FrontendRequest& request) const {
   const std::optional<ProtocolFeature> needed = needed_by(code);
   if (needed && !has(*needed)) return fail(MessageError::kNotNegotiated);
-  // QEMU enables rings of networks before it sets features.
-  const bool protocol = speaks_protocol_ || (features_ & kFeatureProtocolFeatures) != 0;
-  if (code == FrontendCode::kSetVringEnable && !protocol) {
+  // QEMU enables rings of networks before it sets features. DPDK disables those that the last back
+  // end had before it has agreed on anything, which says nothing new.
+  const auto* const ring = std::get_if<request::SetVringEnable>(&request);
+  const bool protocol = speaks_protocol_ || (features_.value_or(0) & kFeatureProtocolFeatures) != 0;
+  if (ring != nullptr && !protocol && (ring->enable || features_)) {
     return fail(MessageError::kNotNegotiated);
   }
   const std::uint32_t* const queue = queue_of(request);
@@ -182,7 +184,7 @@ Result<Reply> BackendSession::handle_and_note(FrontendRequest& request) {
   if (std::holds_alternative<request::ResetOwner>(request)) owned_ = false;
   if (std::holds_alternative<request::ResetOwner>(request) ||
       std::holds_alternative<request::ResetDevice>(request)) {
-    features_ = 0;
+    features_.reset();
   }
   return reply;
 }

@@ -245,6 +245,9 @@ TEST_CASE("a handler that tells no shared memory supports no private question fo
 TEST_CASE("rings are enabled only with protocol features", "[session][hostile]") {
   Rig rig;
   CHECK(is(rig.ask(Code::kSetVringEnable, state(0, 1)), MessageError::kNotNegotiated));
+  Rig without;
+  REQUIRE_FALSE(without.ask(Code::kSetFeatures, number(1)));
+  CHECK(is(without.ask(Code::kSetVringEnable, state(0, 0)), MessageError::kNotNegotiated));
   Rig agreed;
   agreed.agree();
   CHECK_FALSE(agreed.ask(Code::kSetVringEnable, state(0, 1)));
@@ -254,6 +257,16 @@ TEST_CASE("rings are enabled only with protocol features", "[session][hostile]")
   Rig old;
   REQUIRE_FALSE(old.ask(Code::kSetFeatures, number(kFeatureProtocolFeatures)));
   CHECK_FALSE(old.ask(Code::kSetVringEnable, state(0, 1)));
+}
+
+// On a connection to the next back end, DPDK first stops the rings of the last one.
+TEST_CASE("before features are set rings may be disabled and stopped", "[session]") {
+  Rig rig;
+  REQUIRE_FALSE(rig.ask(Code::kSetVringEnable, state(0, 0)));
+  REQUIRE_FALSE(rig.ask(Code::kGetVringBase, state(1, 0)));
+  CHECK(rig.peer.receive());
+  rig.agree();
+  CHECK_FALSE(rig.ask(Code::kSetVringEnable, state(0, 1)));
 }
 
 TEST_CASE("there is no queue beyond the last one", "[session][hostile]") {

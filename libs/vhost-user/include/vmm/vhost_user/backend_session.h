@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -79,7 +80,7 @@ class BackendSession {
   [[nodiscard]] int fd() const { return connection_.fd(); }
 
   /// What the front end agreed to.
-  [[nodiscard]] std::uint64_t features() const { return features_; }
+  [[nodiscard]] std::uint64_t features() const { return features_.value_or(0); }
   /// Whether the front end agreed to a protocol feature.
   [[nodiscard]] bool has(ProtocolFeature feature) const {
     return (protocol_features_ & bit(feature)) != 0;
@@ -99,7 +100,7 @@ class BackendSession {
 
   Connection connection_;
   BackendHandler& handler_;
-  std::uint64_t features_ = 0;
+  std::optional<std::uint64_t> features_;  // nothing until they are set
   std::uint64_t protocol_features_ = 0;
   bool speaks_protocol_ = false;  // has set protocol features
   bool owned_ = false;
