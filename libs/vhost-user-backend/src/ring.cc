@@ -90,11 +90,12 @@ Result<void> Ring::kick() {
   return {};
 }
 
-// A split ring's used index is what the driver sees of it. A packed ring's base says both; one that
-// says only half means that nothing is in flight.
+// A split ring's used index is what the driver sees of it; who counts from 0 again at each start,
+// as DPDK does, means what was not used yet. A packed ring's base says both; one that says only
+// half means that nothing is in flight.
 Result<QueuePosition> Ring::start_position(const RingMemory& memory) const {
   if (position_) return *position_;
-  const auto avail = static_cast<std::uint16_t>(base_);
+  auto avail = static_cast<std::uint16_t>(base_);
   if (packed()) {
     const auto used = static_cast<std::uint16_t>(base_ >> 16);
     return QueuePosition{.next_avail = avail, .next_used = base_ <= 0xffff ? avail : used};
@@ -103,6 +104,9 @@ Result<QueuePosition> Ring::start_position(const RingMemory& memory) const {
   const auto index = config_.rings().device.checked_add(virtio_queue::SplitUsed::kIndex);
   if (!index) return fail(MessageError::kBadRange);
   VMM_TRY(const auto used, memory.memory().view().read<Le16>(*index));
+  if (avail == 0 && static_cast<std::uint16_t>(avail - used.get()) > config_.size()) {
+    avail = used.get();
+  }
   return QueuePosition{.next_avail = avail, .next_used = used.get()};
 }
 

@@ -113,6 +113,22 @@ TEST_CASE("a split ring goes on at the used index that stands in memory", "[rule
   CHECK(rig.guest.view().read<Le16>(used)->get() == 4);
 }
 
+// DPDK starts each ring at 0, also for a back end that comes after another one.
+TEST_CASE("a split ring whose base is 0 again goes on at the used index", "[rules]") {
+  Rig rig;
+  rig.guest.start();
+  for (int i = 0; i < 3; ++i) REQUIRE(rig.guest.echo(0, "a") == "a");
+  rig.guest.offer(0, "b");
+  REQUIRE(rig.guest.frontend().reset_device());
+  REQUIRE(rig.guest.frontend().set_features(rig.guest.features()));
+  rig.guest.set_up_ring(0, 0);
+  rig.guest.enable(0);
+  rig.guest.driver_ok();
+  CHECK(rig.process.running());
+  rig.guest.kick(0);
+  CHECK(rig.guest.answer(0) == "b");
+}
+
 TEST_CASE("GET_VRING_BASE drops kick and call, and keeps size and addresses", "[rules]") {
   Rig rig;
   rig.guest.start();
