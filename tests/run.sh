@@ -62,21 +62,30 @@ lab_tests() {
   groups+=("$1=$top/build/$1/results.json")
 }
 
+# vhost_user_test PROGRAM [TEST...]: its results and what it says are files.
+vhost_user_test() {
+  local results=$top/build/plain/vhost-user-$1.json program=$1
+  shift
+  "$top/tests/vhost-user/${program}_test.py" --again --results "$results" "$top/build/plain" "$@" \
+    >"${results%.json}.log" 2>&1
+}
+
 # QEMU's guests with our daemons, where QEMU is: the programs at once, as most of each is waiting.
-qemu_tests() {
-  heading 'vhost-user daemons and QEMU'
-  local test results logs=()
-  # What Debian does while its disks' daemons are killed takes two minutes, and is on request.
-  for test in qemu boards 'debian devices'; do
-    results=$top/build/plain/vhost-user-${test% *}.json
-    logs+=("${results%.json}.log")
-    rm -f "$results"
-    # shellcheck disable=SC2086  # the names of tests
-    "$top/tests/vhost-user/${test% *}_test.py" --again --results "$results" "$top/build/plain" ${test#"${test% *}"} \
-      >"${logs[-1]}" 2>&1 &
-    groups+=("vhost-user-${test% *}=$results")
+# DPDK does not wait, but looks all the time, and is by itself.
+peer_tests() {
+  heading 'vhost-user with QEMU and DPDK'
+  local test logs=()
+  for test in qemu boards debian dpdk; do
+    rm -f "$top/build/plain/vhost-user-$test.json"
+    logs+=("$top/build/plain/vhost-user-$test.log")
+    groups+=("vhost-user-$test=$top/build/plain/vhost-user-$test.json")
   done
+  vhost_user_test qemu &
+  vhost_user_test boards &
+  # What Debian does while its disks' daemons are killed takes two minutes, and is on request.
+  vhost_user_test debian devices &
   wait
+  vhost_user_test dpdk || true
   cat "${logs[@]}"
 }
 
@@ -106,7 +115,7 @@ main() {
     fi
     if in_time lab; then lab_tests lab "$host_arch"; fi
     if [[ $host_arch == x86_64 ]]; then
-      if in_time vhost-user-qemu; then qemu_tests; fi
+      if in_time vhost-user-peers; then peer_tests; fi
       if in_time aarch64; then
         # In emulation there is no KVM: those tests run in the lab.
         if [[ $how == --all ]]; then

@@ -138,8 +138,8 @@ class Guest:
 class Program:
     """A program of the host's, without a word."""
 
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def __init__(self, command, **popen):
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **popen)
 
     def kill(self):
         self.process.kill()
@@ -169,9 +169,9 @@ class Bench:
     def guest(self, *args, **options):
         return self.add(Guest(self.folder, *args, **options))
 
-    def program(self, *command):
+    def program(self, *command, **popen):
         """One of the host's, in the background."""
-        return self.add(Program(command))
+        return self.add(Program(command, **popen))
 
     def add(self, thing):
         self.things.append(thing)
@@ -679,7 +679,8 @@ def tests_of(module):
     return {name[5:].replace("_", "-"): function for name, function in module.items() if name.startswith("test_")}
 
 
-def main(tests):
+def main(tests, peer="QEMU"):
+    """`peer` is what the results name our programs with."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path(os.devnull))
@@ -693,20 +694,20 @@ def main(tests):
         return 0
     with open(arguments.results, "w", encoding="utf-8") as results:
         chosen = {name: tests[name] for name in arguments.tests or tests}
-        return run(arguments.build.resolve(), chosen, results, arguments.again)
+        return run(peer, arguments.build.resolve(), chosen, results, arguments.again)
 
 
-def run(build, tests, results, again):
+def run(peer, build, tests, results, again):
     """Writes what summary.py counts."""
     failed = {}
     for name, test in tests.items():
-        entry = attempt(build, name, test)
+        entry = attempt(peer, build, name, test)
         if entry["lab"] == "ok" or not again:
             results.write(json.dumps(entry) + "\n")
         if entry["lab"] != "ok":
             failed[name] = test
     for name, test in list(failed.items()) if again else []:
-        entry = attempt(build, name, test)
+        entry = attempt(peer, build, name, test)
         results.write(json.dumps(entry) + "\n")
         if entry["lab"] == "ok":
             del failed[name]
@@ -714,8 +715,8 @@ def run(build, tests, results, again):
     return 1 if failed else 0
 
 
-def attempt(build, name, test):
-    entry = {"lab": "ok", "name": f"QEMU and vhost-user: {name}"}
+def attempt(peer, build, name, test):
+    entry = {"lab": "ok", "name": f"{peer} and vhost-user: {name}"}
     with tempfile.TemporaryDirectory(prefix="vhost-user-") as folder:
         bench = Bench(build, pathlib.Path(folder))
         try:
