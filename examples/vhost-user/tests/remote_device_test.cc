@@ -4,181 +4,23 @@
 
 #include "vmm/vhost_user_frontend/remote_device.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <catch2/catch.hpp>
-#include <chrono>
-#include <functional>
-#include <future>
-#include <mutex>
-#include <thread>
 
-#include "remote_rig.h"
+#include "remote_machine.h"
 #include "soon.h"
-#include "vmm/event_manager/loop_thread.h"
 #include "vmm/sys_util/unix_socket.h"
-#include "vmm/vhost_user_backend/daemon.h"
 #include "vmm/virtio_device/testing/echo_device.h"
-#include "vmm/virtio_queue/driver/driver.h"
 
 namespace {
 
 using namespace vmm;
-using vhost_user_backend::Daemon;
-using vhost_user_backend::DeviceBackend;
+using vhost_user_frontend::Machine;
 using vhost_user_frontend::RemoteDevice;
 using vhost_user_frontend::RemoteOptions;
 using virtio_device::testing::EchoDevice;
-using virtio_queue::driver::Buffer;
-
-/// What a daemon is, with an end that can be brought about.
-class BackEnd {
- public:
-  explicit BackEnd(std::shared_ptr<EchoDevice> device) : workers_({&io_->loop()}) {
-    control_->call([&] {
-      backend_ = *DeviceBackend::create(
-          {.device = std::move(device), .workers = workers_, .control = control_->loop()});
-      daemon_.emplace(control_->loop(), *backend_);
-    });
-  }
-  ~BackEnd() {
-    control_->call([&] {
-      daemon_.reset();
-      backend_.reset();
-    });
-  }
-  /// Answers nothing before `end`.
-  void hang(std::shared_future<void> end) {
-    control_->loop().post([end = std::move(end)] { end.wait(); });
-  }
-  /// On any thread.
-  Result<UniqueFd> connect() {
-    VMM_TRY(auto ends, sys_util::unix_socket_pair());
-    bool taken = false;
-    control_->call(
-        [&] { taken = !daemon_->serving() && daemon_->serve(std::move(ends.second)).has_value(); });
-    if (!taken) return fail(Error::os(ECONNREFUSED, "test"));
-    return std::move(ends.first);
-  }
-
- private:
-  std::unique_ptr<event_manager::LoopThread> io_ = *event_manager::LoopThread::create("io");
-  virtio_device::LoopWorkers workers_;
-  std::unique_ptr<event_manager::LoopThread> control_ =
-      *event_manager::LoopThread::create("control");
-  std::unique_ptr<DeviceBackend> backend_;
-  std::optional<Daemon> daemon_;
-};
-
-constexpr std::uint16_t kSize = 16;
-
-struct Machine : vhost_user_frontend::RemoteRig {
-  static RemoteOptions options() {
-    return {.queue_sizes = {kSize}, .config = std::vector<std::byte>(12)};
-  }
-  explicit Machine(bool use_packed = false, bool direct = false,
-                   const RemoteOptions& chosen = options())
-      : packed(use_packed) {
-    sink.direct = direct;
-    back_end = std::make_unique<BackEnd>(echo);
-    put_in(RemoteDevice::create(chosen, [this]() -> Result<UniqueFd> {
-      const std::scoped_lock lock(mutex);
-      if (!back_end) return fail(Error::os(ECONNREFUSED, "test"));
-      return back_end->connect();
-    }));
-  }
-  ~Machine() { end(); }
-
-  std::uint64_t features() const {
-    return virtio_device::kFeatureVersion1 | EchoDevice::kFeature |
-           (packed ? virtio_queue::kFeaturePacked : 0);
-  }
-  bool start() {
-    negotiate(features());
-    const virtio_queue::QueueShape shape{
-        .rings = {GuestAddress(0x1'0000), GuestAddress(0x1'1000), GuestAddress(0x1'2000)},
-        .size = kSize,
-        .packed = packed};
-    for (std::uint64_t page = 0x1'0000; page < 0x1'3000; page += 8) {
-      (void)memory.view().write(GuestAddress(page), Le64(0));
-    }
-    driver.emplace(*virtio_queue::driver::Driver::create(shape, memory.view()));
-    virtio_queue::QueueConfig* const queue = core->editable_queue(0);
-    if (queue == nullptr) return false;
-    (void)queue->set_size(kSize);
-    (void)queue->set_descriptors(shape.rings.descriptors);
-    (void)queue->set_driver(shape.rings.driver);
-    (void)queue->set_device(shape.rings.device);
-    core->enable_queue(0);
-    if (with_own_queue) enable_own_queue();
-    core->set_status(15);
-    return core->status() == 15;
-  }
-  void enable_own_queue() {
-    virtio_queue::QueueConfig* const queue = core->editable_queue(1);
-    REQUIRE(queue != nullptr);
-    (void)queue->set_size(kSize);
-    (void)queue->set_descriptors(GuestAddress(0x3'0000));
-    (void)queue->set_driver(GuestAddress(0x3'1000));
-    (void)queue->set_device(GuestAddress(0x3'2000));
-    core->enable_queue(1);
-  }
-  void offer(const std::string& text, std::uint64_t at = 0x2'0000) {
-    REQUIRE(memory.view().write_bytes(GuestAddress(at), std::as_bytes(std::span(text))));
-    const std::array buffers = {
-        Buffer{GuestAddress(at), static_cast<std::uint32_t>(text.size()), false},
-        Buffer{GuestAddress(0x2'1000), 64, true}};
-    REQUIRE(driver->add(buffers));
-    (void)driver->publish();
-    core->kick(0);
-  }
-  std::optional<std::string> answer(int patience_ms = 60'000) {
-    for (int i = 0; i < patience_ms; ++i) {
-      const auto used = driver->reap();
-      REQUIRE(used);
-      if (*used) {
-        std::string text((*used)->written, '\0');
-        (void)memory.view().read_bytes(GuestAddress(0x2'1000),
-                                       std::as_writable_bytes(std::span(text)));
-        return text;
-      }
-      ::usleep(1000);
-    }
-    return std::nullopt;
-  }
-  Result<void> plug(std::uint64_t base) {
-    VMM_TRY_DO(memory.plug(
-        {.base = GuestAddress(base), .bytes = 1 << 16, .backing = vm_memory::Backing::kMemfd}));
-    return device->memory_changed(memory);
-  }
-  Result<void> unplug(std::uint64_t base) {
-    VMM_TRY_DO(memory.unplug(GuestAddress(base), 1 << 16));
-    return device->memory_changed(memory);
-  }
-  std::optional<std::string> echo_of(const std::string& text, std::uint64_t at = 0x2'0000) {
-    offer(text, at);
-    return answer();
-  }
-  void end_back_end() {
-    std::unique_ptr<BackEnd> old;
-    const std::scoped_lock lock(mutex);
-    old.swap(back_end);
-  }
-  void next_back_end() {
-    const std::scoped_lock lock(mutex);
-    back_end = std::make_unique<BackEnd>(echo);
-  }
-
-  bool packed;
-  bool with_own_queue = false;
-  std::shared_ptr<EchoDevice> echo = std::make_shared<EchoDevice>(1);
-  std::mutex mutex;
-  std::unique_ptr<BackEnd> back_end;
-  std::optional<virtio_queue::driver::Driver> driver;
-};
 
 TEST_CASE("a device that nobody serves says why there is none", "[remote]") {
   const auto none =
@@ -284,7 +126,7 @@ TEST_CASE("a reset while nobody is there, and a start after it", "[remote]") {
 }
 
 TEST_CASE("a configuration space of which this side knows nothing", "[remote]") {
-  RemoteOptions options{.queue_sizes = {kSize}};
+  RemoteOptions options{.queue_sizes = {Machine::kQueueSize}};
   options.config_of_back_end = true;
   Machine machine(false, false, options);
   CHECK(machine.device->config_bytes() == vhost_user_frontend::kMostConfig);  // ours fill it up
@@ -317,7 +159,7 @@ struct NotingQueue final : vhost_user_frontend::OwnQueue {
 TEST_CASE("a queue of this side, which says how many of the back end's are enabled", "[remote]") {
   const auto own = std::make_shared<NotingQueue>();
   RemoteOptions options = Machine::options();
-  options.queue_sizes = {kSize, kSize};  // the back end has one
+  options.queue_sizes = {Machine::kQueueSize, Machine::kQueueSize};  // the back end has one
   options.own_queue = own;
   Machine machine(false, false, options);
   REQUIRE(machine.start());
@@ -356,105 +198,6 @@ TEST_CASE("a device that cannot be resumed needs a reset, and starts anew after 
   REQUIRE(machine.start());
   CHECK(machine.echo_of("c") == "c");
   CHECK(machine.core->status() == 15);
-}
-
-TEST_CASE("a back end that hangs holds up nobody for long, and is left", "[remote][hostile]") {
-  RemoteOptions options = Machine::options();
-  options.answer_patience = std::chrono::milliseconds(1000);
-  Machine machine(false, false, options);
-  REQUIRE(machine.start());
-  machine.echo->fill_config(std::byte{7});
-  std::array<std::byte, 12> config{};
-  // The back end tells of the change when it gets to it.
-  REQUIRE(soon([&] {
-    (void)machine.core->config_generation();
-    machine.core->read_config(0, config);
-    return config[11] == std::byte{7};
-  }));
-  std::promise<void> end;
-  machine.back_end->hang(end.get_future().share());
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 5; ++i) {
-    config = {};
-    (void)machine.core->config_generation();
-    machine.core->read_config(0, config);
-    CHECK(config[11] == std::byte{7});  // as it was
-  }
-  machine.core->write_config(3, config);
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
-  end.set_value();
-  CHECK(machine.echo_of("b") == "b");  // by the next connection
-  CHECK(machine.core->status() == 15);
-}
-
-TEST_CASE("a back end that always answers at the last moment is left", "[remote][hostile]") {
-  constexpr std::chrono::milliseconds kAnswer{700};
-  RemoteOptions options = Machine::options();
-  options.answer_patience = std::chrono::milliseconds(1000);
-  options.resumable = false;
-  Machine machine(false, false, options);
-  REQUIRE(machine.start());
-  // What is asked for as long as it answers is asked by CPUs of the guest, one after the other.
-  int slow = 0;
-  for (int i = 0; i < 6 && machine.core->status() == 15; ++i) {
-    std::promise<void> end;
-    machine.back_end->hang(end.get_future().share());
-    std::thread later([&] {
-      std::this_thread::sleep_for(kAnswer);
-      end.set_value();
-    });
-    const auto begin = std::chrono::steady_clock::now();
-    (void)machine.core->config_generation();
-    slow += std::chrono::steady_clock::now() - begin > kAnswer / 2 ? 1 : 0;
-    later.join();
-  }
-  CHECK(slow <= 3);
-  CHECK(soon([&] { return machine.core->status() != 15; }));
-}
-
-TEST_CASE("a driver's reset does not wait for a back end that hangs", "[remote][hostile]") {
-  RemoteOptions options = Machine::options();
-  options.answer_patience = std::chrono::milliseconds(1000);
-  Machine machine(false, false, options);
-  REQUIRE(machine.start());
-  std::promise<void> end;
-  machine.back_end->hang(end.get_future().share());
-  const auto begin = std::chrono::steady_clock::now();
-  machine.core->set_status(0);
-  CHECK(machine.core->status() == 0);
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
-  end.set_value();
-  REQUIRE(machine.start());
-  CHECK(machine.echo_of("b") == "b");
-}
-
-// The back end has the kicks' open files as well, and with them their flags.
-TEST_CASE("a back end that makes kicks blocking holds up no vCPU", "[remote][hostile]") {
-  Machine machine;
-  REQUIRE(machine.start());
-  CHECK(machine.echo_of("a") == "a");
-  const int kick = machine.core->kick_fd(0);
-  const auto fill = [kick](std::uint64_t value) {
-    std::uint64_t old = 0;
-    (void)!::read(kick, &old, sizeof(old));
-    if (value != 0) REQUIRE(::write(kick, &value, sizeof(value)) == sizeof(value));
-    REQUIRE(::fcntl(kick, F_SETFL, ::fcntl(kick, F_GETFL) & ~O_NONBLOCK) == 0);
-  };
-  const auto in_time = [&](const std::function<void()>& work, const std::function<void()>& help) {
-    auto done = std::async(std::launch::async, work);
-    const bool ready = done.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
-    if (!ready) help();
-    return ready;
-  };
-  std::uint64_t one = 1;
-  fill(0);
-  CHECK(in_time([&] { machine.core->set_status(0); },
-                [&] { (void)!::write(kick, &one, sizeof(one)); }));
-  REQUIRE(machine.start());
-  fill(~std::uint64_t{0} - 1);
-  CHECK(in_time([&] { machine.core->kick(0); }, [&] { (void)!::read(kick, &one, sizeof(one)); }));
-  REQUIRE(machine.start());  // the counter is of use again
-  CHECK(machine.echo_of("b") == "b");
 }
 
 TEST_CASE("a running back end is told of memory that comes and goes", "[remote]") {
