@@ -13,8 +13,7 @@ namespace vmm {
 /// Whether it is this error.
 template <class E>
 bool is(const Error& error, E wanted) {
-  const Error other = make_error(wanted);
-  return &error.domain() == &other.domain() && error.code() == other.code();
+  return error == make_error(wanted);
 }
 
 /// Whether it failed with this error.
